@@ -1,0 +1,61 @@
+# Two commands set everything up: `make demo` and `make test`. They need Python 3.11 or newer and nothing else.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# One thread a process: the work is small, and spinning threads on two cores cost more than they bring.
+export OMP_NUM_THREADS ?= 1
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: help demo test prove lint types arrows docs bench data coverage clean
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: .venv/.demo  ## set up, then watch a model being adopted, lost, caught, replaced and rolled back
+	$(BIN)/backstay demo
+
+test: .venv/.dev  ## set up, then run the tests (no network, no outside data)
+	$(BIN)/python -m pytest -q
+
+prove: .venv/.dev  ## the long statistical proofs and crash drills; results in docs/proofs
+	BACKSTAY_PROVE_OUT=docs/proofs $(BIN)/python -m pytest -q -m "slow or prove"
+
+data: .venv/.dev  ## the tests on real data sets: BACKSTAY_DATA names their folder
+	$(BIN)/python -m pytest -q -m data
+
+coverage: .venv/.dev  ## the tests, with lines and branches counted
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest -q
+	$(BIN)/python -m coverage combine -q
+	$(BIN)/python -m coverage report --fail-under=90 --skip-covered
+	$(BIN)/python -m coverage report --fail-under=100 --include='src/backstay/gate/*,src/backstay/release/*'
+
+lint: .venv/.dev  ## style, arrows between packages, dependencies
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+
+types: .venv/.dev  ## mypy, strict, no exemption
+	$(BIN)/mypy
+
+docs: .venv/.dev  ## the generated pages, and every example in README and docs run
+	$(BIN)/python -m pytest -q tests/docs
+
+bench: .venv/.dev  ## side-by-side measurements
+	$(BIN)/python bench/serve.py
+
+clean:  ## everything that make made
+	rm -rf .venv demo-output .coverage* .pytest_cache .mypy_cache .ruff_cache
+
+.venv/.pip: constraints.txt pyproject.toml tools/install.sh
+	@test -n "$(PYTHON)" || { echo "Backstay needs Python 3.11 or newer on the PATH"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.demo: .venv/.pip
+	sh tools/install.sh $(BIN)/python demo
+	@touch $@
+
+.venv/.dev: .venv/.pip
+	sh tools/install.sh $(BIN)/python dev
+	@touch $@

@@ -1,0 +1,90 @@
+"""Tails of weighted sums of squares of normals: the law of every squared distance between two means.
+
+Q = sum_k w_k (Z_k + d_k)^2 with dof_k squares of each weight; `offsets` holds w_k d_k^2. The tail is the
+saddlepoint approximation (Kuonen 1999; Barndorff-Nielsen's form of Lugannani-Rice), whose relative error stays
+bounded far into the tail, where simulation has nothing and moment matching drifts: below 5% for three
+directions or more, and on the safe side (up to 15% too large) for one.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import ndtr
+
+from backstay.maths.arrays import FloatArray
+
+
+class Tail(NamedTuple):
+    """P(Q > t) by row, and its rate of fall -d log P / dt (the saddlepoint)."""
+
+    probability: FloatArray
+    slope: FloatArray
+
+
+def tail(weights: FloatArray, dof: FloatArray, offsets: FloatArray, at: FloatArray | float) -> Tail:
+    """P(Q > at) for each row of `offsets` [rows, k]; `weights` > 0 and `dof` are [k], `at` a number or [rows].
+
+    >>> one = np.ones(1)
+    >>> bool(abs(tail(one, 4 * one, np.zeros((1, 1)), 14.86).probability[0] / 0.005 - 1) < 0.02)
+    True
+    """
+    rows = offsets.shape[0]
+    t = np.broadcast_to(np.asarray(at, dtype=np.float64), (rows,))
+    limit = 1.0 / (2.0 * float(weights.max()))
+    s = np.zeros(rows)
+    for _ in range(60):
+        first, second = _slopes(weights, dof, offsets, s)
+        step = (1.0 - first / t) * first / second
+        moved = s + step
+        moved = np.where(moved >= limit, (s + limit) / 2.0, moved)
+        if np.all(np.abs(first / t - 1.0) < 1e-7):
+            break
+        s = moved
+    return Tail(_barndorff_nielsen(weights, dof, offsets, s, t), np.maximum(s, 1e-300))
+
+
+def _slopes(weights: FloatArray, dof: FloatArray, offsets: FloatArray, s: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """First and second derivative of the cumulant generating function at s: [rows] each."""
+    u = 1.0 / (1.0 - 2.0 * s[:, None] * weights)
+    squared = u * u
+    shifted = offsets * squared
+    first = u @ (dof * weights) + shifted.sum(axis=1)
+    second = 2.0 * (squared @ (dof * weights**2)) + 4.0 * ((shifted * u) @ weights)
+    return first, second
+
+
+def _barndorff_nielsen(
+    weights: FloatArray, dof: FloatArray, offsets: FloatArray, s: FloatArray, t: FloatArray
+) -> FloatArray:
+    room = 1.0 - 2.0 * s[:, None] * weights
+    cumulant = -0.5 * (np.log(room) @ dof) + s * (offsets / room).sum(axis=1)
+    _, second = _slopes(weights, dof, offsets, s)
+    w = np.sign(s) * np.sqrt(np.maximum(2.0 * (s * t - cumulant), 0.0))
+    v = s * np.sqrt(second)
+    near = np.abs(w) < 1e-4
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = np.where(near, 0.0, w + np.log(v / w) / w)
+    return np.asarray(np.where(near, _at_mean(weights, dof, offsets), ndtr(-z)), dtype=np.float64)
+
+
+def _at_mean(weights: FloatArray, dof: FloatArray, offsets: FloatArray) -> FloatArray:
+    """P(Q > mean of Q), where the saddlepoint formula is 0/0."""
+    second = 2.0 * np.sum(dof * weights**2) + 4.0 * (offsets @ weights)
+    third = 8.0 * np.sum(dof * weights**3) + 24.0 * (offsets @ weights**2)
+    return np.asarray(0.5 - third / (6.0 * np.sqrt(2.0 * np.pi) * second**1.5))
+
+
+def quantile(weights: FloatArray, dof: FloatArray, alpha: float) -> float:
+    """The t with P(Q > t) = alpha for central Q."""
+    none = np.zeros((1, len(weights)))
+    mean, spread = float(np.sum(dof * weights)), float(np.sqrt(2 * np.sum(dof * weights**2)))
+    t = mean + spread * max(1.0, -np.log(alpha) / 1.5)
+    for _ in range(50):
+        probability, slope = tail(weights, dof, none, t)
+        move = (np.log(probability[0]) - np.log(alpha)) / max(float(slope[0]), 1e-3 / spread)
+        t = max(t + float(np.clip(move, -2 * spread, 2 * spread)), mean * 1.0001)
+        if abs(move) < 1e-6 * t:
+            break
+    return t

@@ -1,0 +1,154 @@
+"""What a mean's error looks like: variances of one row by direction, and of the fixed reference's mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from backstay.maths.arrays import FloatArray
+from backstay.maths.clusters import Clusters, group_sums, mean_variance
+
+LARGEST = 128
+KEPT = 0.999
+MOMENT_ROWS = 4000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spectrum:
+    """Direction by direction [k]: variance of a row, how many directions share it, error of the reference mean.
+
+    The smallest directions are bundled into one weight with a (fractional) number of them, matched in trace
+    and squared trace. `scale_sd` is the relative error of the variances themselves, estimated from n rows.
+    `excess` are the second and third cumulants of T beyond the normal ones, times m^3 and m^4: skewness and
+    heavy tails of single rows, that windows of m rows have not averaged out.
+    """
+
+    weights: FloatArray
+    dof: FloatArray
+    errors: FloatArray
+    scale_sd: float
+    excess: tuple[float, float]
+
+    @staticmethod
+    def of(centred: FloatArray, grouping: Clusters, whitened: bool) -> tuple[Spectrum, float]:
+        """The spectrum of centred rows [n, d], and the effective number of rows."""
+        n = len(centred)
+        covariance = centred.T @ centred / (n - 1)
+        values, vectors = np.linalg.eigh(covariance)
+        values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
+        errors = values / n
+        if grouping.count < n:
+            sums = group_sums(centred @ vectors, grouping)
+            correction = grouping.count / (grouping.count - 1)
+            errors = np.maximum(errors, correction * np.sum(sums**2, axis=0) / n**2)
+        n_effective = float(np.clip(values.sum() / errors.sum(), 1.0, n))
+        ratio = errors / np.maximum(values, 1e-300)
+        rows = values if not whitened else _whitened_truth(values, n_effective)
+        weights, dof, kept = _bundle(rows, rows * np.where(values > 0, ratio, 1.0 / n))
+        scale_sd = _scale_error(centred, covariance, grouping)
+        return Spectrum(weights, dof, kept, scale_sd, _excess(centred, covariance)), n_effective
+
+    def fixed(self, source: float = np.inf) -> FloatArray:
+        """Variance by direction of all that stays the same over windows: reference error, finite source."""
+        return self.errors + self.weights / source
+
+    def with_rows(self, multiple: float) -> Spectrum:
+        """The spectrum were the reference `multiple` times as large."""
+        return replace(self, errors=self.errors / multiple, scale_sd=self.scale_sd / multiple**0.5)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "weights": self.weights.tolist(),
+            "dof": self.dof.tolist(),
+            "errors": self.errors.tolist(),
+            "scale_sd": self.scale_sd,
+            "excess": list(self.excess),
+        }
+
+    @staticmethod
+    def from_json(state: Mapping[str, Any]) -> Spectrum:
+        second, third = state["excess"]
+        return Spectrum(
+            weights=np.asarray(state["weights"], dtype=np.float64),
+            dof=np.asarray(state["dof"], dtype=np.float64),
+            errors=np.asarray(state["errors"], dtype=np.float64),
+            scale_sd=float(state["scale_sd"]),
+            excess=(float(second), float(third)),
+        )
+
+
+def whitening(centred: FloatArray, ridge: float | None) -> FloatArray:
+    """Projection [d, k] onto the principal directions, each divided by sqrt(variance + ridge)."""
+    values, vectors = np.linalg.eigh(centred.T @ centred / (len(centred) - 1))
+    values = np.maximum(values, 0.0)
+    added = 0.2 * float(values.mean()) if ridge is None else float(ridge)
+    keep = values + added > 1e-10 * float(values.max())
+    return np.asarray(vectors[:, keep] / np.sqrt(values[keep] + added))
+
+
+def _whitened_truth(values: FloatArray, n_effective: float) -> FloatArray:
+    """True variances of coordinates that were scaled by estimated ones: larger than they look in the sample.
+
+    One seeded Wishart draw stands for all: the spectrum of a large random matrix hardly varies.
+    """
+    d = len(values)
+    df = max(n_effective - 1.0, d + 2.0)
+    rng = np.random.Generator(np.random.PCG64(11))
+    total = np.zeros(d)
+    for _ in range(4):
+        lower = np.tril(rng.standard_normal((d, d)), -1)
+        lower[np.diag_indices(d)] = np.sqrt(2.0 * rng.standard_gamma((df - np.arange(d)) / 2.0))
+        wishart = lower @ lower.T / df
+        # x = sqrt(values) z has sample covariance S; scaling by (S + ridge)^-1/2 had made values/(values+ridge)
+        root = np.sqrt(values)
+        inner = root[:, None] * wishart * root[None, :] + np.diag(1.0 - values)
+        total += np.linalg.eigvalsh(root[:, None] * np.linalg.inv(inner) * root[None, :])[::-1]
+    return np.asarray(np.maximum(total / 4.0, 0.0))
+
+
+def _bundle(values: FloatArray, errors: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Weights, degrees of freedom and errors, the smallest directions as one."""
+    order = np.argsort(values)[::-1]
+    values, errors = values[order], errors[order]
+    share = np.cumsum(values) / values.sum()
+    keep = int(min(np.searchsorted(share, KEPT) + 1, LARGEST, len(values)))
+    rest, rest_errors = values[keep:], errors[keep:]
+    if rest.sum() <= 1e-12 * values.sum():
+        return values[:keep], np.ones(keep), errors[:keep]
+    weight = float(np.sum(rest**2) / rest.sum())
+    dof = float(rest.sum() / weight)
+    return (
+        np.append(values[:keep], weight),
+        np.append(np.ones(keep), dof),
+        np.append(errors[:keep], rest_errors.sum() / dof),
+    )
+
+
+def _scale_error(centred: FloatArray, covariance: FloatArray, grouping: Clusters) -> float:
+    """Relative standard error of the variances, weighted as they matter in the tail of T."""
+    forms = np.einsum("ij,ij->i", centred @ covariance, centred)
+    return float(np.sqrt(mean_variance(forms, grouping)) / np.sum(covariance**2))
+
+
+def _excess(centred: FloatArray, covariance: FloatArray) -> tuple[float, float]:
+    """Cumulants of m*T beyond the normal: see `Spectrum`. Pairs of rows stand in for the third moments."""
+    rng = np.random.Generator(np.random.PCG64(12))
+    rows = centred
+    if len(rows) > MOMENT_ROWS:
+        rows = rows[rng.choice(len(rows), MOMENT_ROWS, replace=False)]
+    length = np.einsum("ij,ij->i", rows, rows)
+    surplus = length - length.mean()
+    second = float(np.var(length) - 2.0 * np.sum(covariance**2))
+    cubes = [float(np.mean(np.einsum("ij,ij->i", rows, np.roll(rows, shift, axis=0)) ** 3)) for shift in _shifts(rows)]
+    forms = np.einsum("ij,ij->i", rows @ covariance, rows)
+    triple = float(np.mean(surplus * forms) - 2.0 * np.trace(covariance @ covariance @ covariance))
+    lean = rows.T @ surplus / len(rows)
+    third = 4.0 * max(float(np.mean(cubes)), 0.0) + 12.0 * triple + 6.0 * float(lean @ lean)
+    return max(second, 0.0), max(third, 0.0)
+
+
+def _shifts(rows: FloatArray) -> list[int]:
+    return sorted({max(1, (len(rows) * part) // 17) for part in range(1, 9)})

@@ -1,0 +1,104 @@
+"""The alarm threshold for one fixed reference: alpha on average over references, 1.5 alpha at the 95th percentile."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import gammainccinv
+
+from backstay.maths.arrays import FloatArray
+from backstay.maths.quadratic import quantile, tail
+from backstay.maths.spectrum import Spectrum
+
+MINIMUM_WINDOW = 20
+REFERENCES = 1000
+WORST_SHARE = 0.95
+# The promise is 1.5; the rest is room for the approximations (saddlepoint, 1,000 simulated references).
+WORST_FACTOR = 1.4
+
+
+class Threshold(NamedTuple):
+    """`value` alarms; `uninflated` would, were the reference exact; `skew` is the correction for few rows."""
+
+    value: float
+    uninflated: float
+    skew: float
+    detectable: float
+
+
+def find_threshold(spectrum: Spectrum, window: float, alpha: float, source: float = np.inf) -> Threshold:
+    """The threshold for windows of `window` effective rows; found once and remembered."""
+    return _cached(
+        spectrum.weights.tobytes(),
+        spectrum.dof.tobytes(),
+        spectrum.fixed(source).tobytes(),
+        spectrum.scale_sd,
+        spectrum.excess,
+        window,
+        alpha,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _cached(
+    weights: bytes, dof: bytes, fixed: bytes, scale_sd: float, excess: tuple[float, float], window: float, alpha: float
+) -> Threshold:
+    w, d, f = (np.frombuffer(part, dtype=np.float64) for part in (weights, dof, fixed))
+    keep = w > 0
+    w, d, f = w[keep] / window, d[keep], f[keep]
+    skew = _skew_correction(w, d, excess, window, alpha)
+    uninflated = quantile(w, d, alpha) * skew
+    average = quantile(w + f, d, alpha)
+    value = max(average, _for_the_worst(w, d, f, scale_sd, alpha, average)) * skew
+    return Threshold(value, uninflated, skew, _detectable(w, w + f, d, value, window))
+
+
+def _for_the_worst(w: FloatArray, d: FloatArray, f: FloatArray, scale_sd: float, alpha: float, start: float) -> float:
+    """The t at which the 95th percentile over references of P(alarm given the reference) is 1.4 alpha."""
+    offsets, scales = _references(d, f, scale_sd)
+    t, goal = start, np.log(WORST_FACTOR * alpha)
+    for _ in range(12):
+        rates, slopes = tail(w, d, offsets, t * scales)
+        logs = np.log(np.maximum(rates, 1e-300))
+        worst = float(np.quantile(logs, WORST_SHARE))
+        slope = float(np.median(slopes[np.argsort(np.abs(logs - worst))[:20]]))
+        move = (worst - goal) / slope
+        t = max(t + float(np.clip(move, -0.5 * t, 2.0 * t)), start * 0.2)
+        if abs(move) < 1e-3 * t:
+            break
+    return t
+
+
+def _references(d: FloatArray, f: FloatArray, scale_sd: float) -> tuple[FloatArray, FloatArray]:
+    """Simulated references: squared errors of their means [1000, k], and errors of their variances [1000]."""
+    rng = np.random.Generator(np.random.PCG64(13))
+    squares = rng.standard_normal((REFERENCES, len(d))) ** 2
+    bundled = d > 1.0
+    if np.any(bundled):
+        squares[:, bundled] = 2.0 * rng.standard_gamma(d[bundled] / 2.0, (REFERENCES, int(bundled.sum())))
+    return squares * f, np.exp(scale_sd * rng.standard_normal(REFERENCES))
+
+
+def _skew_correction(w: FloatArray, d: FloatArray, excess: tuple[float, float], window: float, alpha: float) -> float:
+    """Quantile of T with its true second and third cumulant over the normal one, both as Pearson III laws."""
+    mean, second, third = float(np.sum(d * w)), 2.0 * float(np.sum(d * w**2)), 8.0 * float(np.sum(d * w**3))
+    normal = _pearson(mean, second, third, alpha)
+    actual = _pearson(mean, second + excess[0] / window**3, third + excess[1] / window**4, alpha)
+    return max(1.0, actual / normal)
+
+
+def _pearson(mean: float, second: float, third: float, alpha: float) -> float:
+    shape, scale = 4.0 * second**3 / third**2, third / (2.0 * second)
+    return mean + scale * (float(gammainccinv(shape, alpha)) - shape)
+
+
+def _detectable(w: FloatArray, both: FloatArray, d: FloatArray, value: float, window: float) -> float:
+    """Shift along the first direction, in row standard deviations, that passes `value` with probability .8."""
+    top = int(np.argmax(np.where(d <= 1.0, w, 0.0))) if np.any(d <= 1.0) else int(np.argmax(w))
+    lengths = np.sqrt(value) * np.linspace(0.02, 3.0, 150)
+    offsets = np.zeros((len(lengths), len(w)))
+    offsets[:, top] = lengths**2
+    power = np.maximum.accumulate(tail(both, d, offsets, value).probability)
+    return float(np.interp(0.8, power, lengths) / np.sqrt(w[top] * window))
