@@ -6,14 +6,15 @@ rows is worth fewer than n independent ones; this file says how many.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
 from backstay.maths.arrays import AnyArray, FloatArray, IntArray, same_length
 
 
-class Clusters(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Clusters:
     """Group codes 0..count-1 by row, and the rows of each group."""
 
     codes: IntArray
@@ -44,7 +45,7 @@ def group_sums(values: FloatArray, grouping: Clusters) -> FloatArray:
     if grouping.count == len(values):
         return values[np.argsort(grouping.codes, kind="stable")]
     if values.ndim == 1:
-        return np.bincount(grouping.codes, weights=values, minlength=grouping.count)
+        return np.asarray(np.bincount(grouping.codes, weights=values, minlength=grouping.count), dtype=np.float64)
     order = np.argsort(grouping.codes, kind="stable")
     starts = np.concatenate([[0], np.cumsum(grouping.sizes)[:-1]]).astype(np.int64)
     return np.asarray(np.add.reduceat(values[order], starts, axis=0), dtype=np.float64)

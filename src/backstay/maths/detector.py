@@ -74,7 +74,8 @@ class ErrorDetector:
 
     def _run(self, steps: FloatArray) -> tuple[FloatArray, list[int], float]:
         """Log R after all steps [n, 8], the steps that alarmed, and the highest R / A since the last one."""
-        log_r, start, alarms, highest = np.asarray(self.log_r), 0, [], self.highest
+        log_r, start, highest = np.asarray(self.log_r), 0, self.highest
+        alarms: list[int] = []
         while start < len(steps):
             path = _path(log_r, steps[start:])
             evidence = logsumexp(path, axis=1) - np.log(LAMBDAS) - np.log(self.threshold)

@@ -83,7 +83,7 @@ def proportion_effective_n(successes: FloatArray, groups: AnyArray | None, level
         return float(len(successes))
     grouping = clusters(groups, len(successes))
     size = effective_size(successes, grouping)
-    if grouping.count < 2 or size >= len(successes):
+    if grouping.count < 2 or size >= len(successes) or np.ptp(successes) == 0.0:
         return size
     tail = 0.5 + level / 2.0
     ratio = float(ndtri(tail) / stdtrit(grouping.count - 1, tail))

@@ -36,7 +36,8 @@ class ShiftResult:
     `evidence` is statistic / threshold (alarm at 1). `p_value` is marginal over references, so it can fall below
     alpha without an alarm: the alarm alone keeps the promise. `minimum_detectable` is the shift along the
     reference's first direction, in standard deviations of a row, that is found with 80% power. `inflation` is
-    the threshold over what it would be were the reference mean known exactly. `n_effective` is of the window.
+    the threshold over what it would be were the reference mean known exactly; above 2 ask for more reference
+    rows (`rows_needed`). `n_effective` is of the window.
     """
 
     statistic: float
@@ -68,7 +69,7 @@ class MeanShift:
         """Learn the reference from `features` [n, D], n >= 50, in at least 20 groups.
 
         Args: `whiten` puts directions on one scale (for columns in different units); `ridge` is added to every
-        variance first (default a fifth of the mean variance), so that rare categories, whose counts are far from
+        variance first (default the mean variance), so that rare categories, whose counts are far from
         normal, do not decide the test.
         """
         rows = matrix(features, "reference features")
@@ -141,7 +142,7 @@ class MeanShift:
             threshold=limit.value,
             evidence=statistic / limit.value,
             p_value=float(chance.probability[0]),
-            alarm=statistic >= limit.value,
+            alarm=bool(statistic >= limit.value),
             n=n,
             n_effective=effective,
             minimum_detectable=limit.detectable,

@@ -17,7 +17,7 @@ from backstay.maths.arrays import FloatArray
 
 
 class Tail(NamedTuple):
-    """P(Q > t) by row, and its rate of fall -d log P / dt (the saddlepoint)."""
+    """P(Q > t) by row, and its rate of fall -d log P / dt."""
 
     probability: FloatArray
     slope: FloatArray
@@ -31,7 +31,8 @@ def tail(weights: FloatArray, dof: FloatArray, offsets: FloatArray, at: FloatArr
     True
     """
     rows = offsets.shape[0]
-    t = np.broadcast_to(np.asarray(at, dtype=np.float64), (rows,))
+    floor = 1e-6 * float(np.sum(dof * weights))  # below it P is 1 to many digits, and the search for s slow
+    t = np.maximum(np.broadcast_to(np.asarray(at, dtype=np.float64), (rows,)), floor)
     limit = 1.0 / (2.0 * float(weights.max()))
     s = np.zeros(rows)
     for _ in range(60):
@@ -42,7 +43,7 @@ def tail(weights: FloatArray, dof: FloatArray, offsets: FloatArray, at: FloatArr
         if np.all(np.abs(first / t - 1.0) < 1e-7):
             break
         s = moved
-    return Tail(_barndorff_nielsen(weights, dof, offsets, s, t), np.maximum(s, 1e-300))
+    return _barndorff_nielsen(weights, dof, offsets, s, t)
 
 
 def _slopes(weights: FloatArray, dof: FloatArray, offsets: FloatArray, s: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -57,7 +58,7 @@ def _slopes(weights: FloatArray, dof: FloatArray, offsets: FloatArray, s: FloatA
 
 def _barndorff_nielsen(
     weights: FloatArray, dof: FloatArray, offsets: FloatArray, s: FloatArray, t: FloatArray
-) -> FloatArray:
+) -> Tail:
     room = 1.0 - 2.0 * s[:, None] * weights
     cumulant = -0.5 * (np.log(room) @ dof) + s * (offsets / room).sum(axis=1)
     _, second = _slopes(weights, dof, offsets, s)
@@ -66,7 +67,9 @@ def _barndorff_nielsen(
     near = np.abs(w) < 1e-4
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.where(near, 0.0, w + np.log(v / w) / w)
-    return np.asarray(np.where(near, _at_mean(weights, dof, offsets), ndtr(-z)), dtype=np.float64)
+    probability = np.where(near, _at_mean(weights, dof, offsets), ndtr(-z))
+    density = np.exp(cumulant - s * t) / np.sqrt(2.0 * np.pi * second)
+    return Tail(probability, density / np.maximum(probability, 1e-300))
 
 
 def _at_mean(weights: FloatArray, dof: FloatArray, offsets: FloatArray) -> FloatArray:
@@ -80,11 +83,11 @@ def quantile(weights: FloatArray, dof: FloatArray, alpha: float) -> float:
     """The t with P(Q > t) = alpha for central Q."""
     none = np.zeros((1, len(weights)))
     mean, spread = float(np.sum(dof * weights)), float(np.sqrt(2 * np.sum(dof * weights**2)))
-    t = mean + spread * max(1.0, -np.log(alpha) / 1.5)
+    t = mean + spread * max(1.0, -float(np.log(alpha)) / 1.5)
     for _ in range(50):
         probability, slope = tail(weights, dof, none, t)
-        move = (np.log(probability[0]) - np.log(alpha)) / max(float(slope[0]), 1e-3 / spread)
-        t = max(t + float(np.clip(move, -2 * spread, 2 * spread)), mean * 1.0001)
+        move = float((np.log(probability[0]) - np.log(alpha)) / max(float(slope[0]), 1e-3 / spread))
+        t = max(t + float(np.clip(move, -2 * spread, 2 * spread)), mean / 50.0)
         if abs(move) < 1e-6 * t:
             break
     return t

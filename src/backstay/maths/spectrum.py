@@ -21,7 +21,8 @@ class Spectrum:
     """Direction by direction [k]: variance of a row, how many directions share it, error of the reference mean.
 
     The smallest directions are bundled into one weight with a (fractional) number of them, matched in trace
-    and squared trace. `scale_sd` is the relative error of the variances themselves, estimated from n rows.
+    and squared trace. The variances are estimates too: `lean` [k] is how much their relative error moves with the
+    error of the mean (a reference with few cases of a rare kind has both too low), `scale_sd` the rest of it.
     `excess` are the second and third cumulants of T beyond the normal ones, times m^3 and m^4: skewness and
     heavy tails of single rows, that windows of m rows have not averaged out.
     """
@@ -29,6 +30,7 @@ class Spectrum:
     weights: FloatArray
     dof: FloatArray
     errors: FloatArray
+    lean: FloatArray
     scale_sd: float
     excess: tuple[float, float]
 
@@ -47,9 +49,11 @@ class Spectrum:
         n_effective = float(np.clip(values.sum() / errors.sum(), 1.0, n))
         ratio = errors / np.maximum(values, 1e-300)
         rows = values if not whitened else _whitened_truth(values, n_effective)
-        weights, dof, kept = _bundle(rows, rows * np.where(values > 0, ratio, 1.0 / n))
-        scale_sd = _scale_error(centred, covariance, grouping)
-        return Spectrum(weights, dof, kept, scale_sd, _excess(centred, covariance)), n_effective
+        errors = rows * np.where(values > 0, ratio, 1.0 / n)
+        lean, scale_sd = _scale_error(centred, covariance, vectors, values, grouping)
+        rest = float(np.sqrt(max(scale_sd**2 - np.sum(lean**2 * errors), 0.1 * scale_sd**2)))
+        bundled = _bundle(rows, errors, lean)
+        return Spectrum(*bundled, rest, _excess(centred, covariance)), n_effective
 
     def fixed(self, source: float = np.inf) -> FloatArray:
         """Variance by direction of all that stays the same over windows: reference error, finite source."""
@@ -64,6 +68,7 @@ class Spectrum:
             "weights": self.weights.tolist(),
             "dof": self.dof.tolist(),
             "errors": self.errors.tolist(),
+            "lean": self.lean.tolist(),
             "scale_sd": self.scale_sd,
             "excess": list(self.excess),
         }
@@ -75,6 +80,7 @@ class Spectrum:
             weights=np.asarray(state["weights"], dtype=np.float64),
             dof=np.asarray(state["dof"], dtype=np.float64),
             errors=np.asarray(state["errors"], dtype=np.float64),
+            lean=np.asarray(state["lean"], dtype=np.float64),
             scale_sd=float(state["scale_sd"]),
             excess=(float(second), float(third)),
         )
@@ -84,9 +90,9 @@ def whitening(centred: FloatArray, ridge: float | None) -> FloatArray:
     """Projection [d, k] onto the principal directions, each divided by sqrt(variance + ridge)."""
     values, vectors = np.linalg.eigh(centred.T @ centred / (len(centred) - 1))
     values = np.maximum(values, 0.0)
-    added = 0.2 * float(values.mean()) if ridge is None else float(ridge)
+    added = float(values.mean()) if ridge is None else float(ridge)
     keep = values + added > 1e-10 * float(values.max())
-    return np.asarray(vectors[:, keep] / np.sqrt(values[keep] + added))
+    return np.ascontiguousarray(vectors[:, keep] / np.sqrt(values[keep] + added))
 
 
 def _whitened_truth(values: FloatArray, n_effective: float) -> FloatArray:
@@ -109,28 +115,36 @@ def _whitened_truth(values: FloatArray, n_effective: float) -> FloatArray:
     return np.asarray(np.maximum(total / 4.0, 0.0))
 
 
-def _bundle(values: FloatArray, errors: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Weights, degrees of freedom and errors, the smallest directions as one."""
-    order = np.argsort(values)[::-1]
-    values, errors = values[order], errors[order]
+def _bundle(
+    values: FloatArray, errors: FloatArray, lean: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Weights, degrees of freedom, errors and leans, the smallest directions as one without a lean."""
     share = np.cumsum(values) / values.sum()
-    keep = int(min(np.searchsorted(share, KEPT) + 1, LARGEST, len(values)))
-    rest, rest_errors = values[keep:], errors[keep:]
+    keep = min(int(np.searchsorted(share, KEPT)) + 1, LARGEST, len(values))
+    rest = values[keep:]
     if rest.sum() <= 1e-12 * values.sum():
-        return values[:keep], np.ones(keep), errors[:keep]
+        return values[:keep], np.ones(keep), errors[:keep], lean[:keep]
     weight = float(np.sum(rest**2) / rest.sum())
     dof = float(rest.sum() / weight)
     return (
         np.append(values[:keep], weight),
         np.append(np.ones(keep), dof),
-        np.append(errors[:keep], rest_errors.sum() / dof),
+        np.append(errors[:keep], errors[keep:].sum() / dof),
+        np.append(lean[:keep], 0.0),
     )
 
 
-def _scale_error(centred: FloatArray, covariance: FloatArray, grouping: Clusters) -> float:
-    """Relative standard error of the variances, weighted as they matter in the tail of T."""
-    forms = np.einsum("ij,ij->i", centred @ covariance, centred)
-    return float(np.sqrt(mean_variance(forms, grouping)) / np.sum(covariance**2))
+def _scale_error(
+    centred: FloatArray, covariance: FloatArray, vectors: FloatArray, values: FloatArray, grouping: Clusters
+) -> tuple[FloatArray, float]:
+    """Regression of the variances' relative error on the mean's error [d], and that error's standard deviation.
+
+    Directions count as they matter in the tail of T: by their squared variance.
+    """
+    forms = np.einsum("ij,ij->i", centred @ covariance, centred) / np.sum(covariance**2)
+    together = (centred.T @ (forms - forms.mean())) @ vectors / len(centred)
+    lean = np.where(values > 1e-9 * values[0], together / np.maximum(values, 1e-300), 0.0)
+    return lean, float(np.sqrt(mean_variance(forms, grouping)))
 
 
 def _excess(centred: FloatArray, covariance: FloatArray) -> tuple[float, float]:

@@ -1,0 +1,78 @@
+"""`backstay`: the verbs. Nothing heavy is imported until a verb runs, so that help is quick."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from backstay import __version__
+from backstay.cli import first, more
+from backstay.kernel.errors import BackstayError
+
+app = typer.Typer(
+    name="backstay",
+    help="Stands behind machine-learning models in production: adopt one, watch it, gate its successors.",
+    epilog="Exit codes: 0 done, 2 bad usage or input, 3 refused by a gate or an alarm, 1 a fault of ours.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True)] = False,
+) -> None:
+    if version:
+        sys.stdout.write(f"backstay {__version__}\n")
+        raise typer.Exit
+
+
+first.register(app)
+more.register(app)
+
+
+def main() -> None:
+    """Entry point: runs a verb and turns what went wrong into one clear message and an exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command line; answers the exit code."""
+    try:
+        result = app(args=arguments, standalone_mode=False, prog_name="backstay")
+    except BackstayError as error:
+        _complain(error, as_json="--json" in arguments)
+        return error.exit_code
+    except typer.Exit as end:
+        return end.exit_code
+    except typer.Abort:
+        sys.stderr.write("stopped; nothing was left half-done\n")
+        return 130
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; nothing was left half-done\n")
+        return 130
+    except typer.TyperException as error:
+        error.show()
+        return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+def _complain(error: BackstayError, as_json: bool) -> None:
+    if as_json:
+        body = {"error": error.what, "fix": error.fix, "kind": type(error).__name__, "exit_code": error.exit_code}
+        sys.stdout.write(json.dumps(body) + "\n")
+    word = "refused" if error.exit_code == 3 else "error"
+    sys.stderr.write(f"{word}: {error.what}\n  {error.fix}\n")
+
+
+if __name__ == "__main__":
+    main()

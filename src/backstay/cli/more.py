@@ -1,0 +1,306 @@
+"""The other verbs: data in and out, labels, retraining, looking back, and looking after the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from backstay.cli.options import (
+    HERE,
+    MORE,
+    EnvironmentOption,
+    JsonOption,
+    ModelOption,
+    ProjectOption,
+    answer,
+    opened,
+)
+from backstay.kernel.errors import BackstayError
+
+
+def register(app: typer.Typer) -> None:
+    """Add these verbs to the command line."""
+    for verb, example in (
+        (log, "backstay log yesterday.parquet"),
+        (label, "backstay label --request 50, then backstay label --answers reviewed.csv"),
+        (retrain, "backstay retrain"),
+        (predict, "backstay predict new.parquet --output answers.parquet"),
+        (audit, "backstay audit"),
+        (history, "backstay history"),
+        (report, "backstay report --page report.html"),
+        (status, "backstay status --json"),
+        (verify, "backstay verify --head head.json"),
+        (key, "backstay key create app --scope predict --scope feedback"),
+        (settings, "backstay settings --json"),
+        (upgrade, "backstay upgrade --dry-run"),
+        (backup, "backstay backup ../backstay-2026-03-01"),
+        (restore, "backstay restore ../backstay-2026-03-01"),
+        (gc, "backstay gc --dry-run"),
+        (forget, "backstay forget --id order-1041"),
+        (demo, "backstay demo --output demo-output"),
+    ):
+        app.command(rich_help_panel=MORE, epilog=f"Example: {example}")(verb)
+
+
+def log(
+    source: Annotated[Path, typer.Argument(help="csv, parquet, arrow or JSON lines: a row a prediction, each with an id.")],
+    project: ProjectOption = HERE,
+    model: ModelOption = None,
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Log predictions that were made elsewhere. All rows or none; ids seen before are refused."""
+    from backstay.cli import show
+
+    answer(opened(project, model, environment).monitor.log(source), as_json, show.logged)
+    return 0
+
+
+def label(
+    answers: Annotated[
+        Path | None, typer.Option(help="Rows with columns id and label (and at, where known): csv, parquet, ...")
+    ] = None,
+    source: Annotated[str, typer.Option(help="Who says so. Sources are trusted in the project file.")] = "review",
+    request: Annotated[int, typer.Option(help="Draw this many more rows for review.")] = 0,
+    purpose: Annotated[str, typer.Option(help="What the drawn rows are for: estimate or retrain.")] = "estimate",
+    export: Annotated[Path | None, typer.Option(help="Write the open requests, with their inputs, to a file.")] = None,
+    project: ProjectOption = HERE,
+    model: ModelOption = None,
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """The review queue: what waits for a label, asking for more, and handing labels in."""
+    from backstay.cli import show
+
+    labels = opened(project, model, environment).labels
+    if request:
+        labels.request(request, purpose=purpose)
+    if answers is not None:
+        answer(labels.answer(answers, source=source), as_json, show.labelled)
+    else:
+        answer(labels.queue(export=export), as_json, show.queue)
+    return 0
+
+
+def retrain(
+    project: ProjectOption = HERE,
+    model: ModelOption = None,
+    environment: EnvironmentOption = None,
+    rows: Annotated[Path | None, typer.Option(help="Labelled rows to learn from besides the labels of the queue.")] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Train a challenger on old rows and new labels, compare it with the champion, ask the gate."""
+    from backstay.cli import show
+
+    offered = opened(project, model, environment).models.retrain(rows=rows)
+    answer(offered, as_json, show.offered)
+    return 0 if offered.verdict.passed else 3
+
+
+def predict(
+    source: Annotated[Path, typer.Argument(help="Rows with the model's inputs.")],
+    output: Annotated[Path, typer.Option(help="Where the answers go: .parquet, .csv, .arrow or .jsonl.")],
+    record: Annotated[bool, typer.Option("--log", help="Log them as live predictions too.")] = False,
+    project: ProjectOption = HERE,
+    model: ModelOption = None,
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Answer a file of rows with the live model."""
+    from backstay.cli import show
+
+    answer(opened(project, model, environment).models.predict(source, output=output, record=record), as_json, show.predicted)
+    return 0
+
+
+def audit(
+    project: ProjectOption = HERE,
+    model: ModelOption = None,
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Look for what spoils a model before it is trained. Exit code 3 when a finding of high severity is open."""
+    from backstay.cli import show
+
+    audited = opened(project, model, environment).data.audit()
+    answer(audited, as_json, show.audited)
+    return 3 if audited.blocking else 0
+
+
+def history(
+    project: ProjectOption = HERE,
+    model: ModelOption = None,
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """What was live when, who decided, why, and what was refused."""
+    from backstay.cli import show
+
+    answer(opened(project, model, environment).releases.history(), as_json, show.history)
+    return 0
+
+
+def report(
+    page: Annotated[Path | None, typer.Option(help="Where to write the HTML page.")] = None,
+    project: ProjectOption = HERE,
+    model: ModelOption = None,
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """The whole story on one page: timeline, releases and refusals, what moved, measurements."""
+    from backstay.cli import show
+
+    answer(opened(project, model, environment).monitor.report(page=page), as_json, show.reported)
+    return 0
+
+
+def status(
+    project: ProjectOption = HERE,
+    model: ModelOption = None,
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """What is live, when it was last watched, what waits."""
+    from backstay.cli import show
+
+    answer(opened(project, model, environment).status(), as_json, show.status)
+    return 0
+
+
+def verify(
+    head: Annotated[Path | None, typer.Option(help="A head exported earlier: catches truncation as well.")] = None,
+    export_head: Annotated[Path | None, typer.Option(help="Write the present head; keep it in another place.")] = None,
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> int:
+    """Check the hash chain of the ledger and every bundle and data file that a release names."""
+    from backstay.cli import show
+
+    verified = opened(project, None, None).verify(head=head, export_head=export_head)
+    answer(verified, as_json, show.verified)
+    return 0 if verified.sound else 3
+
+
+def key(
+    action: Annotated[str, typer.Argument(help="create, list or revoke.")],
+    name: Annotated[str | None, typer.Argument(help="Who will use it.")] = None,
+    scope: Annotated[list[str] | None, typer.Option(help="predict, feedback, read or admin.")] = None,
+    days: Annotated[float | None, typer.Option(help="Days until it expires.")] = None,
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> int:
+    """Keys of the server. A secret is shown once and stored as a hash."""
+    from backstay.cli import show
+
+    keys = opened(project, None, None).keys
+    if action == "list":
+        answer(keys.list(), as_json, show.keys)
+        return 0
+    if action not in ("create", "revoke") or not name:
+        raise BackstayError(
+            f"`backstay key {action}{' ' + name if name else ''}` is not complete",
+            fix="say `key create NAME`, `key revoke NAME` or `key list`",
+        )
+    if action == "revoke":
+        answer(keys.revoke(name), as_json, show.keys)
+    else:
+        answer(keys.create(name, scopes=scope or ("predict", "feedback"), days=days), as_json, show.created_key)
+    return 0
+
+
+def settings(
+    project: ProjectOption = HERE,
+    model: ModelOption = None,
+    environment: EnvironmentOption = None,
+    schema: Annotated[bool, typer.Option("--schema", help="The JSON Schema of backstay.toml, for editors.")] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """The settings in force, defaults and overrides merged."""
+    from backstay.cli import show
+    from backstay.settings import json_schema
+
+    if schema:
+        show.as_json(json_schema())
+    else:
+        answer(opened(project, model, environment).settings.model_dump(mode="json"), as_json, show.as_json)
+    return 0
+
+
+def upgrade(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> int:
+    """Bring project file and store to this version. Backs up first."""
+    from backstay.cli import show
+    from backstay.project import upgrade as bring_up
+
+    answer(bring_up(project, dry_run=dry_run), as_json, show.facts)
+    return 0
+
+
+def backup(
+    target: Annotated[Path, typer.Argument(help="A new folder.")],
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> int:
+    """A consistent copy of all state, while servers go on running."""
+    from backstay.cli import show
+
+    answer(opened(project, None, None).backup(target), as_json, show.facts)
+    return 0
+
+
+def restore(
+    source: Annotated[Path, typer.Argument(help="A folder that `backstay backup` wrote.")],
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> int:
+    """Put a backup in place where no store is; an existing one is never overwritten."""
+    from backstay.cli import show
+    from backstay.project import restore as put_back
+
+    answer(put_back(project, source), as_json, show.facts)
+    return 0
+
+
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed.")] = False,
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> int:
+    """Remove files that nothing names. Never what a release, a verdict or a hold names."""
+    from backstay.cli import show
+
+    answer(opened(project, None, None).gc(dry_run=dry_run), as_json, show.facts)
+    return 0
+
+
+def forget(
+    row_id: Annotated[list[str] | None, typer.Option("--id", help="Prediction ids.")] = None,
+    group: Annotated[list[str] | None, typer.Option(help="Groups: all rows of a customer, a patient, a device.")] = None,
+    reason: Annotated[str, typer.Option(help="Why, for the ledger.")] = "",
+    project: ProjectOption = HERE,
+    model: ModelOption = None,
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Erase a subject's rows from journal, labels and references; names the models that were trained on them."""
+    from backstay.cli import show
+
+    forgotten = opened(project, model, environment).data.forget(ids=row_id or [], groups=group or [], reason=reason)
+    answer(forgotten, as_json, show.facts)
+    return 0
+
+
+def demo(
+    output: Annotated[Path, typer.Option(help="Where the project, the pages and the report go.")] = Path("demo-output"),
+    seed: Annotated[int, typer.Option(help="Deals the scans and draws the traffic.")] = 0,
+    as_json: JsonOption = False,
+) -> int:
+    """A live model is adopted, decays, is caught, replaced through the gate and rolled back. No network, 90 seconds."""
+    from backstay.demo.story import tell
+
+    return tell(output, seed=seed, as_json=as_json)

@@ -1,0 +1,225 @@
+"""What a person sees: results in plain words, intervals beside every figure."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from backstay.kernel.records import Condition, Estimate, Measurement, Release, Severity, Verdict, WindowResult
+
+if TYPE_CHECKING:
+    from backstay.loop.adopt import Adopted
+    from backstay.loop.audit import Audited
+    from backstay.loop.gating import Offered
+    from backstay.loop.keys import CreatedKey, ListedKey
+    from backstay.loop.label import Labelled, Queue
+    from backstay.loop.look import History, Status, Verified
+    from backstay.loop.predict import Predicted
+    from backstay.loop.record import Logged
+    from backstay.loop.report import Reported
+    from backstay.loop.setup import Begun
+    from backstay.loop.watch import Watched
+
+MARKS = {Condition.FINE: "+", Condition.MOVED: "~", Condition.WORSE: "!", Condition.UNKNOWN: "?"}
+
+
+def say(line: str = "") -> None:
+    """One line on standard output."""
+    sys.stdout.write(line + "\n")
+
+
+def as_json(value: Any) -> None:
+    say(json.dumps(value, indent=2))
+
+
+def announce(line: str) -> None:
+    """What the server tells when it is ready, for a person."""
+    event = json.loads(line)
+    say(f"serving at {event['url']}" if event.get("event") == "serving" else line)
+    sys.stdout.flush()
+
+
+def announce_json(line: str) -> None:
+    say(line)
+    sys.stdout.flush()
+
+
+def figure(m: Measurement) -> str:
+    """A measurement as text: value, interval, n."""
+    span = "no interval" if m.interval is None else f"{m.interval.low:.3f} to {m.interval.high:.3f}"
+    where = f" [{m.slice}]" if m.slice else ""
+    return f"{m.metric}{where} {m.value:.3f} ({span}, n={m.n})"
+
+
+def adopted(value: Adopted) -> None:
+    say(f"adopted {value.model.id} as release {value.release.sequence}: live, unmeasured by a gate")
+    say(f"reference: {value.reference.rows} rows, {value.reference.id}")
+    if value.report is not None and value.verdict is not None:
+        measurements(value.report.measurements)
+        verdict(value.verdict, "this model would pass the gate", "this model would not pass the gate")
+    say("next: `backstay serve`, or `backstay log FILE`, then `backstay watch`")
+
+
+def measurements(found: Sequence[Measurement]) -> None:
+    for m in found:
+        if m.of == "model":
+            say(f"  {figure(m)}")
+    for m in found:
+        if m.of != "model" and not m.slice:
+            say(f"  {m.of:>18}: {figure(m)}")
+
+
+def verdict(value: Verdict, yes: str = "the gate says yes", no: str = "the gate says no") -> None:
+    say(f"{yes if value.passed else no} (policy {value.policy_digest[:12]}, measured on {value.data_id})")
+    for outcome in value.outcomes:
+        say(f"  {'pass  ' if outcome.passed else 'REFUSE'} {outcome.rule}: {outcome.message}")
+
+
+def begun(value: Begun) -> None:
+    say(f"wrote {value.file}; read it, then `backstay audit` and `backstay run`")
+
+
+def offered(value: Offered) -> None:
+    say(f"candidate {value.model.id}")
+    measurements(value.report.measurements)
+    findings(value.report.findings)
+    verdict(value.verdict)
+    if value.verdict.passed:
+        say(f"next: `backstay promote {value.model.id}`")
+
+
+def findings(found: Sequence[Any]) -> None:
+    order = {Severity.HIGH: 0, Severity.MEDIUM: 1, Severity.LOW: 2}
+    for f in sorted(found, key=lambda f: order[f.severity]):
+        say(f"  {f.severity.value:>6} {f.check}: {f.message}")
+        say(f"         {f.fix}")
+
+
+def released(value: Release) -> None:
+    say(f"release {value.sequence} is live: {value.model_id} ({value.kind.value} by {value.actor}: {value.reason})")
+
+
+def watched(value: Watched, *, explain: bool = False) -> None:
+    if value.latest is None:
+        say(f"nothing to judge yet: {value.pending} rows are waiting for their window to close (or say --now)")
+        return
+    for result in value.windows or (value.latest,):
+        window(result)
+    for note in value.notes:
+        say(f"note: {note}")
+    if value.requested:
+        say(f"queued {len(value.requested)} rows for review: `backstay label --export queue.parquet`")
+    if value.decision is not None:
+        say(value.decision.headline)
+        if explain:
+            for name, term in value.decision.terms.items():
+                say(f"    {name}: {term}")
+    if value.acted is not None:
+        offered(value.acted)
+    if value.promoted is not None:
+        released(value.promoted)
+    if value.page is not None:
+        say(f"page: {value.page}")
+
+
+def window(result: WindowResult) -> None:
+    span = f"{result.start:%Y-%m-%d} to {result.end:%Y-%m-%d}"
+    say(f"{MARKS[result.condition]} {span}, {result.rows} rows: {result.condition.value}. {result.headline}")
+    for signal in result.signals:
+        mark = "ALARM" if signal.alarm else "quiet"
+        say(f"    {mark} {signal.detector} ({signal.evidence:.2f} of its threshold): {signal.message}")
+    for e in result.estimates:
+        say(f"    {estimate(e)}")
+    age = "no label yet" if result.label_age_days is None else f"newest label {result.label_age_days:.0f} days old"
+    say(f"    {age}; alarm budget {result.budget_spent:.2f} of {result.budget:g} expected false alarms used")
+    for line in result.advice:
+        say(f"    -> {line}")
+
+
+def estimate(e: Estimate) -> str:
+    if e.value is None or e.interval is None:
+        return f"no {e.kind} estimate: {'; '.join(e.refusals)} ({e.labels_needed} labels would replace it)"
+    return f"{e.metric} {e.value:.3f} ({e.interval.low:.3f} to {e.interval.high:.3f}), {e.kind}: {e.assumption}"
+
+
+def logged(value: Logged) -> None:
+    say(f"logged {value.rows} predictions from {value.first} to {value.last} for release {value.release}")
+
+
+def queue(value: Queue) -> None:
+    by_purpose: dict[str, int] = {}
+    for request in value.requests:
+        by_purpose[request.purpose] = by_purpose.get(request.purpose, 0) + 1
+    say(f"{len(value.requests)} rows wait for a label" + "".join(f", {n} {p}" for p, n in sorted(by_purpose.items())))
+    if value.exported:
+        say(f"written to {value.exported}: fill in `label`, then `backstay label --answers {value.exported}`")
+
+
+def labelled(value: Labelled) -> None:
+    trust = "trusted" if value.trusted else "untrusted: capped in training, never in gate rows"
+    uses = ", ".join(f"{n} {use}" for use, n in sorted(value.by_use.items()))
+    say(f"{value.added} labels added ({trust}; {uses}), {value.repeated} seen before")
+
+
+def predicted(value: Predicted) -> None:
+    say(f"answered {value.rows} rows" + (f" into {value.output}" if value.output else "") + (", logged" if value.logged else ""))
+
+
+def audited(value: Audited) -> None:
+    say(f"{value.rows} rows, {value.data_id}")
+    findings(value.findings)
+    high = len(value.blocking)
+    say(f"{high} findings of high severity block the gate" if high else "nothing that would block the gate")
+
+
+def history(value: History) -> None:
+    for row in value.events:
+        body = ", ".join(f"{k}={_short(v)}" for k, v in row.body.items() if v not in (None, [], ""))
+        say(f"{row.seq:>5} {row.at:%Y-%m-%d %H:%M} {row.kind:<18} {row.actor}: {body}")
+
+
+def _short(value: Any) -> str:
+    text = "; ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= 90 else text[:87] + "..."
+
+
+def reported(value: Reported) -> None:
+    say(f"report: {value.page}")
+
+
+def status(value: Status) -> None:
+    say(f"{value.model} in {value.environment}")
+    if value.champion is None:
+        say("  nothing is live yet")
+    else:
+        say(f"  live: release {value.champion.sequence}, {value.champion.model_id} ({value.champion.kind.value})")
+    last = value.last_window
+    say("  never watched" if last is None else f"  last window to {last.end:%Y-%m-%d}: {last.condition.value}")
+    say(f"  {value.logged_rows} predictions logged, {value.labels} labels, {value.open_requests} rows wait for review")
+    say(f"  ledger: {value.ledger_rows} rows, head {value.ledger_head[:16]}")
+
+
+def verified(value: Verified) -> None:
+    for problem in value.problems:
+        say(f"PROBLEM {problem}")
+    word = "sound" if value.sound else "NOT sound"
+    say(f"ledger {word}: {value.rows} rows, head {value.head}")
+    say(f"{value.checked_bundles} bundles and {value.checked_data} reference data sets checked")
+
+
+def keys(value: Sequence[ListedKey]) -> None:
+    for k in value:
+        state = "revoked" if k.revoked else ("until " + k.expires_at.isoformat() if k.expires_at else "no expiry")
+        say(f"{k.name}  {k.id}  {', '.join(k.scopes)}  {state}")
+
+
+def created_key(value: CreatedKey) -> None:
+    sys.stderr.write("this is shown once; send it as `Authorization: Bearer ...`\n")
+    say(value.token)
+
+
+def facts(value: Mapping[str, Any]) -> None:
+    for name, fact in value.items():
+        say(f"{name}: {fact}")

@@ -1,0 +1,118 @@
+"""Handwritten digits that scikit-learn ships (1,797 real scans), and what an ageing scanner makes of them.
+
+Traffic is made of seeded distortions of held-out scans. No scan serves two purposes: the pools below are disjoint.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.uint8]
+
+OFFICES = ("north", "south", "harbour")
+OFFICE_SHARES = (0.45, 0.4, 0.15)
+HARBOUR_TILT = 10.0
+"""The harbour office feeds its forms in at a slant, in degrees."""
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """The state of the scanner. `contrast` 1 and `blur` 0 is new; `brightness` moves all pixels, of 255."""
+
+    contrast: float = 1.0
+    blur: float = 0.0
+    brightness: float = 0.0
+
+
+NEW = Scanner()
+
+
+def aged(wear: float) -> Scanner:
+    """The scanner after this much wear: 0 is new, at 1 contrast and sharpness are all but gone."""
+    return Scanner(contrast=1.0 - 0.9 * wear, blur=1.1 * wear)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows as they would arrive: pixels [n, 8, 8, 1], true digits, the scan each comes from, and the office."""
+
+    pixels: Pixels
+    digits: npt.NDArray[np.int64]
+    scans: npt.NDArray[np.int64]
+    offices: npt.NDArray[np.object_]
+
+    def __len__(self) -> int:
+        return len(self.digits)
+
+    @property
+    def truth(self) -> list[str]:
+        return [str(d) for d in self.digits]
+
+    @property
+    def groups(self) -> list[str]:
+        return [f"scan-{s:04d}" for s in self.scans]
+
+
+@dataclass(frozen=True)
+class Pools:
+    """Disjoint sets of scans: what the foreign model learned from, early traffic, later traffic."""
+
+    images: npt.NDArray[np.float64]
+    digits: npt.NDArray[np.int64]
+    foreign: npt.NDArray[np.int64]
+    early: npt.NDArray[np.int64]
+    later: npt.NDArray[np.int64]
+
+
+def pools(seed: int) -> Pools:
+    """The scans, dealt by this seed."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    order = np.random.default_rng([seed, 1]).permutation(len(digits.target))
+    return Pools(
+        images=digits.images * (255.0 / 16.0),
+        digits=digits.target.astype(np.int64),
+        foreign=order[:450],
+        early=order[450:1200],
+        later=order[1200:],
+    )
+
+
+def draw(
+    pools: Pools, which: npt.NDArray[np.int64], n: int, scanner: Scanner, rng: np.random.Generator
+) -> Batch:
+    """Rows of a pool as this scanner sees them: drawn with replacement, each with its own slant, shift and noise."""
+    scans = rng.choice(which, size=n)
+    offices = rng.choice(np.array(OFFICES, dtype=object), size=n, p=OFFICE_SHARES)
+    angles = rng.normal(0.0, 3.0, n) + np.where(offices == "harbour", HARBOUR_TILT, 0.0)
+    shifts = rng.normal(0.0, 0.2, (n, 2))
+    noise = rng.normal(0.0, 8.0, (n, 8, 8))
+    seen = np.stack([_moved(pools.images[s], a, d) for s, a, d in zip(scans, angles, shifts, strict=True)])
+    return Batch(
+        pixels=_scan(seen, scanner, noise)[..., None],
+        digits=pools.digits[scans],
+        scans=scans,
+        offices=offices,
+    )
+
+
+def _moved(image: npt.NDArray[np.float64], angle: float, shift: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    from scipy.ndimage import affine_transform
+
+    turn = np.deg2rad(angle)
+    matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    centre = np.array([3.5, 3.5])
+    moved: npt.NDArray[np.float64] = affine_transform(image, matrix, offset=centre - matrix @ (centre + shift), order=1)
+    return moved
+
+
+def _scan(images: npt.NDArray[np.float64], scanner: Scanner, noise: npt.NDArray[np.float64]) -> Pixels:
+    from scipy.ndimage import gaussian_filter
+
+    soft = gaussian_filter(images, sigma=(0, scanner.blur, scanner.blur)) if scanner.blur else images
+    seen = 80.0 + (soft - 80.0) * scanner.contrast + scanner.brightness + noise
+    return np.clip(np.rint(seen), 0, 255).astype(np.uint8)

@@ -1,0 +1,473 @@
+"""The story in six chapters. Backstay is used as anybody would use it: by its command line and over HTTP."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from backstay.cli.progress import reporter
+from backstay.demo.client import Client, Probe
+from backstay.demo.foreign import fit_classifier
+from backstay.demo.scans import NEW, Scanner, draw
+from backstay.demo.stage import MemoryWatch, Stage
+from backstay.demo.table import closing_table
+from backstay.demo.world import Week, World, brighter, fading, table
+from backstay.kernel.errors import BackstayError
+
+NAME = "digits"
+STEADY_WEEKS = 3
+FADING_WEEKS = 9
+SETTLED_WEEKS = 1
+MEANING_WEEKS = 9
+REVIEWED = 1200
+TOLD = """Traffic: seeded distortions of real scans held out from training. Scans are disjoint between the foreign
+model's training, labelling, gate and later traffic. Budgets fixed beforehand: 1 false alarm a year, 50 labels a month."""
+
+PROJECT_FILE = '''# Written by the demo before anything runs. Budgets and policy are fixed here and never touched again.
+version = 1
+name = "digits"
+
+[data]
+target = "digit"
+id = "id"
+group = "scan"            # rows of one source scan belong together
+features = ["image"]
+slices = ["office"]
+
+[train]                   # the recipe of the challenger
+encoder = "conv"
+objective = "supcon"
+epochs = 14
+batch_size = 128
+dimension = 32
+
+[budget]
+false_alarms_per_year = 1.0
+labels_per_month = 50
+
+[watch]
+window_days = 7
+minimum_rows = 100
+
+[labels]
+trusted_sources = ["review"]
+
+[retrain]
+value_per_error = 2.0     # what a wrongly filed form costs
+labels = 1200             # what the reviewer can do at a stretch, outside the standing budget
+cost_per_label = 0.25
+auto_promote = true       # the demo's policy: the loop may promote what passes the gate
+
+[gate]
+minimum_n = 200
+
+[[gate.rules]]
+rule = "beats_controls"   # no further behind raw-pixel neighbours than this
+margin = 0.05
+
+[[gate.rules]]
+rule = "better_than_champion"
+
+[[gate.rules]]
+rule = "no_slice_worse"
+margin = 0.05
+'''
+
+
+@dataclass
+class Tale:
+    """What has happened so far: the facts of the table at the end."""
+
+    seed: int
+    facts: dict[str, Any] = field(default_factory=dict)
+    narrative: list[str] = field(default_factory=list)
+    refusals: dict[str, str] = field(default_factory=dict)
+
+
+def tell(output: Path, *, seed: int = 0, as_json: bool = False) -> int:
+    """Play all six chapters in a fresh folder; answers the exit code (0 when everything happened as it should)."""
+    output = output.resolve()
+    if output.exists() and any(output.iterdir()) and not (output / ".backstay-demo").exists():
+        raise BackstayError(f"{output} is not empty and not an earlier demo", fix="name another folder with --output")
+    shutil.rmtree(output, ignore_errors=True)
+    output.mkdir(parents=True)
+    (output / ".backstay-demo").touch()
+    began = time.monotonic()
+    memory = MemoryWatch()
+    memory.start()
+    tale = Tale(seed)
+    with Stage(output / "project") as stage:
+        Telling(stage, World(seed), tale, output, loud=not as_json).play()
+    tale.facts["seconds"] = time.monotonic() - began
+    tale.facts["peak_megabytes"] = memory.finish() / 2**20
+    result = {"seed": seed, **tale.facts, "refusals": tale.refusals}
+    (output / "result.json").write_text(json.dumps(result, indent=2, default=float) + "\n")
+    if as_json:
+        sys.stdout.write(json.dumps(result, default=float) + "\n")
+    else:
+        closing_table(result)
+    return 0 if tale.facts["as_it_should"] else 1
+
+
+class Telling:
+    """One performance."""
+
+    def __init__(self, stage: Stage, world: World, tale: Tale, output: Path, *, loud: bool) -> None:
+        self.stage = stage
+        self.world = world
+        self.tale = tale
+        self.output = output
+        self.loud = loud
+        self.progress = reporter()
+        self.client = Client("", "", NAME)
+        self.watched: list[dict[str, Any]] = []
+
+    def play(self) -> None:
+        self.say(TOLD)
+        for chapter in (self.adopt, self.fade, self.replace, self.refuse, self.meaning, self.there_and_back):
+            chapter()
+        self.tale.facts["as_it_should"] = self.all_happened()
+
+    def say(self, text: str) -> None:
+        if self.loud:
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
+
+    def tell(self, text: str) -> None:
+        """One sentence of the story, for the terminal and for the report."""
+        self.tale.narrative.append(text)
+        self.say(f"  {text}")
+
+    # 1
+    def adopt(self) -> None:
+        """Somebody's classifier becomes ours to watch."""
+        self.say("\n1. A live model is adopted and measured")
+        stage, world = self.stage, self.world
+        with self.progress.step("adopt", total=4) as tick:
+            foreign = draw(world.pools, world.pools.foreign, 4000, NEW, world.rng)
+            model = fit_classifier(foreign, seed=world.seed)
+            (stage.folder / "foreign.onnx").write_bytes(model)
+            tick()
+            reference = world.batch(1500)
+            ids = [f"reference-{i:04d}" for i in range(len(reference))]
+            pq.write_table(table(reference, ids, reference.truth), stage.folder / "last_quarter.parquet")
+            (stage.folder / "backstay.toml").write_text(PROJECT_FILE)
+            tick()
+            adopted = stage.cli("adopt", "foreign.onnx", "--reference", "last_quarter.parquet", "--target", "digit")
+            tick()
+            key = stage.cli("key", "create", "forms-desk", "--scope", "predict", "--scope", "read")
+            self.client = Client(stage.serve(), key["token"], NAME)
+            tick()
+        self.fading = fading(self.foreign_accuracy(model), FADING_WEEKS)
+        accuracy = measured(adopted["report"], "accuracy")
+        neighbours = measured(adopted["report"], "accuracy", of="control:raw_knn")
+        self.tale.facts["adopted_accuracy"] = accuracy["value"]
+        self.tell(
+            f"Adopted as release 1, unmeasured; on {accuracy['n']} reference rows its accuracy is {spread(accuracy)}, "
+            f"raw-pixel neighbours reach {neighbours['value']:.3f}."
+        )
+
+    def foreign_accuracy(self, model: bytes) -> Any:
+        """Accuracy of the foreign model under a scanner, on scans that are not used for anything else later."""
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+
+        def at(scanner: Scanner) -> float:
+            batch = draw(self.world.pools, self.world.pools.early, 1500, scanner, np.random.default_rng(self.world.seed))
+            labels = session.run(["label"], {"image": batch.pixels})[0]
+            return float(np.mean(labels == np.array(batch.truth)))
+
+        return at
+
+    # 2
+    def fade(self) -> None:
+        """The scanner ages. Nobody has labels."""
+        self.say("\n2. The scanner ages, in silence")
+        facts = self.tale.facts
+        with self.progress.step("weeks", total=STEADY_WEEKS + FADING_WEEKS) as tick:
+            for _ in range(STEADY_WEEKS):
+                self.week("the scanner is new")
+                tick()
+            facts["false_alarms_before"] = sum(len(w["windows"][-1]["new_alarms"]) for w in self.watched if w["windows"])
+            self.harmless()
+            for step, scanner in enumerate(self.fading, start=1):
+                self.world.scanner = scanner
+                week, seen = self.week(f"week {step} of fading")
+                tick()
+                if seen["new_alarms"] and "fade_alarm_week" not in facts:
+                    self.alarmed(step, week, seen)
+                estimate = label_free(seen)
+                if estimate["value"] is None and "refused_week" not in facts and "fade_alarm_week" in facts:
+                    self.ask(step, estimate, seen)
+                elif "ppi" not in facts and "refused_week" in facts:
+                    self.answered(week, seen)
+                    break
+
+    def harmless(self) -> None:
+        """A new lamp: everything is a little brighter, nothing is read worse."""
+        batch = self.world.batch(ROWS := 400, scanner=brighter(self.world.scanner, 14.0))
+        pq.write_table(table(batch, [f"lamp-{i}" for i in range(ROWS)]), self.stage.folder / "new_lamp.parquet")
+        seen = self.stage.cli("watch", "--rows", "new_lamp.parquet", accept=(0, 3))["windows"][0]
+        self.tale.facts["harmless_condition"] = seen["condition"]
+        self.tell(f"A new lamp makes every scan brighter: Backstay says `{seen['condition']}`, not worse.")
+
+    def week(self, note: str) -> tuple[Week, dict[str, Any]]:
+        """A week of traffic, and a look at it."""
+        week = self.world.week(self.stage, self.client, note)
+        seen = self.stage.cli("watch", accept=(0, 3))
+        if not seen["windows"]:
+            raise BackstayError(f"week {week.number} was not judged", fix="this is a fault of the demo; please report it")
+        self.watched.append(seen)
+        window = seen["windows"][-1]
+        window["truth"] = week.accuracy
+        return week, {**window, "new_alarms": window["new_alarms"], "requested": seen["requested"]}
+
+    def alarmed(self, step: int, week: Week, seen: dict[str, Any]) -> None:
+        start = float(np.mean([w.accuracy for w in self.world.weeks[:STEADY_WEEKS]]))
+        self.tale.facts["fade_alarm_week"] = step
+        self.tale.facts["fade_lost_at_alarm"] = start - week.accuracy
+        moved = next((s["moved"][0] for s in seen["signals"] if s["alarm"] and s["moved"]), "inputs")
+        self.tell(
+            f"Alarm in week {step} of fading ({', '.join(seen['new_alarms'])}): {moved}. "
+            f"True accuracy had lost {100 * (start - week.accuracy):.1f} points; nobody but the demo knew."
+        )
+        estimate = label_free(seen)
+        if estimate["value"] is not None:
+            self.tell(f"Estimated without labels: {spread(estimate)}; {estimate['assumption']} (truth {week.accuracy:.3f}).")
+
+    def ask(self, step: int, estimate: dict[str, Any], seen: dict[str, Any]) -> None:
+        """The estimate is refused: label as many rows as Backstay asks for."""
+        wanted = max(int(estimate["labels_needed"]), 1)
+        self.tale.facts["refused_week"] = step
+        self.tale.facts["labels_asked"] = wanted
+        self.tell(f"Week {step}: no estimate any more ({estimate['refusals'][0]}). Backstay asks for {wanted} labels.")
+        self.stage.cli("label", "--request", str(wanted), "--purpose", "estimate")
+        self.review("estimate")
+
+    def answered(self, week: Week, seen: dict[str, Any]) -> None:
+        found = next((e for e in seen["estimates"] if e["kind"] in ("ppi", "labels") and e["value"] is not None), None)
+        if found is None:
+            return
+        self.tale.facts["ppi"] = {"value": found["value"], **found["interval"], "truth": week.accuracy}
+        self.tell(f"With {found['labels']} labels: accuracy {spread(found)} (truth {week.accuracy:.3f}). {seen['headline']}")
+
+    def review(self, *purposes: str) -> None:
+        """The reviewer works through the queue."""
+        waiting = self.stage.cli("label")["requests"]
+        answers = self.world.review([r["prediction_id"] for r in waiting if r["purpose"] in purposes])
+        path = self.stage.folder / "reviewed.csv"
+        pyarrow.csv.write_csv(answers, path)
+        self.stage.cli("label", "--answers", path.name, "--source", "review")
+
+    # 3
+    def replace(self) -> None:
+        """Waiting costs more than retraining: a challenger is trained, compared pairwise, promoted, swapped in."""
+        self.say("\n3. A challenger, through the gate")
+        facts = self.tale.facts
+        with self.progress.step("replace", total=4) as tick:
+            first = self.stage.cli("watch", "--act", accept=(0, 3))
+            self.tell(first["decision"]["headline"])
+            tick()
+            self.review("retrain")
+            tick()
+            probe = Probe(Client(self.client.url, self.client.key, NAME), self.world.batch(1))
+            probe.start()
+            acted = self.stage.cli("watch", "--act", accept=(0, 3))
+            tick()
+            if acted["promoted"] is None:
+                raise BackstayError(
+                    f"the challenger was not promoted: {acted['acted'] and acted['acted']['verdict']['outcomes']}",
+                    fix="this is a fault of the demo; please report it",
+                )
+            version = str(acted["promoted"]["sequence"])
+            swapped = self.swapped(probe, version)
+            tick()
+        report = acted["acted"]["report"]
+        facts["challenger_accuracy"] = measured(report, "accuracy")["value"]
+        facts["champion_accuracy_then"] = measured(report, "accuracy", of="champion")["value"]
+        facts["swap_failures"] = len(probe.failures)
+        facts["swap_answers"] = len(probe.answers)
+        facts["swap_seconds"] = swapped
+        difference = next(c for c in report["comparisons"] if c["metric"] == "accuracy" and c["against"] == report["champion"]
+                          and not c["slice"])
+        self.tell(
+            f"The challenger reads {measured(report, 'accuracy')['value']:.3f} of {difference['n']} gate rows, the champion "
+            f"{facts['champion_accuracy_then']:.3f}; pairwise {difference['difference']:+.3f} "
+            f"({difference['interval']['low']:+.3f} to {difference['interval']['high']:+.3f}). Promoted as release {version}."
+        )
+        self.tell(
+            f"The server swapped it in after {swapped:.2f} s; of {len(probe.answers)} requests meanwhile "
+            f"{len(probe.failures)} failed."
+        )
+        self.champion = acted["promoted"]["model_id"]
+
+    def swapped(self, probe: Probe, version: str) -> float:
+        """Seconds from the end of the command that changed the pointer to the first answer of that version."""
+        done = time.monotonic()
+        while probe.first_answer_of(version) is None and time.monotonic() - done < 10:
+            time.sleep(0.01)
+        probe.finish()
+        at = probe.first_answer_of(version)
+        if at is None:
+            raise BackstayError(f"the server never answered with version {version}", fix="see server.log")
+        return max(at - done, 0.0)
+
+    # 4
+    def refuse(self) -> None:
+        """Three successors that must not go live, each for its own reason."""
+        self.say("\n4. Successors that are refused")
+        world, stage = self.world, self.stage
+        world.later = True
+        with self.progress.step("refuse", total=4) as tick:
+            for _ in range(SETTLED_WEEKS):
+                self.week("the challenger is live")
+            tick()
+            for name, batch, labels in self.successors():
+                (stage.folder / f"{name}.onnx").write_bytes(fit_classifier(batch, hidden=96, seed=world.seed, labels=labels))
+                ids = [f"{name}-{i:04d}" for i in range(len(batch))]
+                pq.write_table(table(batch, ids, labels), stage.folder / f"{name}_rows.parquet")
+                offered = stage.cli(
+                    "adopt", f"{name}.onnx", "--challenger", "--trained-on", f"{name}_rows.parquet", accept=(0, 3)
+                )
+                self.judged(name, offered)
+                tick()
+        attempt = stage.cli("promote", self.leaky, "--reason", "it scores so well", accept=(0, 3))
+        self.tale.facts["forced_promotion_refused"] = attempt["exit_code"] == 3
+        self.tell("An attempt to promote the leaky one anyway was refused, and the attempt is in the ledger.")
+
+    def successors(self) -> list[tuple[str, Any, Any]]:
+        """Name, training rows and the labels that their maker learned, of each successor."""
+        from backstay.demo.world import joined
+
+        world = self.world
+        early = [w for w in world.weeks[:-SETTLED_WEEKS]]
+        gate_like = joined([w.batch for w in early[-3:]])
+        foreign = draw(world.pools, world.pools.foreign, 5000, world.scanner, world.rng)
+        sliced = np.array(foreign.truth)
+        harbour = foreign.offices == "harbour"
+        sliced[harbour] = np.array(foreign.truth)[harbour][world.rng.permutation(int(harbour.sum()))]
+        few = draw(world.pools, world.pools.foreign, 1500, world.scanner, world.rng)
+        return [
+            ("sliced", foreign, sliced),
+            ("noise", few, np.array(few.truth)),
+            ("leaky", gate_like, np.array(gate_like.truth)),
+        ]
+
+    def judged(self, name: str, offered: dict[str, Any]) -> None:
+        verdict = offered["verdict"]
+        reasons = [o["message"] for o in verdict["outcomes"] if not o["passed"]]
+        rules = [o["rule"] for o in verdict["outcomes"] if not o["passed"]]
+        self.tale.refusals[name] = "; ".join(rules) if rules else "not refused"
+        self.tale.facts[f"{name}_accuracy"] = measured(offered["report"], "accuracy")["value"]
+        if name == "leaky":
+            self.leaky = offered["model"]["id"]
+        self.tell(f"{name}: {measured(offered['report'], 'accuracy')['value']:.3f} on the gate rows; "
+                  + (f"refused: {reasons[0]}" if reasons else "NOT refused"))
+
+    # 5
+    def meaning(self) -> None:
+        """The form changes: what was filed as 1 is now 7, and the reverse. The scans look as they always did."""
+        self.say("\n5. Labels change their meaning, inputs do not")
+        facts = self.tale.facts
+        self.world.swapped = True
+        silent = True
+        with self.progress.step("weeks", total=MEANING_WEEKS) as tick:
+            for step in range(1, MEANING_WEEKS + 1):
+                week, seen = self.week(f"new form, week {step}")
+                tick()
+                silent = silent and not any(s["alarm"] for s in seen["signals"] if s["detector"] != "labelled_error")
+                if "labelled_error" in seen["new_alarms"]:
+                    facts["meaning_weeks"] = step
+                    facts["meaning_label_free"] = label_free(self.watched[-2]["windows"][-1])["value"]
+                    facts["meaning_truth"] = week.accuracy
+                    self.tell(f"Week {step}: {seen['headline']} True accuracy is {week.accuracy:.3f}.")
+                    self.tell(seen["advice"][0])
+                    break
+                self.review("standing")
+        facts["meaning_drift_silent"] = silent
+
+    # 6
+    def there_and_back(self) -> None:
+        """Rollback and forth, timed; the ledger is checked; the report is written."""
+        self.say("\n6. Rollback, verification, report")
+        stage, facts = self.stage, self.tale.facts
+        with self.progress.step("rollback", total=4) as tick:
+            back = self.turned("--reason", "the old form is back for a day")
+            tick()
+            forth = self.turned("--reason", "and gone again")
+            tick()
+            verified = stage.cli("verify", "--export-head", "head.json", accept=(0, 3))
+            tick()
+            facts |= {"rollback_seconds": back, "forth_seconds": forth, "ledger_sound": verified["sound"]}
+            facts["ledger_rows"] = verified["rows"]
+            facts["requests"] = self.client.sent
+            facts["failed_requests"] = self.client.failed
+            page = self.write_report()
+            tick()
+        self.tell(f"Rolled back in {back:.2f} s and forth in {forth:.2f} s, server included.")
+        self.tell(f"Ledger {'sound' if verified['sound'] else 'NOT sound'}: {verified['rows']} rows. Report: {page}")
+
+    def turned(self, *arguments: str) -> float:
+        """Seconds from typing the command to the first answer of the other model."""
+        probe = Probe(Client(self.client.url, self.client.key, NAME), self.world.batch(1))
+        probe.start()
+        began = time.monotonic()
+        release = self.stage.cli("rollback", *arguments)
+        self.swapped(probe, str(release["sequence"]))
+        at = probe.first_answer_of(str(release["sequence"]))
+        return (at or time.monotonic()) - began
+
+    def write_report(self) -> Path:
+        """The project's report, with what only the demo knows: the truth of every week."""
+        from backstay.loop.report import write_report
+        from backstay.project import Project
+
+        project = Project.open(self.stage.folder)
+        truth = {w["windows"][-1]["id"]: w["windows"][-1]["truth"] for w in self.watched if w["windows"]}
+        page = self.output / "report.html"
+        write_report(
+            project.ws,
+            page,
+            title="A model in production, told by the demo",
+            truth=truth,
+            narrative=(TOLD.replace("\n", " "), *self.tale.narrative),
+            how_made=f"backstay demo --seed {self.tale.seed}",
+        )
+        return page
+
+    def all_happened(self) -> bool:
+        """Did the story end as the README says it does?"""
+        facts = self.tale.facts
+        return bool(
+            "fade_alarm_week" in facts
+            and facts.get("harmless_condition") in ("moved", "probably fine")
+            and "ppi" in facts
+            and self.tale.refusals.get("leaky") != "not refused"
+            and facts.get("forced_promotion_refused")
+            and facts.get("swap_failures") == 0
+            and facts.get("ledger_sound")
+        )
+
+
+def measured(report: dict[str, Any], metric: str, of: str = "model") -> dict[str, Any]:
+    """A figure of a report, over all rows."""
+    return next(m for m in report["measurements"] if (m["metric"], m["slice"], m["of"]) == (metric, "", of))
+
+
+def label_free(seen: dict[str, Any]) -> dict[str, Any]:
+    return next(e for e in seen["estimates"] if e["kind"] == "label-free")
+
+
+def spread(value: dict[str, Any]) -> str:
+    """A figure with its interval."""
+    return f"{value['value']:.3f} ({value['interval']['low']:.3f} to {value['interval']['high']:.3f})"

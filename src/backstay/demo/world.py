@@ -1,0 +1,137 @@
+"""The world outside Backstay: the ageing scanner, the people who send forms, and what is true of each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from backstay.demo.client import Client
+from backstay.demo.scans import NEW, Batch, Pools, Scanner, aged, draw, pools
+from backstay.demo.stage import Stage
+
+ROWS_A_WEEK = 400
+BATCHES = 4
+SWAP = {"1": "7", "7": "1"}
+POINTS_A_WEEK = 0.02
+
+
+@dataclass
+class Week:
+    """One week of traffic. `truth` is known to the demo only."""
+
+    number: int
+    ids: list[str]
+    predicted: list[str]
+    truth: list[str]
+    batch: Batch
+    note: str
+
+    @property
+    def accuracy(self) -> float:
+        return float(np.mean([p == t for p, t in zip(self.predicted, self.truth, strict=True)]))
+
+
+@dataclass
+class World:
+    """Everything that Backstay is not told."""
+
+    seed: int
+    pools: Pools = field(init=False)
+    rng: np.random.Generator = field(init=False)
+    truth: dict[str, str] = field(default_factory=dict)
+    weeks: list[Week] = field(default_factory=list)
+    scanner: Scanner = NEW
+    later: bool = False
+    swapped: bool = False
+
+    def __post_init__(self) -> None:
+        self.pools = pools(self.seed)
+        self.rng = np.random.default_rng([self.seed, 2])
+
+    def batch(self, n: int, *, scanner: Scanner | None = None) -> Batch:
+        """Rows as they come in now."""
+        pool = self.pools.later if self.later else self.pools.early
+        return draw(self.pools, pool, n, scanner or self.scanner, self.rng)
+
+    def filed(self, batch: Batch) -> list[str]:
+        """What the rows are to be filed as, by the form that is in force."""
+        return [SWAP.get(t, t) if self.swapped else t for t in batch.truth]
+
+    def week(self, stage: Stage, client: Client, note: str) -> Week:
+        """Seven days of forms, sent to the server as they come."""
+        number = len(self.weeks) + 1
+        batches, ids, answers = [], [], []
+        for part in range(BATCHES):
+            stage.advance(timedelta(days=7 / (BATCHES + 1)))
+            batch = self.batch(ROWS_A_WEEK // BATCHES)
+            names = [f"form-{number:02d}-{part}-{i:03d}" for i in range(len(batch))]
+            answers += client.infer(batch, names)
+            batches.append(batch)
+            ids += names
+        stage.advance(timedelta(days=7 * number) - (stage.now - stage.begin))
+        whole = joined(batches)
+        truth = self.filed(whole)
+        self.truth.update(zip(ids, truth, strict=True))
+        week = Week(number, ids, answers, truth, whole, note)
+        self.weeks.append(week)
+        return week
+
+    def review(self, requests: list[str]) -> pa.Table:
+        """The reviewer's answers to these requests: the demo plays the reviewer, and is right."""
+        known = [i for i in requests if i in self.truth]
+        return pa.table({"id": known, "label": [self.truth[i] for i in known]})
+
+
+def joined(batches: list[Batch]) -> Batch:
+    """Batches one after another."""
+    return Batch(
+        pixels=np.concatenate([b.pixels for b in batches]),
+        digits=np.concatenate([b.digits for b in batches]),
+        scans=np.concatenate([b.scans for b in batches]),
+        offices=np.concatenate([b.offices for b in batches]),
+    )
+
+
+def table(batch: Batch, ids: list[str], labels: list[str] | npt.NDArray[np.str_] | None = None) -> pa.Table:
+    """Rows as a table with an image column, for files that are handed to Backstay."""
+    image = pa.fixed_shape_tensor(pa.uint8(), list(batch.pixels.shape[1:]))
+    flat = pa.FixedSizeListArray.from_arrays(pa.array(batch.pixels.ravel()), int(np.prod(batch.pixels.shape[1:])))
+    columns = {
+        "id": pa.array(ids),
+        "image": pa.ExtensionArray.from_storage(image, flat),
+        "office": pa.array([str(o) for o in batch.offices]),
+        "scan": pa.array(batch.groups),
+    }
+    if labels is not None:
+        columns["digit"] = pa.array([str(v) for v in labels])
+    return pa.table(columns)
+
+
+def fading(accuracy_at: Callable[[Scanner], float], weeks: int) -> list[Scanner]:
+    """Scanners whose wear makes true accuracy fall by about two points a week, found on scans of no later use.
+
+    Args:
+        accuracy_at: accuracy of the foreign model under a scanner, on a fixed draw.
+    """
+    start = accuracy_at(NEW)
+    found: list[Scanner] = []
+    for week in range(1, weeks + 1):
+        low, high = 0.0, 1.0
+        for _ in range(12):
+            middle = (low + high) / 2
+            if accuracy_at(aged(middle)) > start - POINTS_A_WEEK * week:
+                low = middle
+            else:
+                high = middle
+        found.append(aged(low))
+    return found
+
+
+def brighter(scanner: Scanner, by: float) -> Scanner:
+    """The same scanner under a new lamp."""
+    return replace(scanner, brightness=scanner.brightness + by)

@@ -1,0 +1,164 @@
+"""Take over a model that is already live, or offer one that was made elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from backstay.bundle.inspect import inspect_onnx
+from backstay.bundle.write import write_bundle
+from backstay.data.audit import overlap
+from backstay.data.schema import conform
+from backstay.kernel.errors import BackstayError
+from backstay.kernel.ids import content_id, digest
+from backstay.kernel.records import (
+    DataVersion,
+    Finding,
+    ModelRecord,
+    Release,
+    Report,
+    Schema,
+    Severity,
+    Task,
+    Verdict,
+)
+from backstay.loop.examples import bring, keep, schema_for, target_of, texts
+from backstay.loop.gating import GateRows, Offered, offer
+from backstay.loop.reference import gate_rows
+from backstay.loop.run import file_model
+from backstay.loop.workspace import Workspace
+from backstay.release.adopt import adopt as release_unmeasured
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """A model taken over. `report` and `verdict` are None where only its predictions are known."""
+
+    model: ModelRecord
+    release: Release
+    reference: DataVersion
+    report: Report | None
+    verdict: Verdict | None
+
+
+def adopt(ws: Workspace, model: Path | None, *, reference: Path) -> Adopted:
+    """Release a model as unmeasured, keep its reference rows, and measure it on them beside the controls.
+
+    Args:
+        model: its ONNX file, or None where the settings say `task = "predictions"`.
+        reference: rows with true labels on which the model is known to be well.
+    """
+    known_elsewhere = ws.settings.task == "predictions"
+    if known_elsewhere and model is not None:
+        raise BackstayError(
+            f"{model} was named, but this project knows only predictions", fix="leave the file out, or change `task`"
+        )
+    if not known_elsewhere and model is None:
+        raise BackstayError("no model file was named", fix="give an ONNX file, or say --predictions-only")
+    with ws.progress.step("reference rows"):
+        raw = bring(ws, reference)
+        schema = schema_for(raw, ws.settings.data)
+        table = conform(raw, schema)
+        record = _elsewhere(ws, table, schema) if model is None else bring_model(ws, model, table, schema)
+        version = keep(ws, table, schema, source=str(reference), role="reference")
+    file_model(ws, record)
+    release = release_unmeasured(
+        ws.ledger,
+        **ws.scope,
+        model_id=record.id,
+        reference_id=version.id,
+        actor=ws.actor,
+        reason=f"adopted with {table.num_rows} reference rows",
+        clock=ws.clock,
+    )
+    if model is None:
+        return Adopted(record, release, version, None, None)
+    with ws.progress.step("measure"):
+        note = "measured on the adopter's reference rows; optimistic if the model was trained on them"
+        report, verdict = offer(
+            ws, record, GateRows(table, schema, version.id), training=None, notes=(note,)
+        )
+    return Adopted(record, release, version, report, verdict)
+
+
+def _elsewhere(ws: Workspace, table: pa.Table, schema: Schema) -> ModelRecord:
+    classes = tuple(sorted(set(texts(table, target_of(schema)))))
+    identity = digest({"model": ws.name, "environment": ws.environment, "elsewhere": True, "classes": list(classes)})
+    return ModelRecord(
+        id=content_id("elsewhere", identity),
+        model=ws.name,
+        task=Task.PREDICTIONS,
+        origin="elsewhere",
+        created_at=ws.clock.now(),
+        classes=classes,
+    )
+
+
+def bring_model(ws: Workspace, path: Path, table: pa.Table, schema: Schema, *, origin: str = "adopted") -> ModelRecord:
+    """Make a bundle of somebody's ONNX file: roles inferred, checked by running it on a few of these rows."""
+    classes = tuple(sorted(set(texts(table, target_of(schema)))))
+    features = tuple(schema.column(name) for name in schema.features)
+    draft = inspect_onnx(path, features, classes)
+    model_id = write_bundle(ws.bundles, path.read_bytes(), draft)
+    record = ModelRecord(
+        id=model_id,
+        model=ws.name,
+        task=Task.CLASSIFICATION,
+        origin=origin,
+        created_at=ws.clock.now(),
+        bundle=model_id,
+        classes=draft.classes or classes,
+    )
+    answers = ws.load_model(record).predict(table.slice(0, 16)).labels
+    strangers = sorted({str(a) for a in answers} - set(classes))
+    if strangers:
+        raise BackstayError(
+            f"the model answers {strangers[0]!r}, which is none of the target's values ({', '.join(classes[:12])})",
+            fix="name the right --target, or reference rows whose labels are written as the model writes them",
+        )
+    return record
+
+
+def offer_file(ws: Workspace, path: Path, *, trained_on: Path | None) -> Offered:
+    """Offer a successor made elsewhere: measured on the champion's gate rows, checked for leakage, never made live."""
+    champion = ws.champion()
+    rows = gate_rows(ws, champion)
+    record = bring_model(ws, path, rows.table, rows.schema, origin="offered")
+    training, findings = None, (_unknown_training(rows.data_id),)
+    if trained_on is not None:
+        training = conform(bring(ws, trained_on), _training_schema(rows.schema, bring(ws, trained_on)))
+        findings = overlap(training, rows.table, rows.schema, data_id=rows.data_id)
+    file_model(ws, record)
+    report, verdict = offer(ws, record, rows, training=training, findings=findings)
+    return Offered(record, report, verdict)
+
+
+def _training_schema(schema: Schema, table: pa.Table) -> Schema:
+    """The gate rows' schema, as far as the training rows have its columns."""
+    here = set(table.column_names)
+    missing = [f for f in (*schema.features, schema.target or "") if f not in here]
+    if missing:
+        raise BackstayError(
+            f"the training rows have no column {missing[0]!r}", fix="give the rows as the model saw them, target included"
+        )
+    columns = tuple(c for c in schema.columns if c.name in here)
+    return Schema(
+        columns=columns,
+        features=schema.features,
+        target=schema.target,
+        id=schema.id if schema.id in here else None,
+        time=schema.time if schema.time in here else None,
+        group=schema.group if schema.group in here else None,
+    )
+
+
+def _unknown_training(data_id: str) -> Finding:
+    return Finding(
+        check="training_rows_unknown",
+        severity=Severity.MEDIUM,
+        message="nobody said on which rows this model was trained, so leakage into the gate rows cannot be excluded",
+        fix="name them with --trained-on",
+        data_id=data_id,
+    )

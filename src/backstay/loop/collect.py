@@ -1,0 +1,16 @@
+"""Remove what nothing names any more."""
+
+from __future__ import annotations
+
+from backstay.kernel.records import Json
+from backstay.loop.workspace import Workspace
+from backstay.store.gc import collect as sweep
+
+
+def collect(ws: Workspace, *, dry_run: bool) -> Json:
+    """Blobs and bundles that no release, verdict, report or data version names; compacts the journal."""
+    removed = sweep(ws.state, ws.clock, dry_run=dry_run)
+    if not dry_run:
+        with ws.ledger.transaction() as tx:
+            tx.append("gc", {"removed": removed.ids, "bytes": removed.bytes}, actor=ws.actor)
+    return {"removed": removed.ids, "bytes": removed.bytes, "dry_run": dry_run}

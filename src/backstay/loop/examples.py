@@ -1,0 +1,107 @@
+"""Bring rows in: read, give them their schema, keep them under their content id."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from backstay.data.read import read
+from backstay.data.schema import conform, infer_schema
+from backstay.data.snapshot import save
+from backstay.kernel.errors import BackstayError
+from backstay.kernel.records import DataVersion, Schema
+from backstay.loop.workspace import Workspace
+from backstay.settings import DataSettings
+
+
+def bring(ws: Workspace, source: Any) -> pa.Table:
+    """Rows of a file or frame as they stand; a relative path begins at the project file."""
+    if isinstance(source, (str, Path)):
+        path = Path(source)
+        source = path if path.is_absolute() or path.exists() else ws.root / path
+    return read(source, time_zone=ws.settings.data.time_zone)
+
+
+def schema_for(table: pa.Table, data: DataSettings) -> Schema:
+    """The schema that the settings declare, the rest inferred from these rows."""
+    return infer_schema(
+        table,
+        target=data.target,
+        id=data.id,
+        time=data.time,
+        group=data.group,
+        kinds=data.columns,
+        features=data.features,
+        ignore=data.ignore,
+    )
+
+
+def keep(ws: Workspace, table: pa.Table, schema: Schema, *, source: str, role: str) -> DataVersion:
+    """Save rows under their content id and file the version, once."""
+    version = save(table, schema, ws.blobs, clock=ws.clock, source=source, role=role)
+    known = {v.id for v in ws.catalog.find("data", DataVersion)}
+    if version.id not in known:
+        with ws.ledger.transaction() as tx:
+            tx.put("data", version.id, version, **ws.scope)
+            tx.append(
+                "data", {"data": version.id, "rows": version.rows, "source": source, "role": role}, actor=ws.actor
+            )
+    return version
+
+
+def project_rows(ws: Workspace) -> tuple[pa.Table, Schema]:
+    """The rows that the project file names, under its schema."""
+    data = ws.settings.data
+    if data.source is None:
+        raise BackstayError("the project file names no data.source", fix="set it, or begin with `backstay init DATA`")
+    if data.target is None:
+        raise BackstayError("the project file names no data.target", fix="set it to the column to predict")
+    table = bring(ws, data.source)
+    schema = schema_for(table, data)
+    return conform(table, schema), schema
+
+
+def target_of(schema: Schema) -> str:
+    """The target's column name. Raises BackstayError where there is none."""
+    if schema.target is None:
+        raise BackstayError("these rows have no column of true labels", fix="name it as data.target")
+    return schema.target
+
+
+def texts(table: pa.Table, name: str) -> npt.NDArray[np.object_]:
+    """A column as text, the way labels and slices are compared; null becomes 'missing'."""
+    values = table.column(name).to_pylist()
+    return np.array([text(v) for v in values], dtype=object)
+
+
+def text(value: Any) -> str:
+    """One value as label text: whole numbers without a point, truth values in lower case.
+
+    >>> [text(v) for v in (1, 1.0, True, "a", None)]
+    ['1', '1', 'true', 'a', 'missing']
+    """
+    if value is None:
+        return "missing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def codes(values: npt.NDArray[np.object_] | None) -> npt.NDArray[np.int64] | None:
+    """Groups as small integers, for statistics that only ask who belongs together."""
+    if values is None:
+        return None
+    return np.unique(values.astype(str), return_inverse=True)[1].astype(np.int64)
+
+
+def groups_of(table: pa.Table, schema: Schema) -> npt.NDArray[np.int64] | None:
+    """Group codes of these rows, None where no group column is declared."""
+    if schema.group is None or schema.group not in table.column_names:
+        return None
+    return codes(texts(table, schema.group))

@@ -1,0 +1,182 @@
+"""The review queue and the labels that come back: who says so, what each may be used for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from backstay.data.write import write_table
+from backstay.journal.rows import Rows
+from backstay.kernel.clock import parse_time, utc
+from backstay.kernel.errors import BackstayError, nearest
+from backstay.kernel.ids import digest
+from backstay.kernel.records import Label, LabelRequest
+from backstay.labels.ingest import labels_from
+from backstay.labels.queue import draw_requests
+from backstay.loop.examples import bring, text
+from backstay.loop.workspace import Workspace
+
+PURPOSES = ("standing", "estimate", "retrain")
+CURSOR = "feedback-cursor"
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Rows that wait for a person, oldest first."""
+
+    requests: tuple[LabelRequest, ...]
+    exported: str | None = None
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What became of the labels that were handed in."""
+
+    added: int
+    repeated: int
+    trusted: bool
+    by_use: dict[str, int]
+
+
+def queue(ws: Workspace, *, export: Path | None = None) -> Queue:
+    """The open requests; with `export` their rows are written to a file, inputs and empty label included."""
+    waiting = ws.catalog.requests(ws.name, ws.environment, status="open")
+    if export is not None:
+        write_table(_with_inputs(ws, waiting), export)
+    return Queue(tuple(waiting), None if export is None else str(export))
+
+
+def _with_inputs(ws: Workspace, waiting: Sequence[LabelRequest]) -> pa.Table:
+    rows = live_rows(ws)
+    places = {str(row_id): i for i, row_id in enumerate(rows.ids)}
+    found = [r for r in waiting if r.prediction_id in places]
+    chosen = rows.take(np.array([places[r.prediction_id] for r in found], dtype=np.int64))
+    table = pa.table(
+        {
+            "id": pa.array([r.prediction_id for r in found], pa.string()),
+            "purpose": pa.array([r.purpose for r in found], pa.string()),
+            "prediction": pa.array([str(p) for p in chosen.predictions], pa.string()),
+            "label": pa.nulls(len(found), pa.string()),
+        }
+    )
+    if chosen.inputs is not None:
+        for name in chosen.inputs.column_names:
+            if name not in table.column_names:
+                table = table.append_column(name, chosen.inputs.column(name))
+    return table
+
+
+def live_rows(ws: Workspace, *, release: str | None = None, since: datetime | None = None) -> Rows:
+    """Logged predictions of this model, of one release if named."""
+    return ws.journal.rows(
+        ws.name, ws.environment, release=release, since=since, manifests=ws.manifests_by_release()
+    )
+
+
+def request(ws: Workspace, n: int, *, purpose: str = "estimate", seed: str = "") -> Queue:
+    """Draw rows of the live release that nobody was asked about yet, uniformly, and queue them."""
+    if purpose not in PURPOSES:
+        raise BackstayError(f"{purpose!r} is not a purpose of labels", fix=nearest(purpose, PURPOSES))
+    if n < 1:
+        raise BackstayError(f"{n} rows cannot be drawn", fix="ask for at least one")
+    release = ws.champion()
+    rows = live_rows(ws, release=release.id)
+    asked = {r.prediction_id for r in ws.catalog.requests(ws.name, ws.environment)}
+    recent = _recent(rows, n, purpose)
+    free = np.array([i for i in recent if str(rows.ids[i]) not in asked], dtype=np.int64)
+    if len(free) < n:
+        raise BackstayError(
+            f"{n} rows were asked for and {len(free)} unasked ones of this release are logged",
+            fix=f"ask for at most {len(free)}, or wait for more traffic",
+        )
+    drawn = draw_requests(
+        rows.take(free),
+        n,
+        purpose=purpose,
+        rng=np.random.default_rng(int(digest({"release": release.id, "asked": len(asked), "seed": seed})[:12], 16)),
+        now=ws.clock.now(),
+        **ws.scope,
+    )
+    ws.catalog.add_requests(drawn)
+    return queue(ws)
+
+
+def _recent(rows: Rows, n: int, purpose: str) -> np.ndarray:  # type: ignore[type-arg] # indexes
+    """Newest rows first: an estimate is of now, and a challenger is to learn how inputs look now."""
+    order = np.argsort(rows.times, kind="stable")[::-1]
+    keep = max(n * 3 // 2, n) if purpose == "retrain" else max(n, min(len(order), 400))
+    return order[:keep]
+
+
+def answer(ws: Workspace, rows: Any, *, source: str) -> Labelled:
+    """Hand in labels by prediction id. Ids that were never logged are refused and nothing is written."""
+    table = bring(ws, rows if not isinstance(rows, list) else pa.Table.from_pylist(rows))
+    for name in ("id", "label"):
+        if name not in table.column_names:
+            raise BackstayError(
+                f"the labels have no column {name!r}; they have {', '.join(table.column_names)}",
+                fix="give the columns id and label",
+            )
+    times = table.column("at").to_pylist() if "at" in table.column_names else [None] * table.num_rows
+    given = [
+        (str(i), text(v), _moment(t, ws.clock.now()))
+        for i, v, t in zip(table.column("id").to_pylist(), table.column("label").to_pylist(), times, strict=True)
+        if v is not None
+    ]
+    return add(ws, given, source=source)
+
+
+def _moment(value: Any, now: datetime) -> datetime:
+    if value is None:
+        return now
+    return utc(value) if isinstance(value, datetime) else parse_time(str(value))
+
+
+def add(ws: Workspace, given: Sequence[tuple[str, str, datetime]], *, source: str) -> Labelled:
+    """File labels under their source, each dealt to exactly one use; answered requests are closed."""
+    release_rows = live_rows(ws)
+    groups = dict(
+        zip(
+            (str(i) for i in release_rows.ids),
+            release_rows.groups if release_rows.groups is not None else [None] * len(release_rows),
+            strict=True,
+        )
+    )
+    open_requests = {r.prediction_id: r for r in ws.catalog.requests(ws.name, ws.environment, status="open")}
+    labels = labels_from(
+        given, groups=groups, requests=open_requests, source=source, settings=ws.settings.labels, **ws.scope
+    )
+    added = ws.catalog.add_labels(labels)
+    answered = [open_requests[label.prediction_id].id for label in labels if label.prediction_id in open_requests]
+    if any(label.trusted for label in labels):
+        ws.catalog.close_requests(answered, "answered")
+    by_use: dict[str, int] = {}
+    for label in labels:
+        by_use[label.use.value] = by_use.get(label.use.value, 0) + 1
+    return Labelled(added, len(labels) - added, bool(labels) and labels[0].trusted, by_use)
+
+
+def ingest_feedback(ws: Workspace) -> list[str]:
+    """Take in what came to the server as feedback since the last time. Unknown ids are counted and left in the log."""
+    state = ws.catalog.get_state(f"{CURSOR}/{ws.name}/{ws.environment}")
+    feedback, cursor = ws.journal.feedback(None if state is None else state["cursor"])
+    mine = [f for f in feedback if f.kind == "label"]
+    known = {str(i) for i in live_rows(ws).ids} if mine else set()
+    by_source: dict[str, list[tuple[str, str, datetime]]] = {}
+    strangers = 0
+    for item in mine:
+        if item.prediction_id in known:
+            by_source.setdefault(item.source, []).append((item.prediction_id, item.value, item.at))
+        else:
+            strangers += 1
+    for source, given in sorted(by_source.items()):
+        add(ws, given, source=source)
+    with ws.ledger.transaction() as tx:
+        tx.set_state(f"{CURSOR}/{ws.name}/{ws.environment}", {"cursor": cursor})
+    return [f"{strangers} labels came for ids that were never logged"] if strangers else []

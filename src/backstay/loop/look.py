@@ -1,0 +1,129 @@
+"""Looking back and looking after: history, status, verification."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from backstay.bundle.model import load
+from backstay.data.snapshot import load as load_rows
+from backstay.kernel.errors import BackstayError
+from backstay.kernel.records import DataVersion, LedgerRow, Release, WindowResult
+from backstay.loop.label import live_rows
+from backstay.loop.lookup import window_results
+from backstay.loop.workspace import Workspace
+
+TOLD = ("promotion_refused", "promoted", "adopted", "rollback", "alarm", "verdict")
+
+
+@dataclass(frozen=True)
+class History:
+    """Releases oldest first, and the ledger's rows about this model that tell why."""
+
+    releases: tuple[Release, ...]
+    events: tuple[LedgerRow, ...]
+
+
+@dataclass(frozen=True)
+class Status:
+    """The state of one model in one environment."""
+
+    model: str
+    environment: str
+    champion: Release | None
+    last_window: WindowResult | None
+    logged_rows: int
+    labels: int
+    open_requests: int
+    ledger_rows: int
+    ledger_head: str
+    state: str
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What `verify` found. `problems` is empty when all is sound."""
+
+    sound: bool
+    rows: int
+    head: str
+    problems: tuple[str, ...]
+    checked_bundles: int
+    checked_data: int
+    at: datetime
+
+
+def history(ws: Workspace) -> History:
+    """Releases and what the ledger says of them."""
+    events = tuple(row for row in ws.ledger.rows() if row.kind in TOLD)
+    return History(tuple(ws.catalog.releases(ws.name, ws.environment)), events)
+
+
+def status(ws: Workspace) -> Status:
+    """What is live, when it was last watched, what waits."""
+    champion = ws.catalog.champion(ws.name, ws.environment)
+    windows = window_results(ws)
+    rows, head = ws.ledger.head()
+    return Status(
+        model=ws.name,
+        environment=ws.environment,
+        champion=champion,
+        last_window=windows[-1] if windows else None,
+        logged_rows=len(live_rows(ws)) if champion else 0,
+        labels=len(ws.catalog.labels(ws.name, ws.environment)),
+        open_requests=len(ws.catalog.requests(ws.name, ws.environment, status="open")),
+        ledger_rows=rows,
+        ledger_head=head,
+        state=str(ws.state),
+    )
+
+
+def verify(ws: Workspace, *, head: Path | None = None, export_head: Path | None = None) -> Verified:
+    """Check the chain, and that every bundle and reference that a release names is whole."""
+    expected = None if head is None else _read_head(head)
+    problems = list(ws.ledger.verify(expected))
+    releases = ws.catalog.releases(ws.name, ws.environment)
+    bundles = {r.model_id for r in releases}
+    references = {r.reference_id for r in releases if r.reference_id}
+    checked = 0
+    for model_id in sorted(bundles):
+        record = ws.model_record(model_id)
+        if record.bundle is None:
+            continue
+        checked += 1
+        problems += _problem(partial(load, ws.bundles / record.bundle, expected_id=record.id))
+    for data_id in sorted(references):
+        version = ws.catalog.get("data", data_id, DataVersion)
+        problems += _problem(partial(load_rows, version, ws.blobs, verify=True))
+    rows, newest = ws.ledger.head()
+    if export_head is not None:
+        _write_head(export_head, rows, newest)
+    return Verified(not problems, rows, newest, tuple(problems), checked, len(references), ws.clock.now())
+
+
+def _problem(check: Callable[[], object]) -> list[str]:
+    try:
+        check()
+    except BackstayError as error:
+        return [str(error)]
+    return []
+
+
+def _read_head(path: Path) -> tuple[int, str]:
+    try:
+        value = json.loads(path.read_text())
+        return int(value["rows"]), str(value["head"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BackstayError(
+            f"{path} is not an exported head", fix="write one with `backstay verify --export-head FILE`"
+        ) from error
+
+
+def _write_head(path: Path, rows: int, head: str) -> None:
+    fresh = path.with_name(path.name + ".tmp")
+    fresh.write_text(json.dumps({"rows": rows, "head": head}) + "\n")
+    fresh.replace(path)

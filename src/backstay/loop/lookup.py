@@ -1,0 +1,40 @@
+"""Where a verb asks for "the latest": the newest verdict, report, finding or candidate."""
+
+from __future__ import annotations
+
+from backstay.kernel.errors import NotFound
+from backstay.kernel.records import ModelRecord, Report, Verdict, WindowResult
+from backstay.loop.workspace import Workspace
+
+
+def latest_candidate(ws: Workspace) -> ModelRecord:
+    """The newest model that is not live and was offered to the gate."""
+    champion = ws.catalog.champion(ws.name, ws.environment)
+    for verdict in ws.catalog.find("verdict", Verdict, **ws.scope, newest_first=True):
+        if champion is None or verdict.candidate != champion.model_id:
+            return ws.model_record(verdict.candidate)
+    raise NotFound(
+        "there is no candidate to promote", fix="train one with `backstay run` or `backstay retrain`, or adopt a successor"
+    )
+
+
+def latest_verdict(ws: Workspace, candidate: str) -> Verdict:
+    """The newest verdict on this model."""
+    for verdict in ws.catalog.find("verdict", Verdict, **ws.scope, newest_first=True):
+        if verdict.candidate == candidate:
+            return verdict
+    raise NotFound(f"model {candidate} has not been through the gate", fix="offer it with `backstay adopt --challenger`")
+
+
+def latest_report(ws: Workspace, model_id: str | None = None) -> Report:
+    """The newest evaluation, of this model or of any."""
+    for report in ws.catalog.find("report", Report, **ws.scope, newest_first=True):
+        if model_id in (None, report.model_id):
+            return report
+    raise NotFound("nothing has been evaluated yet", fix="begin with `backstay adopt` or `backstay run`")
+
+
+def window_results(ws: Workspace, release_id: str | None = None) -> list[WindowResult]:
+    """Every window watched so far, oldest first."""
+    found = ws.catalog.find("window", WindowResult, **ws.scope)
+    return [w for w in found if release_id in (None, w.release_id)]

@@ -1,0 +1,62 @@
+"""Answer a file of rows with the live model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from backstay.data.write import write_table
+from backstay.journal.rows import Rows
+from backstay.kernel.ids import event_id
+from backstay.loop.examples import bring, texts
+from backstay.loop.workspace import Workspace
+from backstay.monitor.windows import stamp
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """The answers. `table` has id, label and a column of probability for each class; it is not part of the JSON."""
+
+    rows: int
+    release: str
+    output: str | None
+    logged: bool
+    table: pa.Table = field(repr=False, compare=False, default=None)
+
+
+def predict(ws: Workspace, source: Any, *, output: Path | None = None, record: bool = False) -> Predicted:
+    """Answer rows with the champion; with `record` they are logged as live predictions, before they are handed out."""
+    release = ws.champion()
+    model_record = ws.model_record(release.model_id)
+    model = ws.load_model(model_record)
+    table = bring(ws, source)
+    outputs = model.predict(table)
+    _, schema = ws.rows_of(str(release.reference_id))
+    if schema.id is not None and schema.id in table.column_names:
+        ids = texts(table, schema.id)
+    else:
+        ids = np.array([event_id("p") for _ in range(table.num_rows)], dtype=object)
+    if record:
+        rows = Rows(
+            ids=ids,
+            times=np.full(table.num_rows, stamp(ws.clock.now()), dtype="datetime64[us]"),
+            releases=np.full(table.num_rows, release.id, dtype=object),
+            predictions=outputs.labels,
+            scores=outputs.scores,
+            embeddings=outputs.embeddings,
+            groups=texts(table, schema.group) if schema.group in table.column_names else None,
+            inputs=table.select([c for c in schema.names if c in table.column_names and c != schema.target]),
+        )
+        ws.journal.add(rows, model=ws.name, environment=ws.environment)
+    columns: dict[str, Any] = {"id": pa.array([str(i) for i in ids]), "label": pa.array([str(v) for v in outputs.labels])}
+    if outputs.scores is not None:
+        for place, name in enumerate(model.classes):
+            columns[f"p({name})"] = pa.array(outputs.scores[:, place])
+    answers = pa.table(columns)
+    if output is not None:
+        write_table(answers, Path(output))
+    return Predicted(table.num_rows, release.id, None if output is None else str(output), record, answers)

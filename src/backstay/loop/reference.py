@@ -1,0 +1,139 @@
+"""What a release is compared with: its reference rows as the monitor and the gate see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from backstay.bundle.model import Outputs
+from backstay.journal.importing import rows_from
+from backstay.kernel.errors import BackstayError
+from backstay.kernel.records import Column, ColumnKind, Release, Schema
+from backstay.loop.examples import keep, target_of, texts
+from backstay.loop.gating import GateRows
+from backstay.loop.workspace import USE_COLUMN, Workspace
+from backstay.monitor.inputs import columns_of
+from backstay.monitor.reference import Reference, fit_reference
+from backstay.monitor.traits import image_traits
+
+NOT_LEARNED_FROM = ("gate", "")
+
+
+def with_use(table: pa.Table, schema: Schema, uses: list[str]) -> tuple[pa.Table, Schema]:
+    """The same rows with a column that says what each was used for ("train", "tune" or "gate")."""
+    column = Column(USE_COLUMN, ColumnKind.CATEGORY)
+    wider = Schema(
+        columns=(*schema.columns, column),
+        features=schema.features,
+        target=schema.target,
+        id=schema.id,
+        time=schema.time,
+        group=schema.group,
+    )
+    return table.append_column(USE_COLUMN, pa.array(uses, pa.string())), wider
+
+
+def uses_of(table: pa.Table) -> npt.NDArray[np.object_]:
+    """What each reference row was used for; "" for rows that no model of ours has learned from."""
+    if USE_COLUMN not in table.column_names:
+        return np.full(table.num_rows, "", dtype=object)
+    return np.array([v or "" for v in table.column(USE_COLUMN).to_pylist()], dtype=object)
+
+
+def reference_of(ws: Workspace, release: Release) -> Reference:
+    """The release's reference rows with the live model's own answers to them."""
+    if release.reference_id is None:
+        raise BackstayError(
+            f"release {release.sequence} has no reference rows", fix="adopt with --reference, or promote a model with one"
+        )
+    table, schema = ws.rows_of(release.reference_id)
+    record = ws.model_record(release.model_id)
+    if record.bundle is None:
+        rows = rows_from(table, ws.settings.predictions, ws.settings.data.time_zone, classes=record.classes)
+        outputs = Outputs(rows.predictions, rows.scores, rows.embeddings)
+    else:
+        outputs = ws.load_model(record).predict(table)
+    correct = np.array([float(p == t) for p, t in zip(outputs.labels, texts(table, target_of(schema)), strict=True)])
+    correct[~np.isin(uses_of(table), NOT_LEARNED_FROM)] = np.nan
+    view = views(table, schema, outputs)
+    return fit_reference(
+        outputs.labels,
+        record.classes or None,
+        representation=view.representation,
+        scores=outputs.scores,
+        correct=correct,
+        groups=None if schema.group is None else texts(table, schema.group),
+        columns=view.columns,
+        traits=view.traits,
+    )
+
+
+class View:
+    """Rows as the detectors take them."""
+
+    def __init__(
+        self,
+        representation: npt.NDArray[np.float64] | None,
+        columns: Mapping[str, npt.NDArray[np.generic]],
+        traits: Mapping[str, npt.NDArray[np.float64]],
+    ) -> None:
+        self.representation = representation
+        self.columns = columns
+        self.traits = traits
+
+
+def views(table: pa.Table | None, schema: Schema, outputs: Outputs) -> View:
+    """Embeddings where the model gives them, pixels of an image otherwise; table columns by name."""
+    if table is None:
+        return View(_wide(outputs.embeddings), {}, {})
+    image = next((f for f in schema.features if schema.column(f).kind is ColumnKind.IMAGE and f in table.column_names), None)
+    pixels = None if image is None else pixels_of(table, image)
+    representation = _wide(outputs.embeddings)
+    if representation is None and pixels is not None:
+        representation = pixels.reshape(len(pixels), -1).astype(np.float64) / 255.0
+    columns = {} if image is not None else columns_of(table, schema)
+    return View(representation, columns, {} if pixels is None else image_traits(pixels))
+
+
+def _wide(values: npt.NDArray[np.float32] | None) -> npt.NDArray[np.float64] | None:
+    return None if values is None else values.astype(np.float64)
+
+
+def pixels_of(table: pa.Table, name: str) -> npt.NDArray[np.uint8]:
+    """An image column as one array [n, height, width, channels]."""
+    column = table.column(name)
+    if column.num_chunks == 0:
+        return np.zeros((0, *column.type.shape), dtype=np.uint8)
+    return np.concatenate([chunk.to_numpy_ndarray() for chunk in column.chunks])
+
+
+def gate_rows(ws: Workspace, release: Release) -> GateRows:
+    """The labelled rows of a release's reference that nothing has learned from."""
+    if release.reference_id is None:
+        raise BackstayError(
+            f"release {release.sequence} has no reference rows to measure a successor on",
+            fix="label live rows and use `backstay retrain`",
+        )
+    table, schema = ws.rows_of(release.reference_id)
+    unseen = np.flatnonzero(np.isin(uses_of(table), NOT_LEARNED_FROM))
+    chosen = table.take(pa.array(unseen))
+    if USE_COLUMN in chosen.column_names:
+        chosen = chosen.drop_columns([USE_COLUMN])
+        schema = Schema(
+            columns=tuple(c for c in schema.columns if c.name != USE_COLUMN),
+            features=schema.features,
+            target=schema.target,
+            id=schema.id,
+            time=schema.time,
+            group=schema.group,
+        )
+    version = keep(ws, chosen, schema, source=f"{release.reference_id}#gate", role="gate")
+    outputs = None
+    record = ws.model_record(release.model_id)
+    if record.bundle is None:
+        rows = rows_from(chosen, ws.settings.predictions, ws.settings.data.time_zone, classes=record.classes)
+        outputs = Outputs(rows.predictions, rows.scores, rows.embeddings)
+    return GateRows(chosen, schema, version.id, outputs)

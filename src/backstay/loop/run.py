@@ -1,0 +1,91 @@
+"""Data, audit, train, evaluate, gate: from rows to a verdict. It never promotes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from backstay.data.audit import audit as check_all
+from backstay.data.split import split
+from backstay.kernel.records import ModelRecord, Schema, Task
+from backstay.loop.examples import keep, project_rows, target_of, texts
+from backstay.loop.gating import GateRows, Offered, offer
+from backstay.loop.reference import with_use
+from backstay.loop.workspace import Workspace
+from backstay.train.loop import fit
+
+
+def run(ws: Workspace) -> Offered:
+    """The whole way from the project's rows to a verdict on a new model."""
+    with ws.progress.step("data"):
+        table, schema = project_rows(ws)
+        version = keep(ws, table, schema, source=str(ws.settings.data.source), role="data")
+        parts = split(table, schema, ws.settings.data.split)
+    with ws.progress.step("audit"):
+        findings = check_all(table, schema, parts, data_id=version.id)
+    gate_rows, gate_schema = table.take(pa.array(parts["gate"])), schema
+    gate = keep(ws, gate_rows, gate_schema, source=f"{version.id}#gate", role="gate")
+    reference_rows = np.concatenate([parts["tune"], parts["gate"]])
+    uses = ["tune"] * len(parts["tune"]) + ["gate"] * len(parts["gate"])
+    reference_table, reference_schema = with_use(table.take(pa.array(reference_rows)), schema, uses)
+    reference = keep(ws, reference_table, reference_schema, source=f"{version.id}#reference", role="reference")
+    record = train(ws, table, schema, parts, data_id=version.id, reference_id=reference.id)
+    report, verdict = offer(
+        ws,
+        record,
+        GateRows(gate_rows, gate_schema, gate.id),
+        training=table.take(pa.array(parts["train"])),
+        findings=findings,
+    )
+    return Offered(record, report, verdict)
+
+
+def train(
+    ws: Workspace,
+    table: pa.Table,
+    schema: Schema,
+    parts: dict[str, np.ndarray],
+    *,
+    data_id: str,
+    reference_id: str,
+    parent: str | None = None,
+) -> ModelRecord:
+    """Fit the recipe of the settings and file the model. A run that was killed goes on where it stopped."""
+    known = sorted(set(texts(table.take(pa.array(parts["train"])), target_of(schema))))
+    trained = fit(
+        table,
+        schema,
+        {"train": parts["train"], "tune": parts["tune"]},
+        ws.settings.train,
+        classes=tuple(known),
+        workdir=ws.state / "training",
+        bundles=ws.bundles,
+        progress=ws.progress,
+        data_id=data_id,
+        reference_data_id=reference_id,
+    )
+    record = ModelRecord(
+        id=trained.model_id,
+        model=ws.name,
+        task=Task.CLASSIFICATION,
+        origin="trained",
+        created_at=ws.clock.now(),
+        bundle=trained.model_id,
+        data_id=data_id,
+        reference_id=reference_id,
+        parent=parent,
+        classes=tuple(known),
+        recipe=ws.settings.train.model_dump(mode="json"),
+        figures=trained.figures,
+    )
+    file_model(ws, record)
+    return record
+
+
+def file_model(ws: Workspace, record: ModelRecord) -> None:
+    """File a model once; training the same again gives the same id and changes nothing."""
+    if record.id in {r.id for r in ws.catalog.find("model", ModelRecord, model=ws.name)}:
+        return
+    with ws.ledger.transaction() as tx:
+        tx.put("model", record.id, record, **ws.scope)
+        tx.append("model", {"model": record.id, "origin": record.origin, "data": record.data_id}, actor=ws.actor)

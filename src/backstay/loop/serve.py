@@ -1,0 +1,59 @@
+"""Wire the server: where the live pointer is read, who may ask, where predictions are logged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from backstay.access.keys import KeyRecord, verify
+from backstay.kernel.errors import BackstayError
+from backstay.kernel.records import Release
+from backstay.loop.keys import active
+from backstay.loop.workspace import Workspace
+from backstay.serve.live import LiveRelease
+from backstay.serve.server import run_server
+
+
+def serve(
+    ws: Workspace,
+    *,
+    host: str | None,
+    port: int | None,
+    require_key: bool,
+    announce: Callable[[str], None],
+) -> None:
+    """Answer with whatever release is live, until told to stop."""
+    changes = {"host": host, "port": port, "require_key": None if require_key else False}
+    wanted = ws.settings.serve.model_copy(update={k: v for k, v in changes.items() if v is not None})
+    settings = ws.settings.model_copy(update={"serve": wanted})
+    record = ws.model_record(ws.champion().model_id)
+    if record.bundle is None:
+        raise BackstayError(
+            f"of model {ws.name!r} only predictions are known, so it cannot be served", fix="adopt its ONNX file"
+        )
+    if wanted.require_key and not active(ws):
+        raise BackstayError(
+            "there is no key yet, and the server asks for one",
+            fix="make one with `backstay key create NAME`, or serve on loopback with --no-key",
+        )
+    run_server(
+        settings,
+        pointer=lambda: pointer(ws),
+        authorise=lambda token, scope: authorise(ws, token, scope),
+        journal_directory=ws.state / "journal",
+        clock=ws.clock,
+        announce=announce,
+    )
+
+
+def pointer(ws: Workspace) -> LiveRelease | None:
+    """The live release and where its bundle is."""
+    release: Release | None = ws.catalog.champion(ws.name, ws.environment)
+    if release is None:
+        return None
+    record = ws.model_record(release.model_id)
+    return None if record.bundle is None else LiveRelease(release=release, bundle_path=ws.bundles / record.bundle)
+
+
+def authorise(ws: Workspace, token: str | None, scope: str) -> KeyRecord:
+    """The key behind a token, if it may do this now."""
+    return verify(token, active(ws), ws.clock.now(), scope)

@@ -1,0 +1,235 @@
+"""Judge what has been logged since the last look, remember it, say what to do, and do it where that was allowed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backstay.bundle.model import Outputs
+from backstay.journal.importing import rows_from
+from backstay.journal.rows import Rows
+from backstay.kernel.errors import Refused
+from backstay.kernel.ids import fraction
+from backstay.kernel.records import Decision, Label, Release, Schema, WindowResult
+from backstay.labels.queue import draw_requests
+from backstay.loop.examples import bring, texts
+from backstay.loop.gating import Offered
+from backstay.loop.label import ingest_feedback, live_rows
+from backstay.loop.lookup import window_results
+from backstay.loop.pages import write_watch_page
+from backstay.loop.promote import promote
+from backstay.loop.reference import reference_of, views
+from backstay.loop.retrain import retrain
+from backstay.loop.workspace import Workspace
+from backstay.monitor.fitted import Detectors
+from backstay.monitor.memory import Memory
+from backstay.monitor.traffic import LabelledRow, WindowData
+from backstay.monitor.triggers import decide_retrain
+from backstay.monitor.watch import watch_window
+from backstay.monitor.windows import cut, stamp
+
+DAYS_A_MONTH = 365.25 / 12
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What one look found.
+
+    Args:
+        windows: judged now, oldest first; empty when none has closed since the last look.
+        latest: the newest window ever judged, None before the first.
+        pending: rows that wait in the window that is still filling.
+        requested: prediction ids that this look put into the review queue.
+    """
+
+    windows: tuple[WindowResult, ...]
+    latest: WindowResult | None
+    pending: int
+    decision: Decision | None = None
+    requested: tuple[str, ...] = ()
+    page: str | None = None
+    acted: Offered | None = None
+    promoted: Release | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def new_alarms(self) -> tuple[str, ...]:
+        return tuple(name for window in self.windows for name in window.new_alarms)
+
+
+def watch(ws: Workspace, *, close_now: bool = False, act: bool = False, page: Path | None = None) -> Watched:
+    """Judge every window of the live release that has closed; each is committed with the detectors' memory."""
+    release = ws.champion()
+    notes = ingest_feedback(ws)
+    rows = live_rows(ws, release=release.id)
+    key = f"watch/{ws.name}/{ws.environment}/{release.id}"
+    memory = _remembered(ws, key, release, rows)
+    detectors = _detectors(ws, key, release)
+    first_look = memory.windows == 0
+    windows = cut(
+        rows.times, memory.started, ws.clock.now(), memory.last_end, ws.settings.watch, close=close_now or first_look
+    )
+    labelled = _labelled_rows(ws, rows, release)
+    _, schema = ws.rows_of(str(release.reference_id))
+    done: list[WindowResult] = []
+    requested: list[str] = []
+    with ws.progress.step("windows", total=len(windows)) as tick:
+        for window in windows:
+            inside = rows.between(window.start, window.end)
+            data = window_data(inside, window.start, window.end, schema, labelled, late=memory.late(rows.times))
+            result, memory = watch_window(memory, data, detectors, ws.settings, ws.clock)
+            requested += _ask(ws, inside, result)
+            with ws.ledger.transaction() as tx:
+                tx.put("window", result.id, result, **ws.scope)
+                tx.set_state(key, memory.to_json())
+                for name in result.new_alarms:
+                    body = {"detector": name, "window": result.id, "release": release.id, "headline": result.headline}
+                    tx.append("alarm", body, actor=ws.actor)
+            done.append(result)
+            tick()
+    history = window_results(ws, release.id)
+    latest = history[-1] if history else None
+    pending = int(np.count_nonzero(rows.times >= stamp(memory.last_end))) if memory.last_end else len(rows)
+    decision = _decide(ws, history, release)
+    acted, promoted = _act(ws, decision) if act else (None, None)
+    written = None
+    if latest is not None and page is not None:
+        written = str(write_watch_page(ws, page, latest, history, rows, release, decision))
+    return Watched(
+        tuple(done), latest, pending, decision, tuple(requested), written, acted, promoted, tuple(notes)
+    )
+
+
+def examine(ws: Workspace, source: Any) -> Watched:
+    """Judge a file or frame of rows as one window of the live release. Nothing is recorded."""
+    release = ws.champion()
+    record = ws.model_record(release.model_id)
+    table = bring(ws, source)
+    _, schema = ws.rows_of(str(release.reference_id))
+    now = ws.clock.now()
+    if record.bundle is None:
+        rows = rows_from(table, ws.settings.predictions, ws.settings.data.time_zone, classes=record.classes, now=now)
+    else:
+        outputs = ws.load_model(record).predict(table)
+        rows = Rows(
+            ids=np.array([f"row-{i}" for i in range(table.num_rows)], dtype=object),
+            times=np.full(table.num_rows, stamp(now), dtype="datetime64[us]"),
+            releases=np.full(table.num_rows, release.id, dtype=object),
+            predictions=outputs.labels,
+            scores=outputs.scores,
+            embeddings=outputs.embeddings,
+            groups=texts(table, schema.group) if schema.group in table.column_names else None,
+            inputs=table,
+        )
+    start = now - timedelta(days=ws.settings.watch.window_days)
+    data = window_data(rows, start, now + timedelta(microseconds=1), schema, ())
+    detectors = _detectors(ws, f"watch/{ws.name}/{ws.environment}/{release.id}", release)
+    result, _ = watch_window(Memory.start(release.id, start), data, detectors, ws.settings, ws.clock)
+    return Watched((result,), result, 0)
+
+
+def window_data(
+    rows: Rows, start: datetime, end: datetime, schema: Schema, labels: tuple[LabelledRow, ...], *, late: int = 0
+) -> WindowData:
+    """Rows of the journal as the detectors take them."""
+    view = views(rows.inputs, schema, Outputs(rows.predictions, rows.scores, rows.embeddings))
+    return WindowData(
+        start=start,
+        end=end,
+        ids=rows.ids,
+        times=rows.times,
+        predicted=rows.predictions,
+        representation=view.representation,
+        scores=None if rows.scores is None else rows.scores.astype(np.float64),
+        groups=rows.groups,
+        columns=view.columns,
+        traits=view.traits,
+        labels=labels,
+        late=late,
+    )
+
+
+def _remembered(ws: Workspace, key: str, release: Release, rows: Rows) -> Memory:
+    """What is remembered of this release. Rows logged from before it was made belong to its first window."""
+    state = ws.catalog.get_state(key)
+    if state is not None:
+        return Memory.from_json(state)
+    began = release.created_at
+    if len(rows):
+        earliest = rows.times.min().astype("datetime64[us]").astype(datetime).replace(tzinfo=UTC)
+        began = min(began, earliest)
+    return Memory.start(release.id, began)
+
+
+def _detectors(ws: Workspace, key: str, release: Release) -> Detectors:
+    """The fitted detectors of this release, from the cache when reference and settings are the same."""
+    reference = reference_of(ws, release)
+    cached = ws.catalog.get_state(f"fitted/{key}")
+    detectors = Detectors.restore(reference, ws.settings, cached)
+    fresh = detectors.to_json()
+    if cached is None or cached.get("key") != fresh["key"]:
+        with ws.ledger.transaction() as tx:
+            tx.set_state(f"fitted/{key}", fresh)
+    return detectors
+
+
+def _labelled_rows(ws: Workspace, rows: Rows, release: Release) -> tuple[LabelledRow, ...]:
+    """Labels of this release's rows, joined with what was predicted. The memory drops those it has counted."""
+    places = {str(row_id): i for i, row_id in enumerate(rows.ids)}
+    census = set(ws.settings.labels.census_sources)
+    found: list[LabelledRow] = []
+    for label in ws.catalog.labels(ws.name, ws.environment):
+        place = places.get(label.prediction_id)
+        if place is not None:
+            found.append(_joined(label, rows, place, label.source in census))
+    return tuple(found)
+
+
+def _joined(label: Label, rows: Rows, place: int, census: bool) -> LabelledRow:
+    at = rows.times[place].astype("datetime64[us]").astype(datetime).replace(tzinfo=UTC)
+    scores = None if rows.scores is None else tuple(float(s) for s in rows.scores[place])
+    return LabelledRow(label, str(rows.predictions[place]), at, scores, census)
+
+
+def _ask(ws: Workspace, rows: Rows, result: WindowResult) -> list[str]:
+    """Draw the window's share of the standing sample into the review queue; the same draw if it is repeated."""
+    monthly = ws.settings.budget.labels_per_month
+    days = (result.end - result.start).total_seconds() / 86_400
+    exact = monthly * days / DAYS_A_MONTH
+    wanted = int(exact) + int(fraction(result.id, "standing") < exact - int(exact))
+    wanted = min(wanted, len(rows))
+    if wanted == 0:
+        return []
+    rng = np.random.default_rng(int(fraction(result.id, "draw") * 2**53))
+    requests = draw_requests(rows, wanted, purpose="standing", rng=rng, now=ws.clock.now(), **ws.scope)
+    ws.catalog.add_requests(requests)
+    return [r.prediction_id for r in requests]
+
+
+def _decide(ws: Workspace, history: list[WindowResult], release: Release) -> Decision | None:
+    if not history:
+        return None
+    at_hand = sum(1 for label in ws.catalog.labels(ws.name, ws.environment, use="train") if label.at >= release.created_at)
+    promoted = release.created_at if release.kind.value == "promoted" else None
+    return decide_retrain(
+        history, ws.settings.retrain, now=ws.clock.now(), last_retrained=promoted, labels_at_hand=at_hand
+    )
+
+
+def _act(ws: Workspace, decision: Decision | None) -> tuple[Offered | None, Release | None]:
+    """Retrain when it pays; promote by ourselves only where the project file says so. A refusal is no error here."""
+    if decision is None or not decision.retrain:
+        return None, None
+    offered = retrain(ws)
+    if not (offered.verdict.passed and ws.settings.retrain.auto_promote):
+        return offered, None
+    try:
+        return offered, promote(ws, offered.model.id, reason=decision.headline)
+    except Refused as refusal:
+        ws.progress.say(str(refusal))
+        return offered, None
+

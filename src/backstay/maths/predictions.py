@@ -1,0 +1,60 @@
+"""Features of a classifier's outputs, so that any change of what it says moves their mean.
+
+One indicator for each predicted class and, where there are scores, the mean score of each class, the confidence
+and the entropy (as a share of its maximum). Test them with `MeanShift.fit(..., whiten=True)`. A moved
+prediction is not yet an error: the mix of cases may have changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import entr
+
+from backstay.kernel.errors import BackstayError
+from backstay.maths.arrays import FloatArray, IntArray, matrix
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionMap:
+    """The map for a classifier of `classes` classes, with or without scores.
+
+    >>> PredictionMap(classes=2, scored=True).features(np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]])).shape
+    (2, 6)
+    """
+
+    classes: int
+    scored: bool
+
+    def __post_init__(self) -> None:
+        if self.classes < 2:
+            raise BackstayError(f"a classifier of {self.classes} classes", fix="give the number of classes, 2 or more")
+
+    def features(self, predicted: IntArray, scores: FloatArray | None = None) -> FloatArray:
+        """Features [n, 2 * classes + 2] (or [n, classes] without scores) of predicted class codes [n]."""
+        codes = np.asarray(predicted)
+        if codes.ndim != 1 or len(codes) == 0 or codes.min() < 0 or codes.max() >= self.classes:
+            raise BackstayError(
+                f"predicted class codes outside 0 to {self.classes - 1}", fix="give the position of the class, by row"
+            )
+        hot = np.zeros((len(codes), self.classes))
+        hot[np.arange(len(codes)), codes] = 1.0
+        if not self.scored:
+            return hot
+        if scores is None:
+            raise BackstayError("scores are missing where the reference had them", fix="log scores with predictions")
+        table = matrix(scores, "scores")
+        if table.shape != hot.shape:
+            raise BackstayError(f"scores of shape {table.shape}", fix=f"give {self.classes} scores a row")
+        entropy = np.sum(entr(np.clip(table, 0.0, 1.0)), axis=1) / np.log(self.classes)
+        return np.column_stack([hot, table, table.max(axis=1), entropy])
+
+    def to_json(self) -> dict[str, Any]:
+        return {"classes": self.classes, "scored": self.scored}
+
+    @staticmethod
+    def from_json(state: Mapping[str, Any]) -> PredictionMap:
+        return PredictionMap(int(state["classes"]), bool(state["scored"]))

@@ -1,0 +1,213 @@
+"""All that is known of a window in one word, one headline and a few pieces of advice, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from backstay.kernel.records import Condition, Estimate, Signal
+from backstay.monitor.estimate import ENOUGH
+from backstay.monitor.reference import KnownAccuracy
+
+LABELLED = "labelled_error"
+# Labels of the standing sample that are enough to speak without an estimate from the scores.
+ADEQUATE = ENOUGH
+CAN_CONVICT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the condition is judged by.
+
+    Args:
+        tolerance: how much worse than the reference nobody minds.
+        labels_wanted: labels to ask for when some are needed.
+        halfwidth: half the interval that these would give.
+        absent: detectors that could not be fitted, with the reason.
+    """
+
+    signals: tuple[Signal, ...]
+    label_free: Estimate
+    labelled: Estimate | None
+    known: KnownAccuracy | None
+    tolerance: float
+    labels_wanted: int
+    halfwidth: float
+    label_age_days: float | None
+    late: int
+    absent: Mapping[str, str]
+
+    @property
+    def drifted(self) -> tuple[Signal, ...]:
+        return tuple(signal for signal in self.signals if signal.alarm and signal.detector != LABELLED)
+
+    @property
+    def convicted(self) -> Signal | None:
+        """The alarm of the detector on labelled errors, if it stands."""
+        return next((signal for signal in self.signals if signal.alarm and signal.detector == LABELLED), None)
+
+    @property
+    def labels_say_worse(self) -> bool:
+        """The labels' interval lies wholly below the reference's, with the tolerance between them."""
+        return self.labelled is not None and self.labelled.labels >= CAN_CONVICT and self._below(self.labelled)
+
+    @property
+    def estimate_says_worse(self) -> bool:
+        return self._below(self.label_free)
+
+    @property
+    def enough_labels(self) -> bool:
+        return self.labelled is not None and self.labelled.labels >= ADEQUATE
+
+    def _below(self, estimate: Estimate) -> bool:
+        if self.known is None or estimate.interval is None:
+            return False
+        return estimate.interval.high < self.known.bounds.low - self.tolerance
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The outcome: one word, one headline, advice, and how many labels to ask for now."""
+
+    condition: Condition
+    headline: str
+    advice: tuple[str, ...]
+    labels_wanted: int
+
+
+def summarise(facts: Facts) -> Summary:
+    """WORSE only if labels say so; MOVED if a drift detector alarms; UNKNOWN if only labels could tell; else FINE."""
+    refused = facts.label_free.value is None and not facts.enough_labels
+    if facts.convicted is not None or facts.labels_say_worse:
+        return Summary(Condition.WORSE, _worse(facts), _advice(facts, _FOR_WORSE), 0)
+    doubtful = facts.estimate_says_worse and not facts.enough_labels
+    wanted = facts.labels_wanted if refused or doubtful else 0
+    if facts.drifted:
+        return Summary(Condition.MOVED, _moved(facts, refused), _advice(facts, _FOR_MOVED, wanted), wanted)
+    if refused or doubtful:
+        return Summary(Condition.UNKNOWN, _unknown(facts, doubtful), _advice(facts, (), wanted), wanted)
+    return Summary(Condition.FINE, _fine(facts), _advice(facts, (), 0), 0)
+
+
+_FOR_WORSE = (
+    "See what retraining would pay: `backstay retrain --dry-run`; if the last release did it: `backstay rollback`.",
+)
+_FOR_MOVED = ("Look at the examples: was this to be expected, and is it meant to stay?",)
+
+
+def labels_sentence(estimate: Estimate) -> str:
+    """One sentence for people, every number from the computed interval.
+
+    >>> from backstay.kernel.records import Interval
+    >>> labels_sentence(Estimate("labels", "accuracy", .88, Interval(.757, .955), 900, "", labels=50,
+    ...     labels_needed=140, figures={"right": 44, "days": 7.0}))
+    'Of 50 labelled in the last 7 days 44 were right; accuracy is between 75.7% and 95.5%; 140 more would halve that.'
+    """
+    right = int(estimate.figures.get("right", 0))
+    days = float(estimate.figures.get("days", 31.0))
+    when = "month" if days >= 28.0 else f"{days:.0f} days"
+    sentence = f"Of {estimate.labels} labelled in the last {when} {right} were right"
+    if estimate.interval is not None:
+        sentence += f"; accuracy is between {estimate.interval.low:.1%} and {estimate.interval.high:.1%}"
+    if estimate.labels_needed > 0:
+        sentence += f"; {estimate.labels_needed} more would halve that"
+    return sentence + "."
+
+
+def _worse(facts: Facts) -> str:
+    parts = ["Worse: labels say that the model is wrong more often than it may be."]
+    if facts.labelled is not None:
+        parts.append(labels_sentence(facts.labelled))
+    parts.append(_before(facts))
+    if facts.drifted:
+        parts.append(f"The traffic moved as well: {_what_moved(facts)}.")
+    elif any(signal.figures.get("judged") for signal in facts.signals if signal.detector != LABELLED):
+        parts.append(
+            "Only labels could show it: the inputs and the model's answers look as before, "
+            "it is the answers wanted that have changed."
+        )
+    return _joined(parts)
+
+
+def _moved(facts: Facts, refused: bool) -> str:
+    parts = [f"Moved: {_what_moved(facts)}."]
+    if facts.labelled is not None:
+        parts.append(labels_sentence(facts.labelled))
+        if facts.enough_labels:
+            parts.append("Labels do not say that the model is worse.")
+    if facts.label_free.value is not None:
+        parts.append(_estimated(facts))
+    elif refused:
+        parts.append(f"Accuracy cannot be estimated without labels: {facts.label_free.refusals[0]}.")
+        parts.append(_please(facts))
+    parts.append(_before(facts))
+    return _joined(parts)
+
+
+def _unknown(facts: Facts, doubtful: bool) -> str:
+    parts = [_please(facts)]
+    if doubtful:
+        parts.append(_estimated(facts))
+    elif facts.label_free.refusals:
+        parts.append(f"Accuracy cannot be estimated without labels: {facts.label_free.refusals[0]}.")
+    if facts.labelled is not None:
+        parts.append(labels_sentence(facts.labelled))
+    parts.append(_before(facts))
+    return _joined(parts)
+
+
+def _fine(facts: Facts) -> str:
+    parts = ["Probably fine: nothing that is watched has moved."]
+    if facts.labelled is not None:
+        parts.append(labels_sentence(facts.labelled))
+    if facts.label_free.value is not None:
+        parts.append(_estimated(facts))
+    parts.append(_before(facts))
+    return _joined(parts)
+
+
+def _estimated(facts: Facts) -> str:
+    estimate = facts.label_free
+    if estimate.value is None or estimate.interval is None:
+        return ""
+    lower = "" if not facts.estimate_says_worse else ", below what the reference had"
+    return (
+        f"Without labels accuracy is estimated at {estimate.value:.1%} ({estimate.interval.low:.1%} to "
+        f"{estimate.interval.high:.1%}){lower}: {estimate.assumption}."
+    )
+
+
+def _before(facts: Facts) -> str:
+    if facts.known is None:
+        return ""
+    low, high = facts.known.bounds
+    return f"On the reference it was {facts.known.value:.1%} ({low:.1%} to {high:.1%}, {facts.known.n} rows)."
+
+
+def _please(facts: Facts) -> str:
+    return f"Please label {facts.labels_wanted}: that tells the accuracy to within {facts.halfwidth:.1%}."
+
+
+def _what_moved(facts: Facts) -> str:
+    named = [words for signal in facts.drifted for words in signal.moved[:2]]
+    return "; ".join(dict.fromkeys(named)) or ", ".join(signal.detector for signal in facts.drifted)
+
+
+def _advice(facts: Facts, first: tuple[str, ...], wanted: int = 0) -> tuple[str, ...]:
+    advice = list(first)
+    if wanted:
+        advice.append(f"Label {wanted} rows that were drawn at random: `backstay label`.")
+    rows = max((int(signal.figures.get("reference_rows_wanted", 0)) for signal in facts.signals), default=0)
+    if rows:
+        advice.append(f"Ask for more reference rows: {rows}. With those there are, small changes may go unseen.")
+    advice += [f"{s.detector} was {s.message}." for s in facts.signals if not s.figures.get("judged", True)]
+    advice += [f"{name} does not watch: {why}." for name, why in facts.absent.items()]
+    if facts.label_age_days is None:
+        advice.append("No standing labels yet: a changed meaning of labels cannot be seen without them.")
+    if facts.late:
+        advice.append(f"{facts.late} rows came in after their window had been closed and were not tested.")
+    return tuple(advice)
+
+
+def _joined(parts: list[str]) -> str:
+    return " ".join(part for part in parts if part)

@@ -1,0 +1,116 @@
+"""Does the model answer differently? Shares of predicted classes and, where there are scores, how sure it is.
+
+Cheap, needs nothing but predictions, and sees what matters first: a class that swells, confidence that sinks.
+Wrong when: the mix of cases changed and the model is as good as ever; then it says moved, and so it should.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from backstay.kernel.errors import BackstayError
+from backstay.kernel.records import Json, Signal
+from backstay.maths.arrays import FloatArray, IntArray
+from backstay.maths.meanshift import MeanShift
+from backstay.maths.predictions import PredictionMap
+from backstay.monitor.detectors import Look
+from backstay.monitor.detectors.verdict import check, figures, more_rows, not_judged, strength, too_few, witnesses
+from backstay.monitor.reference import Reference
+from backstay.monitor.traffic import WindowData
+
+NAME = "prediction"
+# A share is told when it moved by more than this many standard errors.
+TOLD = 3.0
+MOST_TOLD = 5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PredictionDetector:
+    """Classes in order, the feature map of the model's answers, and the reference's mean with its error."""
+
+    classes: tuple[str, ...]
+    map: PredictionMap
+    shift: MeanShift
+    spread: FloatArray
+
+    @classmethod
+    def fit(cls, reference: Reference) -> PredictionDetector | None:
+        """None for a model that has ever given one answer only, and no scores."""
+        reference = reference.unlearned()
+        classes = reference.classes if reference.scores is not None else (*reference.classes, "(new class)")
+        if len(classes) < 2 or (reference.scores is None and len(set(reference.predicted)) < 2):
+            return None
+        map_ = PredictionMap(len(classes), scored=reference.scores is not None)
+        features = map_.features(_codes(reference.predicted, classes), reference.scores)
+        shift = MeanShift.fit(features, groups=reference.codes, whiten=True)
+        return cls(classes, map_, shift, features.std(axis=0))
+
+    def look(self, state: Json, window: WindowData, look: Look) -> tuple[Signal, Json]:
+        """Test the window; on an alarm say which classes and which scores moved."""
+        why = too_few(self.shift, window)
+        if why is not None:
+            return not_judged(NAME, window, why), state
+        features = self.map.features(_codes(window.predicted, self.classes), window.scores if self.map.scored else None)
+        result = check(self.shift, features, window, look, look.alpha)
+        more, wanted = more_rows(self.shift, result, look.alpha)
+        what = "the model answers differently" if result.alarm else "the model answers as before"
+        signal = Signal(
+            detector=NAME,
+            evidence=result.evidence,
+            alarm=result.alarm,
+            alpha=look.alpha,
+            n=len(window),
+            message=f"{what}: {strength(result.evidence)}{more}",
+            moved=self._moved(features.mean(axis=0), result.n_effective) if result.alarm else (),
+            example_ids=witnesses(self.shift, features, window) if result.alarm else (),
+            figures={**figures(result), **wanted},
+        )
+        return signal, state
+
+    def _moved(self, now: FloatArray, n: float) -> tuple[str, ...]:
+        """Classes and confidence by how many standard errors they moved, the strongest first."""
+        before, classes = self.shift.mean, len(self.classes)
+        errors = np.sqrt((self.spread**2 + 1e-6) * (1.0 / n + 1.0 / self.shift.n_effective))
+        distance = np.abs(now - before) / errors
+        told = [
+            (float(distance[i]), f"answers {name!r}: {before[i]:.1%} -> {now[i]:.1%}")
+            for i, name in enumerate(self.classes)
+        ]
+        if self.map.scored:
+            sure = 2 * classes
+            told.append((float(distance[sure]), f"mean confidence: {before[sure]:.3f} -> {now[sure]:.3f}"))
+        strongest = sorted(told, reverse=True)
+        return tuple(words for far, words in strongest if far >= TOLD)[:MOST_TOLD] or (strongest[0][1],)
+
+    def to_json(self) -> Json:
+        return {
+            "classes": list(self.classes),
+            "map": self.map.to_json(),
+            "shift": self.shift.to_json(),
+            "spread": self.spread.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, state: Mapping[str, Any]) -> PredictionDetector:
+        return cls(
+            tuple(state["classes"]),
+            PredictionMap.from_json(state["map"]),
+            MeanShift.from_json(state["shift"]),
+            np.asarray(state["spread"], dtype=np.float64),
+        )
+
+
+def _codes(predicted: Any, classes: tuple[str, ...]) -> IntArray:
+    place = {name: code for code, name in enumerate(classes)}
+    new = place.get("(new class)")
+    codes = [place.get(str(answer), new) for answer in predicted]
+    if None in codes:
+        raise BackstayError(
+            f"the model answers {predicted[codes.index(None)]!r}, a class that the reference does not know",
+            fix="give a reference that names all classes",
+        )
+    return np.asarray(codes, dtype=np.int64)

@@ -1,0 +1,330 @@
+"""How accurate is the model now? Without labels while that can be believed, with labels as soon as there are some."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import numpy as np
+
+from backstay.kernel.errors import BackstayError
+from backstay.kernel.ids import digest
+from backstay.kernel.records import Estimate, Interval
+from backstay.maths.arrays import AnyArray, FloatArray
+from backstay.maths.intervals import Bounds, clopper_pearson, proportion, proportion_effective_n
+from backstay.maths.labelfree import ASSUMPTION, LabelFree, estimate_accuracy, predict_correct
+from backstay.maths.ppi import Ppi, labels_for_halfwidth, ppi_plus_plus
+from backstay.monitor.fitted import Detectors
+from backstay.monitor.memory import MOST_CHANCES, ChancePool, LabelPoint, Memory
+from backstay.monitor.reference import Reference
+from backstay.monitor.traffic import LabelledRow, WindowData
+from backstay.monitor.windows import stamp
+from backstay.settings import Settings
+
+DRAWS = 100
+MOST_REFERENCE_ROWS = 4000
+MOST_WINDOW_ROWS = 4000
+# With fewer labels prediction-powered inference has nothing to learn its trust from.
+LEAST_FOR_PPI = 20
+LEAST_FOR_CHANCES = 50
+# Labels that make an estimate; with fewer in the newest window, older windows are drawn on.
+ENOUGH = 30
+# Labels contradict the label-free estimate when it lies outside an interval at this level.
+CONTRADICTION_LEVEL = 0.99
+METHODS = {"ppi": "PPI++, exact on the effective n", "labels": "exact"}
+LABEL_ASSUMPTION = "the labelled rows were drawn at random from this traffic; nothing is assumed of the model"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChanceModel:
+    """Calibrated chance that an answer is right, from its scores; `gain` is the variance that it explains."""
+
+    scores: FloatArray
+    correct: FloatArray
+    gain: float
+
+    @staticmethod
+    def fit(reference: Reference) -> ChanceModel | None:
+        """None without scores, or with fewer than 50 rows of which the truth is known, or with none of one kind."""
+        rows = _sample(reference.labelled, MOST_REFERENCE_ROWS, "chance model")
+        if reference.scores is None or reference.correct is None or len(rows) < LEAST_FOR_CHANCES:
+            return None
+        scores, correct = reference.scores[rows], reference.correct[rows]
+        spread = float(np.var(correct))
+        if spread == 0.0:
+            return None
+        chances = predict_correct(scores, correct, scores)
+        return ChanceModel(scores, correct, float(np.clip(1.0 - np.mean((correct - chances) ** 2) / spread, 0.0, 1.0)))
+
+    def chances(self, scores: FloatArray) -> FloatArray:
+        """[n] for scores [n, k]."""
+        return predict_correct(self.scores, self.correct, np.asarray(scores, dtype=np.float64))
+
+
+def label_points(rows: tuple[LabelledRow, ...], model: ChanceModel | None) -> tuple[LabelPoint, ...]:
+    """What is remembered of the representative ones among newly labelled rows."""
+    usable = [row for row in rows if row.representative]
+    scored = [row for row in usable if row.scores is not None and np.all(np.isfinite(row.scores))]
+    chances: dict[str, float] = {}
+    if model is not None and scored:
+        found = model.chances(np.asarray([row.scores for row in scored]))
+        chances = {row.label.prediction_id: round(float(f), 6) for row, f in zip(scored, found, strict=True)}
+    points = []
+    for row in usable:
+        key = row.label.prediction_id
+        points.append(LabelPoint(key, row.predicted_at, row.correct, chances.get(key), row.label.group))
+    return tuple(points)
+
+
+def chance_pool(window: WindowData, model: ChanceModel | None) -> ChancePool:
+    """Chances of (at most 1,000 of) the window's rows, for later labels to lean on."""
+    if model is None or window.scores is None:
+        return ChancePool(window.start, window.end, len(window), ())
+    whole = np.flatnonzero(np.all(np.isfinite(window.scores), axis=1))
+    if len(whole) == 0:
+        return ChancePool(window.start, window.end, len(window), ())
+    rows = _sample(whole, MOST_CHANCES, f"pool {window.start.isoformat()}")
+    chances = tuple(round(float(f), 6) for f in model.chances(window.scores[rows]))
+    return ChancePool(window.start, window.end, len(window), chances)
+
+
+def from_labels(memory: Memory, model: ChanceModel | None) -> Estimate | None:
+    """Accuracy from standing labels; None before the first label, and when the newest is over a month old.
+
+    It is of the newest windows that together hold 30 labels, at most a month of them. Prediction-powered with 20
+    labels or more and scores; the exact interval of the labels alone otherwise. Labels of several windows count by
+    their number, and so do the unlabelled rows beside them.
+    """
+    points, pools = _newest(memory)
+    if not points:
+        return None
+    right = np.asarray([float(point.correct) for point in points])
+    groups = _groups(points)
+    pool = _pooled(points, pools)
+    powered = model is not None and len(pool) > 0 and all(point.chance is not None for point in points)
+    if powered and model is not None and len(points) >= LEAST_FOR_PPI:
+        kind, ppi = "ppi", _powered(points, right, pool, model.gain, 0.95)
+    else:
+        kind, ppi = "labels", _plain(right)
+    bounds = _widened(ppi, right, groups) if kind == "ppi" else proportion(right, groups)
+    needed = _to_halve(ppi, bounds)
+    contradicts = ""
+    if kind == "ppi" and model is not None:
+        wide = _powered(points, right, pool, model.gain, CONTRADICTION_LEVEL)
+        contradicts = _contradiction(wide, right, groups, pool)
+    return Estimate(
+        kind=kind,
+        metric="accuracy",
+        value=ppi.estimate,
+        interval=Interval(bounds.low, bounds.high, 0.95, METHODS[kind]),
+        n=sum(part.rows for part in pools),
+        assumption=LABEL_ASSUMPTION,
+        labels=len(points),
+        labels_needed=needed,
+        figures={
+            "right": int(right.sum()),
+            "trust": ppi.lam,
+            "n_effective": ppi.n_effective,
+            "from": pools[0].start.isoformat(),
+            "to": pools[-1].end.isoformat(),
+            "days": (pools[-1].end - pools[0].start).total_seconds() / 86_400,
+            "contradicts_label_free": contradicts,
+        },
+    )
+
+
+def without_labels(
+    detectors: Detectors, window: WindowData, settings: Settings, more_refusals: tuple[str, ...], labels_wanted: int
+) -> Estimate:
+    """The label-free estimate of this window, or a refusal that says why and how many labels would replace it."""
+    reference = detectors.reference
+    lacks = _lacking(detectors, window, settings)
+    if lacks:
+        return _refused(window, (*lacks, *more_refusals), labels_wanted, None)
+    try:
+        found = _estimate(detectors, reference, window)
+    except BackstayError as error:
+        return _refused(window, (str(error), *more_refusals), labels_wanted, None)
+    refusals = (*found.reasons, *more_refusals)
+    if refusals or found.estimate is None or found.low is None or found.high is None:
+        return _refused(window, refusals, labels_wanted, found)
+    return Estimate(
+        kind="label-free",
+        metric="accuracy",
+        value=found.estimate,
+        interval=Interval(found.low, found.high, 0.95, "weighted Platt, bootstrap"),
+        n=found.n,
+        assumption=ASSUMPTION,
+        figures=_figures(found),
+    )
+
+
+def stale(memory: Memory, now: datetime, settings: Settings) -> tuple[str, ...]:
+    """A refusal when the newest label (or, before any, the release) is older than the settings allow."""
+    age = label_age_days(memory, now)
+    days = (now - memory.started).total_seconds() / 86_400 if age is None else age
+    limit = settings.watch.maximum_label_age_days
+    if days <= limit:
+        return ()
+    what = "no row labelled since the release, made" if age is None else "the newest labelled row is from"
+    return (f"{what} {days:.0f} days ago: at most {limit:.0f} are allowed",)
+
+
+def label_age_days(memory: Memory, now: datetime) -> float | None:
+    """Days since the newest labelled prediction was made; None without labels."""
+    if memory.newest_label is None:
+        return None
+    return max((now - memory.newest_label).total_seconds() / 86_400, 0.0)
+
+
+def promised_halfwidth(reference: Reference, labels: int) -> float:
+    """Half-width of the interval that so many labels would give at the reference's accuracy."""
+    known = reference.accuracy()
+    share = 0.9 if known is None else known.value
+    return clopper_pearson(share * labels, labels).width / 2.0
+
+
+def _lacking(detectors: Detectors, window: WindowData, settings: Settings) -> tuple[str, ...]:
+    reference, minimum = detectors.reference, settings.watch.label_free_minimum
+    found = []
+    if reference.scores is None or window.scores is None:
+        found.append("the model gives no scores")
+    if detectors.space is None or detectors.space.rows(window) is None:
+        found.append("neither inputs nor embeddings are known")
+    if len(reference.labelled) < minimum:
+        found.append(f"only {len(reference.labelled)} labelled reference rows: at least {minimum} are needed")
+    return tuple(found)
+
+
+def _estimate(detectors: Detectors, reference: Reference, window: WindowData) -> LabelFree:
+    known = _sample(reference.labelled, MOST_REFERENCE_ROWS, "label-free reference")
+    live = _sample(np.arange(len(window)), MOST_WINDOW_ROWS, f"label-free {window.start.isoformat()}")
+    space = detectors.space
+    inputs = None if space is None else space.rows(reference)
+    target = None if space is None else space.rows(window)
+    if reference.scores is None or reference.correct is None or window.scores is None:
+        raise BackstayError("the label-free estimate lacks scores or labels", fix="log scores with every prediction")
+    if inputs is None or target is None:
+        raise BackstayError("the label-free estimate lacks inputs", fix="log inputs with every prediction")
+    codes, window_codes = reference.codes, window.codes
+    return estimate_accuracy(
+        reference.scores[known],
+        reference.correct[known],
+        inputs[known],
+        np.asarray(window.scores, dtype=np.float64)[live],
+        target[live],
+        rng=_rng(f"bootstrap {window.start.isoformat()}"),
+        reference_groups=None if codes is None else codes[known],
+        target_groups=None if window_codes is None else window_codes[live],
+        draws=DRAWS,
+    )
+
+
+def _refused(window: WindowData, reasons: tuple[str, ...], wanted: int, found: LabelFree | None) -> Estimate:
+    return Estimate(
+        kind="label-free",
+        metric="accuracy",
+        value=None,
+        interval=None,
+        n=len(window),
+        assumption=ASSUMPTION,
+        refusals=reasons,
+        labels_needed=wanted,
+        figures={} if found is None else _figures(found),
+    )
+
+
+def _figures(found: LabelFree) -> dict[str, float | int | None]:
+    """`withheld` is what would have been said: for a timeline that shows what labels have corrected."""
+    return {
+        "ess_ratio": found.ess_ratio,
+        "outlier_share": found.outlier_share,
+        "reference_rows": found.n_reference,
+        "withheld": found.estimate,
+    }
+
+
+def _powered(points: tuple[LabelPoint, ...], right: FloatArray, pool: FloatArray, gain: float, level: float) -> Ppi:
+    chances = np.asarray([point.chance for point in points], dtype=np.float64)
+    return ppi_plus_plus(right, chances, pool, reference_gain=gain, level=level)
+
+
+def _plain(right: FloatArray) -> Ppi:
+    """The labels alone, in the form of PPI with no trust in predictions."""
+    low, high = clopper_pearson(float(right.sum()), len(right))
+    return Ppi(float(right.mean()), low, high, 0.0, len(right), float(len(right)), 0.95)
+
+
+def _newest(memory: Memory) -> tuple[tuple[LabelPoint, ...], tuple[ChancePool, ...]]:
+    """The labels of the newest windows that hold enough of them, and these windows; the oldest kept otherwise."""
+    points, used = memory.labels, 0
+    for used in range(1, len(memory.pools) + 1):
+        points = tuple(point for point in memory.labels if point.at >= memory.pools[-used].start)
+        if len(points) >= ENOUGH:
+            return points, memory.pools[-used:]
+    return memory.labels, memory.pools[-used:]
+
+
+def _pooled(points: tuple[LabelPoint, ...], pools: tuple[ChancePool, ...]) -> FloatArray:
+    """Unlabelled chances from each window in proportion to its labels, so that both describe the same traffic."""
+    filled = [pool for pool in pools if pool.chances]
+    if not filled:
+        return np.empty(0)
+    ends = np.asarray([stamp(pool.end) for pool in filled])
+    where = np.searchsorted(ends, np.asarray([stamp(point.at) for point in points]), side="right")
+    counts = np.bincount(np.minimum(where, len(filled) - 1), minlength=len(filled)).astype(np.float64)
+    share = counts / counts.sum()
+    total = min(len(pool.chances) / part for pool, part in zip(filled, share, strict=True) if part > 0)
+    chosen = [
+        np.asarray(pool.chances)[np.linspace(0, len(pool.chances) - 1, max(round(total * part), 1)).astype(np.int64)]
+        for pool, part in zip(filled, share, strict=True)
+        if part > 0
+    ]
+    return np.concatenate(chosen)
+
+
+def _widened(ppi: Ppi, right: FloatArray, groups: AnyArray | None) -> Bounds:
+    """The interval, wider where labelled rows share groups: by the design effect of the labels."""
+    if groups is None or len(np.unique(groups)) == len(right):
+        return Bounds(ppi.low, ppi.high)
+    factor = float(np.sqrt(max(len(right) / proportion_effective_n(right, groups), 1.0)))
+    low = ppi.estimate - (ppi.estimate - ppi.low) * factor
+    return Bounds(max(low, 0.0), min(ppi.estimate + (ppi.high - ppi.estimate) * factor, 1.0))
+
+
+def _to_halve(ppi: Ppi, bounds: Bounds) -> int:
+    """Labels beyond those given that would halve the interval."""
+    half = min(bounds.width / 4.0, 0.49)
+    if half <= 1e-6:
+        return 0
+    wide = replace(ppi, n_effective=ppi.n_effective * min((ppi.high - ppi.low) / max(bounds.width, 1e-12), 1.0) ** 2)
+    return max(labels_for_halfwidth(wide, half) - ppi.n, 0)
+
+
+def _contradiction(ppi: Ppi, right: FloatArray, groups: AnyArray | None, pool: FloatArray) -> str:
+    """Why labels contradict what the scores promise for the same traffic, or ""."""
+    low, high = _widened(ppi, right, groups)
+    promised = float(pool.mean())
+    if low <= promised <= high:
+        return ""
+    return (
+        f"labels put the accuracy between {low:.1%} and {high:.1%} where scores alone promise {promised:.1%}: "
+        "being right no longer goes with the scores as it did"
+    )
+
+
+def _groups(points: tuple[LabelPoint, ...]) -> AnyArray | None:
+    if all(point.group is None for point in points):
+        return None
+    return np.asarray([point.group if point.group is not None else f"\x00{i}" for i, point in enumerate(points)])
+
+
+def _rng(purpose: str) -> np.random.Generator:
+    """Chance that is the same whenever the same window is watched: a restart changes no figure."""
+    return np.random.Generator(np.random.PCG64(int(digest(purpose)[:16], 16)))
+
+
+def _sample(rows: AnyArray, most: int, purpose: str) -> AnyArray:
+    if len(rows) <= most:
+        return rows
+    return np.sort(_rng(purpose).choice(rows, most, replace=False))

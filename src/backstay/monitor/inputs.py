@@ -1,0 +1,128 @@
+"""Input rows as numbers: table columns as the detectors take them, and one matrix from all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from backstay.kernel.records import ColumnKind, Schema
+from backstay.maths.arrays import AnyArray, FloatArray
+from backstay.monitor.reference import Reference
+from backstay.monitor.traffic import WindowData
+
+TOP = 10
+CLIP = 6.0
+
+
+def columns_of(table: pa.Table, schema: Schema) -> dict[str, AnyArray]:
+    """The feature columns that a detector can test, by name: floats with NaN, or objects with None.
+
+    A text column becomes its length in characters. Times always move and images are no column: both are left out.
+    """
+    columns: dict[str, AnyArray] = {}
+    for name in schema.features:
+        if name not in table.column_names:
+            continue
+        kind, values = schema.column(name).kind, table[name].combine_chunks()
+        if kind in (ColumnKind.NUMBER, ColumnKind.INTEGER):
+            columns[name] = _floats(values)
+        elif kind is ColumnKind.TEXT:
+            columns[f"length of {name}"] = _floats(pc.utf8_length(values.cast(pa.large_string())))
+        elif kind in (ColumnKind.CATEGORY, ColumnKind.BOOLEAN):
+            columns[name] = np.asarray(values.cast(pa.large_string()).to_pylist(), dtype=object)
+    return columns
+
+
+def _floats(values: Any) -> FloatArray:
+    return np.asarray(values.cast(pa.float64(), safe=False).fill_null(float("nan")).to_numpy(zero_copy_only=False))
+
+
+@dataclass(frozen=True, slots=True)
+class _Number:
+    name: str
+    centre: float
+    scale: float
+
+    def rows(self, column: AnyArray) -> FloatArray:
+        """Standardised by the reference and clipped, and whether the value is missing: [n, 2]."""
+        values = np.asarray(column, dtype=np.float64)
+        known = np.isfinite(values)
+        scaled = np.clip((np.where(known, values, self.centre) - self.centre) / self.scale, -CLIP, CLIP)
+        return np.column_stack([scaled, ~known])
+
+
+@dataclass(frozen=True, slots=True)
+class _Category:
+    name: str
+    values: tuple[str, ...]
+
+    def rows(self, column: AnyArray) -> FloatArray:
+        """One indicator for each common value of the reference: [n, k]."""
+        text = np.asarray(["" if value is None else str(value) for value in column])
+        return np.column_stack([text == value for value in self.values]).astype(np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpace:
+    """How rows become one matrix: as they were given, or made from columns on the scales of the reference.
+
+    Scales are learnt from the reference alone: standardising a window by itself would hide the very shift
+    that is looked for.
+    """
+
+    dimension: int
+    parts: tuple[_Number | _Category, ...] = ()
+
+    @staticmethod
+    def fit(reference: Reference) -> InputSpace | None:
+        """The space of this reference; None when it has neither a representation nor columns."""
+        if reference.representation is not None:
+            return InputSpace(reference.representation.shape[1])
+        parts = tuple(_part(name, values) for name, values in reference.columns.items())
+        if not parts:
+            return None
+        return InputSpace(sum(2 if isinstance(part, _Number) else len(part.values) for part in parts), parts)
+
+    def rows(self, source: Reference | WindowData) -> FloatArray | None:
+        """[n, dimension] of the reference's or a window's rows; None when it lacks what is needed."""
+        if not self.parts:
+            return None if source.representation is None else np.asarray(source.representation, dtype=np.float64)
+        if any(part.name not in source.columns for part in self.parts):
+            return None
+        return np.column_stack([part.rows(source.columns[part.name]) for part in self.parts])
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "dimension": self.dimension,
+            "parts": [
+                {"name": part.name, "centre": part.centre, "scale": part.scale}
+                if isinstance(part, _Number)
+                else {"name": part.name, "values": list(part.values)}
+                for part in self.parts
+            ],
+        }
+
+    @staticmethod
+    def from_json(state: Mapping[str, Any]) -> InputSpace:
+        parts = tuple(
+            _Category(part["name"], tuple(part["values"]))
+            if "values" in part
+            else _Number(part["name"], float(part["centre"]), float(part["scale"]))
+            for part in state["parts"]
+        )
+        return InputSpace(int(state["dimension"]), parts)
+
+
+def _part(name: str, values: AnyArray) -> _Number | _Category:
+    if values.dtype.kind == "f":
+        known = values[np.isfinite(values)]
+        scale = float(known.std()) if len(known) else 0.0
+        return _Number(name, float(known.mean()) if len(known) else 0.0, scale if scale > 1e-12 else 1.0)
+    present, counts = np.unique([str(value) for value in values if value is not None], return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:TOP]
+    return _Category(name, tuple(str(present[place]) for place in order) or ("",))

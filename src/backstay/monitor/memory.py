@@ -1,0 +1,148 @@
+"""What the monitor remembers of one release between windows. Kept with the window that made it, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from backstay.kernel.clock import utc
+from backstay.kernel.errors import BackstayError
+from backstay.kernel.ids import fraction
+from backstay.kernel.records import Json
+from backstay.maths.budget import Episodes
+from backstay.monitor.sources import Sources
+from backstay.monitor.windows import rows_before
+
+VERSION = 1
+# Labels and traffic of about a month speak for "now".
+POOLED = timedelta(days=31)
+MOST_LABELS = 2000
+MOST_CHANCES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class LabelPoint:
+    """One representative label: was the model right, and its calibrated chance of being right (None without scores)."""
+
+    prediction_id: str
+    at: datetime
+    correct: bool
+    chance: float | None
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChancePool:
+    """Chances of being right of (a sample of) a past window's rows: what the unlabelled rows say."""
+
+    start: datetime
+    end: datetime
+    rows: int
+    chances: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """State of the monitor of one release. Begins anew at every release: so do evidence and episodes.
+
+    Args:
+        started: when the release was made; windows and the yearly budget count from here.
+        last_end: end of the last window watched. `rows` lie before it.
+        spent: false alarms expected of all looks so far (the part of the budget that is used up).
+    """
+
+    release_id: str
+    started: datetime
+    last_end: datetime | None = None
+    rows: int = 0
+    windows: int = 0
+    spent: float = 0.0
+    newest_label: datetime | None = None
+    detectors: Mapping[str, Json] = field(default_factory=dict)
+    episodes: Mapping[str, Episodes] = field(default_factory=dict)
+    labels: tuple[LabelPoint, ...] = ()
+    pools: tuple[ChancePool, ...] = ()
+    sources: Sources = field(default_factory=Sources)
+
+    @staticmethod
+    def start(release_id: str, released_at: datetime) -> Memory:
+        """The memory of a release that has not been watched yet."""
+        return Memory(release_id, utc(released_at))
+
+    def late(self, times: Any) -> int:
+        """Rows that came in after their window was closed, by the times of all rows of this release."""
+        return max(rows_before(times, self.last_end) - self.rows, 0)
+
+    def years(self, now: datetime) -> float:
+        return max((utc(now) - self.started).total_seconds(), 0.0) / (365.0 * 86_400)
+
+    def with_labels(self, fresh: tuple[LabelPoint, ...], now: datetime) -> Memory:
+        """Remember these labels (each row once) and forget those of rows older than a month before `now`.
+
+        Of more than 2,000 those with the smallest hash of their id are kept: a draw that cannot know the outcome.
+        """
+        known = {point.prediction_id: point for point in fresh}
+        known.update({point.prediction_id: point for point in self.labels})
+        kept = [point for point in known.values() if point.at > now - POOLED]
+        if len(kept) > MOST_LABELS:
+            kept = sorted(kept, key=lambda point: fraction(point.prediction_id, "kept"))[:MOST_LABELS]
+        return replace(self, labels=tuple(sorted(kept, key=lambda point: (point.at, point.prediction_id))))
+
+    def with_pool(self, pool: ChancePool) -> Memory:
+        """Remember a window's chances; forget windows that ended more than a month before it did."""
+        kept = tuple(old for old in self.pools if old.end > pool.end - POOLED)
+        return replace(self, pools=(*kept, pool))
+
+    def to_json(self) -> Json:
+        """JSON types only; floats are exact."""
+        return {
+            "version": VERSION,
+            "release_id": self.release_id,
+            "started": self.started.isoformat(),
+            "last_end": _moment(self.last_end),
+            "rows": self.rows,
+            "windows": self.windows,
+            "spent": self.spent,
+            "newest_label": _moment(self.newest_label),
+            "detectors": dict(self.detectors),
+            "episodes": {name: episodes.to_json() for name, episodes in self.episodes.items()},
+            "labels": [[p.prediction_id, p.at.isoformat(), p.correct, p.chance, p.group] for p in self.labels],
+            "pools": [[p.start.isoformat(), p.end.isoformat(), p.rows, list(p.chances)] for p in self.pools],
+            "sources": list(self.sources.hashes),
+        }
+
+    @staticmethod
+    def from_json(state: Mapping[str, Any]) -> Memory:
+        """What `to_json` wrote. Raises BackstayError for the state of another version."""
+        if state.get("version") != VERSION:
+            raise BackstayError(
+                f"the monitor's state has version {state.get('version')!r}, this Backstay reads {VERSION}",
+                fix="use the version of Backstay that wrote it, or make a new release of the model",
+            )
+        return Memory(
+            release_id=str(state["release_id"]),
+            started=datetime.fromisoformat(state["started"]),
+            last_end=_time(state["last_end"]),
+            rows=int(state["rows"]),
+            windows=int(state["windows"]),
+            spent=float(state["spent"]),
+            newest_label=_time(state["newest_label"]),
+            detectors=dict(state["detectors"]),
+            episodes={name: Episodes.from_json(episodes) for name, episodes in state["episodes"].items()},
+            labels=tuple(LabelPoint(i, datetime.fromisoformat(at), c, f, g) for i, at, c, f, g in state["labels"]),
+            pools=tuple(
+                ChancePool(datetime.fromisoformat(start), datetime.fromisoformat(end), rows, tuple(chances))
+                for start, end, rows, chances in state["pools"]
+            ),
+            sources=Sources(tuple(state["sources"])),
+        )
+
+
+def _moment(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

@@ -1,0 +1,273 @@
+"""What live traffic is compared with: one fixed set of rows, chosen when the release was made."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from backstay.kernel.errors import BackstayError
+from backstay.maths.arrays import AnyArray, BoolArray, FloatArray
+from backstay.maths.intervals import Bounds, proportion, proportion_effective_n
+from backstay.monitor.traffic import group_codes
+
+FORMAT = 1
+
+
+class KnownAccuracy(NamedTuple):
+    """Accuracy on the labelled reference rows: value, 95% interval, rows, and the independent rows they are worth."""
+
+    value: float
+    bounds: Bounds
+    n: int
+    n_effective: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """Reference rows [n]. Everything but `predicted` may be missing; what is missing cannot be watched.
+
+    Args:
+        predicted: the model's answers, class names.
+        classes: all class names, in the order of `scores`.
+        representation: embeddings or raw input rows [n, d], finite, in the same space as live traffic; None to
+            have one made from `columns`.
+        scores: [n, k].
+        correct: 1 right, 0 wrong, NaN unknown. Only rows that the model was NOT trained on may be known: it is
+            always right on rows that it has learnt by heart, and every estimate would be too good.
+        groups: what rows share [n]; rows of one group are dependent.
+        columns: input columns by name, floats with NaN or objects with None.
+        traits: figures a row with which a change is described in words.
+        learned: True for rows that the model was trained on [n]. It is surer of these than of any live row, so its
+            answers to them and its embeddings of them are compared with nothing.
+    """
+
+    predicted: AnyArray
+    classes: tuple[str, ...]
+    representation: FloatArray | None = None
+    scores: FloatArray | None = None
+    correct: FloatArray | None = None
+    groups: AnyArray | None = None
+    columns: Mapping[str, AnyArray] = field(default_factory=dict)
+    traits: Mapping[str, FloatArray] = field(default_factory=dict)
+    learned: BoolArray | None = None
+
+    def __len__(self) -> int:
+        return len(self.predicted)
+
+    @property
+    def codes(self) -> AnyArray | None:
+        return None if self.groups is None else group_codes(self.groups)
+
+    @property
+    def labelled(self) -> AnyArray:
+        """Row numbers of which it is known whether the model was right."""
+        if self.correct is None:
+            return np.empty(0, dtype=np.int64)
+        return np.flatnonzero(np.isfinite(self.correct))
+
+    def accuracy(self) -> KnownAccuracy | None:
+        """Accuracy on the labelled rows; None without any."""
+        rows = self.labelled
+        if self.correct is None or len(rows) == 0:
+            return None
+        right = self.correct[rows]
+        groups = None if self.codes is None else self.codes[rows]
+        return KnownAccuracy(
+            float(right.mean()), proportion(right, groups), len(rows), proportion_effective_n(right, groups)
+        )
+
+    def unlearned(self) -> Reference:
+        """The rows that the model was not trained on: what its behaviour on live rows is compared with."""
+        if self.learned is None or not np.any(self.learned):
+            return self
+        return self.take(np.flatnonzero(~self.learned))
+
+    def take(self, rows: AnyArray) -> Reference:
+        """The reference of these rows alone."""
+        return Reference(
+            predicted=self.predicted[rows],
+            classes=self.classes,
+            representation=None if self.representation is None else self.representation[rows],
+            scores=None if self.scores is None else self.scores[rows],
+            correct=None if self.correct is None else self.correct[rows],
+            groups=None if self.groups is None else self.groups[rows],
+            columns={name: values[rows] for name, values in self.columns.items()},
+            traits={name: values[rows] for name, values in self.traits.items()},
+            learned=None if self.learned is None else self.learned[rows],
+        )
+
+    def to_bytes(self) -> bytes:
+        """All arrays as an npz without pickle. Names and gaps are kept; the same rows give the same bytes."""
+        arrays: dict[str, AnyArray] = {"predicted": _text(self.predicted)[0]}
+        head: dict[str, Any] = {"format": FORMAT, "classes": list(self.classes), "columns": [], "traits": []}
+        for name in ("representation", "scores", "correct", "learned"):
+            values = getattr(self, name)
+            if values is not None:
+                arrays[name] = values
+        if self.groups is not None:
+            arrays["groups"], arrays["groups_gap"] = _text(self.groups)
+        for place, (name, values) in enumerate(self.columns.items()):
+            if values.dtype.kind == "f":
+                arrays[f"column_{place}"] = values
+            else:
+                arrays[f"column_{place}"], arrays[f"column_{place}_gap"] = _text(values)
+            head["columns"].append(name)
+        for place, (name, values) in enumerate(self.traits.items()):
+            arrays[f"trait_{place}"] = values
+            head["traits"].append(name)
+        arrays["head"] = np.frombuffer(json.dumps(head, sort_keys=True).encode(), dtype=np.uint8)
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **arrays)
+        return buffer.getvalue()
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Reference:
+        """What `to_bytes` wrote. Raises BackstayError on anything else."""
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            head = json.loads(bytes(arrays["head"]))
+        except (ValueError, OSError, KeyError, EOFError) as error:
+            raise BackstayError("the stored reference cannot be read", fix="make it again from its data") from error
+        if head["format"] != FORMAT:
+            raise BackstayError(
+                f"a stored reference of format {head['format']!r}", fix=f"make it again: this version reads {FORMAT}"
+            )
+        columns = {name: _column(arrays, f"column_{place}") for place, name in enumerate(head["columns"])}
+        return Reference(
+            predicted=arrays["predicted"].astype(object),
+            classes=tuple(head["classes"]),
+            representation=arrays.get("representation"),
+            scores=arrays.get("scores"),
+            correct=arrays.get("correct"),
+            groups=_column(arrays, "groups") if "groups" in arrays else None,
+            columns=columns,
+            traits={name: arrays[f"trait_{place}"] for place, name in enumerate(head["traits"])},
+            learned=arrays.get("learned"),
+        )
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all content: what cached detectors are bound to."""
+        total = hashlib.sha256(json.dumps([list(self.classes), list(self.columns), list(self.traits)]).encode())
+        parts = [self.predicted, self.representation, self.scores, self.correct, self.groups, self.learned]
+        for values in (*parts, *self.columns.values(), *self.traits.values()):
+            total.update(_digestible(values))
+        return total.hexdigest()
+
+
+def fit_reference(
+    predicted: AnyArray,
+    classes: tuple[str, ...] | None = None,
+    *,
+    representation: AnyArray | None = None,
+    scores: AnyArray | None = None,
+    correct: AnyArray | None = None,
+    groups: AnyArray | None = None,
+    columns: Mapping[str, AnyArray] | None = None,
+    traits: Mapping[str, AnyArray] | None = None,
+    learned: AnyArray | None = None,
+) -> Reference:
+    """A checked `Reference` from arrays of any numeric type (see there for what each means).
+
+    `correct` may be booleans, or floats with NaN where it is not known. Raises BackstayError where lengths
+    differ, where there are no rows, or where numbers are not finite.
+    """
+    answers = np.asarray(predicted, dtype=object)
+    if len(answers) == 0:
+        raise BackstayError("a reference without rows", fix="give the rows that the model is known to do well on")
+    seen = tuple(sorted({str(answer) for answer in answers}))
+    known = classes if classes is not None else seen
+    unknown = sorted(set(seen) - set(known))
+    if unknown:
+        raise BackstayError(
+            f"the reference predicts {unknown[0]!r}, which is not among its classes", fix="name all classes"
+        )
+    right = None if correct is None else np.asarray(correct, dtype=np.float64)
+    if right is not None and not np.all(np.isnan(right) | (right == 0.0) | (right == 1.0)):
+        raise BackstayError("correct holds values other than 0, 1 and NaN", fix="give 1 right, 0 wrong, NaN unknown")
+    reference = Reference(
+        predicted=answers,
+        classes=known,
+        representation=None if representation is None else _finite(representation, "representation"),
+        scores=None if scores is None else _finite(scores, "scores"),
+        correct=right,
+        groups=None if groups is None else np.asarray(groups, dtype=object),
+        columns={name: _typed(values) for name, values in (columns or {}).items()},
+        traits={name: np.asarray(values, dtype=np.float64) for name, values in (traits or {}).items()},
+        learned=None if learned is None else np.asarray(learned, dtype=np.bool_),
+    )
+    _same_rows(reference)
+    if reference.learned is not None and right is not None and np.any(np.isfinite(right[reference.learned])):
+        raise BackstayError(
+            "the reference counts answers to rows that the model was trained on as right or wrong",
+            fix="give NaN in `correct` for learned rows",
+        )
+    return reference
+
+
+def _same_rows(reference: Reference) -> None:
+    parts: dict[str, AnyArray | None] = {
+        "representation": reference.representation,
+        "scores": reference.scores,
+        "correct": reference.correct,
+        "groups": reference.groups,
+        "learned": reference.learned,
+        **{f"column {name!r}": values for name, values in reference.columns.items()},
+        **{f"trait {name!r}": values for name, values in reference.traits.items()},
+    }
+    for name, values in parts.items():
+        if values is not None and len(values) != len(reference):
+            raise BackstayError(
+                f"a reference of {len(reference)} rows has {len(values)} of {name}", fix="give one value a row"
+            )
+    if reference.scores is not None and reference.scores.shape[1] != len(reference.classes):
+        raise BackstayError(
+            f"{reference.scores.shape[1]} scores a row for {len(reference.classes)} classes", fix="give one a class"
+        )
+
+
+def _finite(values: AnyArray, what: str) -> FloatArray:
+    table = np.asarray(values, dtype=np.float64)
+    if table.ndim != 2 or not np.all(np.isfinite(table)):
+        raise BackstayError(
+            f"{what} of shape {table.shape} with NaN or infinity, or not a table", fix="give finite numbers [n, d]"
+        )
+    return table
+
+
+def _typed(values: AnyArray) -> AnyArray:
+    """Numbers as float64, all else as objects: the two kinds of column that detectors know."""
+    column = np.asarray(values)
+    return column.astype(np.float64) if column.dtype.kind in "fiu" else column.astype(object)
+
+
+def _digestible(values: AnyArray | None) -> bytes:
+    """Bytes that differ whenever the values do: shape and type first, so that columns cannot run into each other."""
+    if values is None:
+        return b"\x00none"
+    if values.dtype.kind == "O":
+        body = json.dumps([value if value is None else str(value) for value in values]).encode()
+    else:
+        body = np.ascontiguousarray(values).tobytes()
+    return f"\x00{values.dtype.kind}{values.shape}{len(body)}\x00".encode() + body
+
+
+def _text(values: AnyArray) -> tuple[AnyArray, AnyArray]:
+    """Objects as fixed-width text and a mark where there is none."""
+    gap = np.asarray([value is None for value in values], dtype=np.bool_)
+    return np.asarray(["" if value is None else str(value) for value in values], dtype=np.str_), gap
+
+
+def _column(arrays: Mapping[str, AnyArray], name: str) -> AnyArray:
+    if arrays[name].dtype.kind == "f":
+        return arrays[name]
+    column = arrays[name].astype(object)
+    column[arrays[f"{name}_gap"]] = None
+    return column

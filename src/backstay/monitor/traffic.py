@@ -1,0 +1,115 @@
+"""One window of traffic as the monitor sees it: rows, and labels that have come in since the last look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+
+from backstay.kernel.clock import utc
+from backstay.kernel.errors import BackstayError
+from backstay.kernel.records import Label, LabelUse
+from backstay.maths.arrays import AnyArray, FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledRow:
+    """A logged prediction of this release whose true value has come in.
+
+    Args:
+        predicted_at: when the prediction was made; `arrived_at` is when its label came.
+        scores: the model's scores for the row, in class order, None where it gave none.
+        census: the label is of a source that labels every row, so that nobody chose which.
+    """
+
+    label: Label
+    predicted: str
+    predicted_at: datetime
+    scores: tuple[float, ...] | None = None
+    census: bool = False
+
+    @property
+    def correct(self) -> bool:
+        return self.predicted == self.label.value
+
+    @property
+    def arrived_at(self) -> datetime:
+        return self.label.at
+
+    @property
+    def representative(self) -> bool:
+        """Whether the row may stand for all traffic: trusted, of the standing sample, drawn with a known chance."""
+        drawn = self.census or (self.label.probability is not None and 0.0 < self.label.probability <= 1.0)
+        return self.label.trusted and self.label.use is LabelUse.STANDING and drawn
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WindowData:
+    """Rows of one release in [start, end), and what was learnt of the release since the last look.
+
+    Args:
+        ids: prediction ids [n], objects.
+        times: datetime64[us], UTC [n].
+        representation: embeddings or raw input rows [n, d], in the same space as the reference; None when only
+            predictions (or only `columns`) are known.
+        scores: [n, k] in class order. `predicted`: class names [n].
+        groups: what rows share (a customer, a source scan) [n]; rows of one group are dependent.
+        columns: input columns by name: floats with NaN for numbers, objects with None for categories.
+        traits: figures a row that describe a change in words (brightness, contrast): never tested, only told.
+        labels: labels that arrived since the last look, for any row of this release, each given once.
+        late: rows that arrived after their window had been closed; they are told, not tested.
+    """
+
+    start: datetime
+    end: datetime
+    ids: AnyArray
+    times: AnyArray
+    predicted: AnyArray
+    representation: FloatArray | None = None
+    scores: FloatArray | None = None
+    groups: AnyArray | None = None
+    columns: Mapping[str, AnyArray] = field(default_factory=dict)
+    traits: Mapping[str, FloatArray] = field(default_factory=dict)
+    labels: tuple[LabelledRow, ...] = ()
+    late: int = 0
+
+    def __post_init__(self) -> None:
+        if utc(self.end) <= utc(self.start):
+            raise BackstayError(f"a window from {self.start} to {self.end}", fix="give an end after the start")
+        parts: dict[str, AnyArray | None] = {
+            "times": self.times,
+            "predicted": self.predicted,
+            "representation": self.representation,
+            "scores": self.scores,
+            "groups": self.groups,
+            **{f"column {name!r}": values for name, values in self.columns.items()},
+            **{f"trait {name!r}": values for name, values in self.traits.items()},
+        }
+        for name, values in parts.items():
+            if values is not None and len(values) != len(self.ids):
+                raise BackstayError(
+                    f"a window of {len(self.ids)} rows has {len(values)} {name}", fix="give one value a row"
+                )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def days(self) -> float:
+        return (self.end - self.start).total_seconds() / 86_400
+
+    @property
+    def codes(self) -> AnyArray | None:
+        """Groups as integers, or None. A row without a group is a group of its own."""
+        return None if self.groups is None else group_codes(self.groups)
+
+
+def group_codes(groups: AnyArray) -> AnyArray:
+    """Integers for group names [n]; None, NaN and "" mean that the row stands alone."""
+    labels = [
+        f"\x00{row}" if group is None or group != group or group == "" else str(group)
+        for row, group in enumerate(groups)
+    ]
+    return np.asarray(np.unique(labels, return_inverse=True)[1], dtype=np.int64).reshape(-1)

@@ -1,0 +1,195 @@
+"""One look at one window: every detector inside the budget, the estimates, and what to tell people."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from backstay.kernel.clock import Clock, utc
+from backstay.kernel.errors import BackstayError, Conflict
+from backstay.kernel.ids import content_id, digest
+from backstay.kernel.records import Estimate, Json, Signal, WindowResult
+from backstay.maths.budget import Episodes
+from backstay.monitor.condition import LABELLED, Facts, summarise
+from backstay.monitor.detectors import Detector, Look
+from backstay.monitor.detectors.verdict import not_judged
+from backstay.monitor.estimate import (
+    ChanceModel,
+    chance_pool,
+    from_labels,
+    label_age_days,
+    label_points,
+    promised_halfwidth,
+    stale,
+    without_labels,
+)
+from backstay.monitor.fitted import Detectors
+from backstay.monitor.memory import Memory
+from backstay.monitor.sources import source_count
+from backstay.monitor.traffic import WindowData
+from backstay.settings import Settings
+
+# No window spends more than this, however long it is and however large the budget.
+MOST_ALPHA = 0.05
+
+
+def watch_window(
+    memory: Memory, window: WindowData, detectors: Detectors, settings: Settings, clock: Clock
+) -> tuple[WindowResult, Memory]:
+    """Watch one window and answer what was found and what to remember.
+
+    A pure function: the caller keeps both in one transaction, so that a crash repeats the look or keeps it, never
+    half. The same memory and window give the same result (but for `created_at`), after any restart.
+
+    Raises Conflict when the window begins before the last one ended: its rows have been counted.
+    """
+    if memory.last_end is not None and utc(window.start) < memory.last_end:
+        raise Conflict(
+            f"the window from {window.start} was watched already, up to {memory.last_end}",
+            fix="read the result that is stored, or begin where the last window ended",
+        )
+    window = _once(memory, window)
+    signals, states = _signals(memory, window, detectors, settings)
+    episodes, opened = _episodes(memory, signals, settings)
+    memory, labelled, label_free, wanted = _estimates(memory, window, detectors, settings, signals)
+    age = label_age_days(memory, utc(window.end))
+    facts = Facts(
+        signals=signals,
+        label_free=label_free,
+        labelled=labelled,
+        known=detectors.reference.accuracy(),
+        tolerance=settings.watch.tolerance,
+        labels_wanted=wanted,
+        halfwidth=promised_halfwidth(detectors.reference, wanted),
+        label_age_days=age,
+        late=window.late,
+        absent=detectors.absent,
+    )
+    summary = summarise(facts)
+    memory = replace(
+        memory,
+        last_end=utc(window.end),
+        rows=memory.rows + len(window),
+        windows=memory.windows + 1,
+        spent=memory.spent + sum(signal.alpha for signal in signals),
+        detectors=states,
+        episodes=episodes,
+        sources=memory.sources if window.groups is None else memory.sources.add(window.groups),
+    )
+    result = WindowResult(
+        id=content_id("window", digest([memory.release_id, window.start.isoformat(), window.end.isoformat()])),
+        model=settings.name,
+        environment=settings.environment,
+        release_id=memory.release_id,
+        start=utc(window.start),
+        end=utc(window.end),
+        rows=len(window),
+        condition=summary.condition,
+        signals=signals,
+        estimates=tuple(estimate for estimate in (labelled, label_free) if estimate is not None),
+        headline=summary.headline,
+        advice=summary.advice,
+        label_age_days=age,
+        budget_spent=memory.spent,
+        budget=settings.budget.false_alarms_per_year * _years_begun(memory, window),
+        created_at=clock.now(),
+        new_alarms=opened,
+        labels_requested=summary.labels_wanted,
+        figures=_figures(facts, window),
+    )
+    return result, memory
+
+
+def _once(memory: Memory, window: WindowData) -> WindowData:
+    """The window without labels that were counted before: a second label of a row is no second witness."""
+    known = {point.prediction_id for point in memory.labels}
+    kept = []
+    for row in window.labels:
+        if row.label.prediction_id not in known:
+            known.add(row.label.prediction_id)
+            kept.append(row)
+    return replace(window, labels=tuple(kept))
+
+
+def _signals(
+    memory: Memory, window: WindowData, detectors: Detectors, settings: Settings
+) -> tuple[tuple[Signal, ...], dict[str, Json]]:
+    budget = detectors.budget(settings)
+    signals: list[Signal] = []
+    states = dict(memory.detectors)
+    source = source_count(memory.sources, window.groups)
+    for name, detector in detectors.members.items():
+        if budget is None:
+            break
+        look = Look(
+            alpha=min(budget.window_alpha(name, 365.0 / window.days), MOST_ALPHA),
+            per_year=budget.share(name),
+            years=memory.years(window.end),
+            labels_per_year=12.0 * settings.budget.labels_per_month,
+            tolerance=settings.watch.tolerance,
+            source=source,
+        )
+        signal, states[name] = _look(name, detector, states.get(name, {}), window, look)
+        signals.append(signal)
+    return tuple(signals), states
+
+
+def _look(name: str, detector: Detector, state: Json, window: WindowData, look: Look) -> tuple[Signal, Json]:
+    """A detector that cannot read the window says so, and neither spends nor forgets anything."""
+    try:
+        return detector.look(state, window, look)
+    except BackstayError as error:
+        return not_judged(name, window, str(error)), state
+
+
+def _episodes(
+    memory: Memory, signals: tuple[Signal, ...], settings: Settings
+) -> tuple[dict[str, Episodes], tuple[str, ...]]:
+    """Alarm episodes after this look, and the detectors whose episode opened. What was not judged is not quiet."""
+    episodes = dict(memory.episodes)
+    opened = []
+    for signal in signals:
+        if not signal.figures.get("judged", True):
+            continue
+        before = episodes.get(signal.detector, Episodes(settings.watch.quiet_windows))
+        episodes[signal.detector], new = replace(before, quiet=settings.watch.quiet_windows).look(signal.alarm)
+        if new:
+            opened.append(signal.detector)
+    return episodes, tuple(opened)
+
+
+def _estimates(
+    memory: Memory, window: WindowData, detectors: Detectors, settings: Settings, signals: tuple[Signal, ...]
+) -> tuple[Memory, Estimate | None, Estimate, int]:
+    model = ChanceModel.fit(detectors.reference)
+    end = utc(window.end)
+    memory = memory.with_labels(label_points(window.labels, model), end).with_pool(chance_pool(window, model))
+    times = [row.predicted_at for row in window.labels if row.representative]
+    newest = max((utc(at) for at in times), default=None)
+    if newest is not None and (memory.newest_label is None or newest > memory.newest_label):
+        memory = replace(memory, newest_label=newest)
+    labelled = from_labels(memory, model)
+    refusals = list(stale(memory, end, settings))
+    if any(signal.alarm for signal in signals if signal.detector == LABELLED):
+        refusals.append("the labelled errors say that being right no longer goes with the inputs as it did")
+    if labelled is not None and labelled.figures["contradicts_label_free"]:
+        refusals.append(str(labelled.figures["contradicts_label_free"]))
+    monthly = settings.budget.labels_per_month or 50
+    wanted = max(monthly - (0 if labelled is None else labelled.labels), 0)
+    label_free = without_labels(detectors, window, settings, tuple(refusals), wanted)
+    return memory, labelled, label_free, max(wanted, 1)
+
+
+def _years_begun(memory: Memory, window: WindowData) -> int:
+    return int(memory.years(window.end)) + 1
+
+
+def _figures(facts: Facts, window: WindowData) -> Json:
+    figures: Json = {"late_rows": window.late, "absent_detectors": dict(facts.absent)}
+    if facts.known is not None:
+        figures["reference_accuracy"] = {
+            "value": facts.known.value,
+            "low": facts.known.bounds.low,
+            "high": facts.known.bounds.high,
+            "n": facts.known.n,
+        }
+    return figures

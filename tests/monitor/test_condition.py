@@ -1,0 +1,128 @@
+"""The wording table: what people read in each state of knowledge."""
+
+from __future__ import annotations
+
+import pytest
+
+from backstay.kernel.records import Condition, Estimate, Interval, Signal
+from backstay.maths.intervals import Bounds
+from backstay.monitor.condition import Facts, summarise
+from backstay.monitor.reference import KnownAccuracy
+
+KNOWN = KnownAccuracy(0.95, Bounds(0.93, 0.97), 500, 500.0)
+QUIET = Signal("embedding", 0.3, False, 0.004, 900, "the inputs look as before", figures={"judged": True})
+MOVED = Signal(
+    "columns", 3.0, True, 0.004, 900, "1 of 5 columns moved", moved=("age: mean 38 -> 44",), figures={"judged": True}
+)
+CONVICTED = Signal("labelled_error", 1.2, True, 0.01, 12, "wrong too often", figures={"judged": True})
+FREE = Estimate("label-free", "accuracy", 0.94, Interval(0.92, 0.96), 900, "valid only if nothing else changed")
+LOW = Estimate("label-free", "accuracy", 0.80, Interval(0.75, 0.85), 900, "valid only if nothing else changed")
+REFUSED = Estimate("label-free", "accuracy", None, None, 900, "", refusals=("too far from the reference",))
+
+
+def labels(n: int, right: int, low: float, high: float) -> Estimate:
+    figures = {"right": right, "days": 7.0}
+    return Estimate(
+        "ppi", "accuracy", right / n, Interval(low, high), 900, "", labels=n, labels_needed=140, figures=figures
+    )
+
+
+GOOD = labels(50, 47, 0.84, 0.99)
+BAD = labels(50, 38, 0.62, 0.87)
+
+
+def facts(signals=(QUIET,), label_free=FREE, labelled=None, **changes) -> Facts:
+    given = {
+        "known": KNOWN,
+        "tolerance": 0.02,
+        "labels_wanted": 50,
+        "halfwidth": 0.08,
+        "label_age_days": 3.0,
+        "late": 0,
+        "absent": {},
+        **changes,
+    }
+    return Facts(signals=signals, label_free=label_free, labelled=labelled, **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "condition", "says", "wanted"),
+    [
+        (facts(), Condition.FINE, ["Probably fine", "94.0% (92.0% to 96.0%)", "95.0% (93.0% to 97.0%, 500 rows)"], 0),
+        (facts(labelled=GOOD), Condition.FINE, ["Of 50 labelled in the last 7 days 47 were right"], 0),
+        (facts(label_free=REFUSED, labelled=GOOD), Condition.FINE, ["Probably fine", "47 were right"], 0),
+        (facts((MOVED,)), Condition.MOVED, ["Moved: age: mean 38 -> 44.", "estimated at 94.0%"], 0),
+        (facts((MOVED,), labelled=GOOD), Condition.MOVED, ["Labels do not say that the model is worse."], 0),
+        (facts((MOVED,), LOW), Condition.MOVED, ["below what the reference had"], 50),
+        (
+            facts((MOVED,), REFUSED),
+            Condition.MOVED,
+            ["too far from the reference", "Please label 50", "within 8.0%"],
+            50,
+        ),
+        (facts((QUIET,), REFUSED), Condition.UNKNOWN, ["Please label 50", "too far from the reference"], 50),
+        (facts((QUIET,), LOW), Condition.UNKNOWN, ["Please label 50", "80.0%", "below what the reference had"], 50),
+        (facts((QUIET,), LOW, GOOD), Condition.FINE, ["Probably fine"], 0),
+        (
+            facts((QUIET, CONVICTED), FREE, BAD),
+            Condition.WORSE,
+            ["Of 50 labelled", "between 62.0% and 87.0%", "Only labels could show it", "answers wanted"],
+            0,
+        ),
+        (facts((MOVED, CONVICTED), FREE, BAD), Condition.WORSE, ["The traffic moved as well: age: mean 38 -> 44"], 0),
+        (facts((QUIET,), FREE, BAD), Condition.WORSE, ["Worse: labels say", "140 more would halve that"], 0),
+    ],
+)
+def test_the_wording_table(given, condition, says, wanted):
+    summary = summarise(given)
+    assert summary.condition is condition
+    for words in says:
+        assert words in summary.headline
+    assert summary.labels_wanted == wanted
+    assert "None" not in summary.headline
+    assert "nan" not in summary.headline
+    assert "  " not in summary.headline
+
+
+def test_only_labels_convict():
+    for signals in ((MOVED,), (MOVED, QUIET)):
+        for free in (FREE, LOW, REFUSED):
+            assert summarise(facts(signals, free)).condition is not Condition.WORSE
+
+
+def test_a_few_bad_labels_do_not_convict_without_the_detector():
+    assert summarise(facts(labelled=labels(12, 6, 0.2, 0.79))).condition is not Condition.WORSE
+
+
+def test_within_the_tolerance_labels_do_not_convict():
+    assert summarise(facts(labelled=labels(900, 828, 0.90, 0.92))).condition is Condition.FINE
+    assert summarise(facts(labelled=labels(900, 810, 0.88, 0.909))).condition is Condition.WORSE
+
+
+def test_silent_detectors_are_not_quoted_when_none_could_judge():
+    unjudged = Signal("embedding", 0.0, False, 0.0, 9, "not judged: too few", figures={"judged": False})
+    summary = summarise(facts((unjudged, CONVICTED), FREE, BAD))
+    assert "Only labels could show it" not in summary.headline
+
+
+def test_advice_names_what_is_missing():
+    wants = Signal(
+        "embedding", 0.2, False, 0.004, 900, "as before", figures={"judged": True, "reference_rows_wanted": 4000}
+    )
+    unjudged = Signal("prediction", 0.0, False, 0.0, 9, "not judged: scores are missing", figures={"judged": False})
+    advice = summarise(
+        facts((wants, unjudged), REFUSED, label_age_days=None, late=7, absent={"labelled_error": "no labels"})
+    ).advice
+    told = "\n".join(advice)
+    assert "Label 50 rows that were drawn at random: `backstay label`." in told
+    assert "Ask for more reference rows: 4000." in told
+    assert "prediction was not judged: scores are missing." in told
+    assert "labelled_error does not watch: no labels." in told
+    assert "No standing labels yet" in told
+    assert "7 rows came in after their window had been closed" in told
+
+
+def test_without_a_known_reference_accuracy_nothing_is_compared():
+    summary = summarise(facts(known=None, labelled=BAD))
+    assert summary.condition is Condition.FINE
+    assert "On the reference" not in summary.headline

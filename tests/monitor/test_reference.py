@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+
+from backstay.kernel.errors import BackstayError
+from backstay.monitor.reference import Reference, fit_reference
+
+
+def test_bytes_and_back_keep_everything(world):
+    groups = np.array([f"g{i % 40}" if i % 7 else None for i in range(200)], dtype=object)
+    first = world.reference(200, groups=groups, learned=np.zeros(200, dtype=bool))
+    again = Reference.from_bytes(first.to_bytes())
+    assert again.digest == first.digest
+    assert again.classes == first.classes
+    assert again.columns["plan"].tolist() == first.columns["plan"].tolist()
+    assert again.groups is not None
+    assert again.groups.tolist() == groups.tolist()
+    assert again.to_bytes() == first.to_bytes()
+
+
+@pytest.mark.parametrize("part", ["representation", "scores", "correct", "groups", "columns", "predicted"])
+def test_the_digest_tells_any_changed_cell(make_world, part):
+    groups = np.array([f"g{i}" for i in range(100)], dtype=object)
+    first, other = (make_world(3).reference(100, groups=groups.copy()) for _ in range(2))
+    assert first.digest == other.digest
+    target = other.columns["plan"] if part == "columns" else getattr(other, part)
+    target.flat[-1] = {"groups": "z", "columns": None, "predicted": "other"}.get(part, 0.123)
+    assert first.digest != other.digest
+
+
+def test_a_pickle_is_not_a_reference():
+    buffer = io.BytesIO()
+    np.savez(buffer, predicted=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(BackstayError, match="cannot be read"):
+        Reference.from_bytes(buffer.getvalue())
+    with pytest.raises(BackstayError, match="cannot be read"):
+        Reference.from_bytes(b"not a file")
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"scores": np.ones((3, 2))}, "has 3 of scores"),
+        ({"scores": np.ones((10, 2))}, "2 scores a row for 3 classes"),
+        ({"correct": np.full(10, 0.5)}, "other than 0, 1 and NaN"),
+        ({"representation": np.full((10, 2), np.nan)}, "NaN"),
+        ({"correct": np.ones(10), "learned": np.ones(10, dtype=bool)}, "trained on as right or wrong"),
+    ],
+)
+def test_bad_parts_are_refused(parts, message):
+    with pytest.raises(BackstayError, match=message):
+        fit_reference(np.array(["cat", "dog"] * 5, dtype=object), ("cat", "dog", "eel"), **parts)
+
+
+def test_an_empty_reference_and_an_unknown_class_are_refused():
+    with pytest.raises(BackstayError, match="without rows"):
+        fit_reference(np.array([], dtype=object))
+    with pytest.raises(BackstayError, match="'eel'"):
+        fit_reference(np.array(["eel"], dtype=object), ("cat", "dog"))
+
+
+def test_accuracy_is_of_labelled_rows_only():
+    correct = np.array([1.0, 0.0, 1.0, 1.0] + [np.nan] * 6)
+    known = fit_reference(np.array(["cat", "dog"] * 5, dtype=object), correct=correct).accuracy()
+    assert known is not None
+    assert (known.value, known.n) == (0.75, 4)
+    assert known.bounds.low < 0.75 < known.bounds.high
+
+
+def test_rows_of_one_group_count_for_less():
+    correct = np.repeat(np.array([1.0, 0.0, 1.0, 1.0] * 10), 5)
+    predicted = np.array(["cat", "dog"] * 100, dtype=object)
+    groups = np.repeat(np.arange(40), 5).astype(str).astype(object)
+    alone, grouped = (fit_reference(predicted, correct=correct, groups=g).accuracy() for g in (None, groups))
+    assert alone is not None
+    assert grouped is not None
+    assert grouped.n_effective < 50 < alone.n_effective

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from backstay.kernel.records import Condition, Estimate, Interval, WindowResult
+from backstay.monitor.triggers import Loss, current_loss, decide_retrain, predictions_per_day
+from backstay.settings import RetrainSettings
+
+BEGIN = datetime(2026, 1, 5, tzinfo=UTC)
+KNOWN = {"reference_accuracy": {"value": 0.95, "low": 0.93, "high": 0.97, "n": 500}}
+FREE = Estimate("label-free", "accuracy", 0.90, Interval(0.88, 0.92), 700, "")
+REFUSED = Estimate("label-free", "accuracy", None, None, 700, "", refusals=("too far",))
+
+
+def labels(value: float, half: float, n: int = 50) -> Estimate:
+    return Estimate("ppi", "accuracy", value, Interval(value - half, value + half), 700, "", labels=n)
+
+
+def result(week: int, *estimates: Estimate, rows: int = 700, figures=KNOWN) -> WindowResult:
+    start = BEGIN + timedelta(days=7 * week)
+    return WindowResult(
+        id=f"w{week}",
+        model="model",
+        environment="production",
+        release_id="r",
+        start=start,
+        end=start + timedelta(days=7),
+        rows=rows,
+        condition=Condition.FINE,
+        signals=(),
+        estimates=estimates,
+        headline="",
+        advice=(),
+        label_age_days=None,
+        budget_spent=0.0,
+        budget=1.0,
+        created_at=start,
+        figures=figures,
+    )
+
+
+def decide(*results: WindowResult, now=BEGIN + timedelta(days=60), **given):
+    settings = RetrainSettings(**given.pop("settings", {}))
+    return decide_retrain(list(results), settings, now=now, **given)
+
+
+def test_a_worse_model_is_worth_retraining_and_the_sum_is_shown():
+    decision = decide(result(0, labels(0.80, 0.08)))
+    assert decision.retrain
+    terms = decision.terms
+    saved = (terms["error rate now, at least"] - terms["error rate after, at most"]) * 100 * 90
+    assert terms["value of retraining, at least"] == pytest.approx(saved)
+    assert terms["cost of retraining"] == pytest.approx(50 + 0.5 * 500 + 50)
+    assert terms["known from"] == "50 labels"
+    assert decision.headline.startswith("Retrain: waiting 90 days costs at least")
+
+
+def test_a_model_as_good_as_ever_is_left_alone():
+    decision = decide(result(0, labels(0.95, 0.05)))
+    assert not decision.retrain
+    assert decision.terms["value of retraining, at least"] == 0.0
+
+
+def test_a_difference_within_the_noise_is_left_alone():
+    assert not decide(result(0, labels(0.90, 0.09))).retrain
+    assert decide(result(0, labels(0.90, 0.01))).retrain
+
+
+def test_little_traffic_does_not_pay_for_retraining():
+    assert not decide(result(0, labels(0.80, 0.08), rows=14)).retrain
+
+
+def test_the_volume_may_be_stated():
+    assert not decide(result(0, labels(0.80, 0.08)), settings={"predictions_per_day": 2.0}).retrain
+
+
+def test_labels_go_before_the_estimate_without_them():
+    assert current_loss([result(0, labels(0.80, 0.08), FREE)]).value == pytest.approx(0.20)
+    assert current_loss([result(0, labels(0.80, 0.08, n=10), FREE)]).value == pytest.approx(0.10)
+    assert current_loss([result(0, REFUSED)]) is None
+    assert current_loss([]) is None
+
+
+def test_the_newest_window_counts_in_any_order():
+    assert current_loss([result(2, labels(0.7, 0.05)), result(0, labels(0.9, 0.05))]).value == pytest.approx(0.3)
+
+
+def test_volume_is_of_the_last_four_windows():
+    results = [result(week, rows=rows) for week, rows in enumerate((70_000, 700, 700, 700, 700))]
+    assert predictions_per_day(results) == pytest.approx(100.0)
+    assert predictions_per_day([]) == 0.0
+
+
+def test_a_cool_down_holds_and_ends():
+    now = BEGIN + timedelta(days=60)
+    held = decide(result(0, labels(0.80, 0.08)), now=now, last_retrained=now - timedelta(days=6))
+    assert not held.retrain
+    assert "cool-down" in held.headline
+    assert held.terms["net"] > 0
+    assert decide(result(0, labels(0.80, 0.08)), now=now, last_retrained=now - timedelta(days=7)).retrain
+
+
+def test_what_is_not_known_is_not_retrained_upon():
+    assert "label some rows" in decide(result(0, REFUSED)).headline
+    assert "accuracy before is not known" in decide(result(0, FREE, figures={})).headline
+    assert not decide().retrain
+
+
+def test_a_measured_challenger_replaces_the_guess():
+    hopeless = Loss(0.19, 0.02, 0.02, "a shadow")
+    assert not decide(result(0, labels(0.80, 0.08)), challenger=hopeless).retrain
+
+
+def test_labels_at_hand_are_not_paid_twice():
+    assert decide(result(0, labels(0.80, 0.08)), labels_at_hand=400).terms["cost of retraining"] == pytest.approx(150)
+    assert decide(result(0, labels(0.80, 0.08)), labels_at_hand=900).terms["cost of labels"] == 0.0

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backstay.monitor.windows import cut, rows_before, stamp
+from backstay.settings import WatchSettings
+
+ANCHOR = datetime(2026, 1, 5, tzinfo=UTC)
+
+
+def moments(*days: float):
+    return np.array([stamp(ANCHOR + timedelta(days=day)) for day in days], dtype="datetime64[us]")
+
+
+def spread(first: float, last: float, n: int):
+    return list(np.linspace(first, last, n, endpoint=False))
+
+
+def watch(**given) -> WatchSettings:
+    return WatchSettings(**{"window_days": 7.0, "minimum_rows": 20, **given})
+
+
+def test_full_windows_are_cut_at_the_anchor_and_the_unfinished_one_waits():
+    windows = cut(moments(*spread(0, 17, 170)), ANCHOR, ANCHOR + timedelta(days=17), None, watch())
+    assert [(w.start - ANCHOR, w.end - ANCHOR, w.rows) for w in windows] == [
+        (timedelta(0), timedelta(days=7), 70),
+        (timedelta(days=7), timedelta(days=14), 70),
+    ]
+
+
+def test_a_thin_window_is_joined_to_the_next():
+    times = moments(*spread(0, 7, 5), *spread(7, 14, 40))
+    (window,) = cut(times, ANCHOR, ANCHOR + timedelta(days=14), None, watch())
+    assert (window.start, window.end, window.rows, window.periods) == (ANCHOR, ANCHOR + timedelta(days=14), 45, 2)
+
+
+def test_a_thin_last_window_waits_for_more():
+    times = moments(*spread(0, 7, 40), *spread(7, 14, 5))
+    assert len(cut(times, ANCHOR, ANCHOR + timedelta(days=14), None, watch())) == 1
+    (later,) = cut(times, ANCHOR, ANCHOR + timedelta(days=14), ANCHOR + timedelta(days=7), watch(), close=False) or [
+        None
+    ]
+    assert later is None
+
+
+def test_closing_now_ends_the_window_and_the_next_one_ends_at_the_grid():
+    times, now = moments(*spread(0, 14, 140)), ANCHOR + timedelta(days=10)
+    windows = cut(times, ANCHOR, now, None, watch(), close=True)
+    assert windows[-1].end == now
+    (rest,) = cut(times, ANCHOR, ANCHOR + timedelta(days=14), now, watch())
+    assert (rest.start, rest.end) == (now, ANCHOR + timedelta(days=14))
+
+
+def test_closing_a_window_that_is_almost_empty_gives_nothing():
+    assert cut(moments(*spread(0, 2, 5)), ANCHOR, ANCHOR + timedelta(days=2), None, watch(), close=True) == []
+
+
+def test_rows_before_counts_what_lies_before_the_end():
+    assert rows_before(moments(0, 1, 2, 3), ANCHOR + timedelta(days=2)) == 2
+    assert rows_before(moments(0, 1), None) == 0
+
+
+@given(
+    st.lists(st.floats(0, 60), min_size=0, max_size=300),
+    st.floats(0.5, 10),
+    st.floats(0, 60),
+    st.booleans(),
+)
+def test_every_row_lies_in_at_most_one_window_and_no_window_is_thin(days, period, now, close):
+    times = moments(*days)
+    found = cut(times, ANCHOR, ANCHOR + timedelta(days=now), None, watch(window_days=period), close=close)
+    assert all(a.end == b.start for a, b in pairwise(found))
+    if found:
+        assert found[0].start == ANCHOR
+        assert found[-1].end <= ANCHOR + timedelta(days=now)
+        assert sum(w.rows for w in found) == rows_before(times, found[-1].end)
+    assert all(w.rows >= 20 for w in found)
+
+
+@given(st.lists(st.floats(0, 40), min_size=50, max_size=300), st.integers(1, 39))
+def test_watching_every_day_cuts_the_same_windows_as_watching_once(days, stop):
+    times = moments(*days)
+    once = cut(times, ANCHOR, ANCHOR + timedelta(days=40), None, watch())
+    first = cut(times, ANCHOR, ANCHOR + timedelta(days=stop), None, watch())
+    rest = cut(times, ANCHOR, ANCHOR + timedelta(days=40), first[-1].end if first else None, watch())
+    assert [(w.start, w.end) for w in first + rest] == [(w.start, w.end) for w in once]
