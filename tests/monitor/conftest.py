@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from backstay.kernel.records import Label, LabelUse
+from backstay.monitor import estimate
 from backstay.monitor.detectors import Look
 from backstay.monitor.reference import Reference, fit_reference
 from backstay.monitor.traffic import LabelledRow, WindowData
@@ -134,6 +135,12 @@ def labelled_row(
 def look_of(alpha: float = 0.01, **parts) -> Look:
     given = {"per_year": 0.4, "years": 0.2, "labels_per_year": 600.0, "tolerance": 0.02, **parts}
     return Look(alpha=alpha, **given)
+
+
+@pytest.fixture(autouse=True)
+def _few_draws(monkeypatch):
+    """Bootstraps of 30 draws: these tests are not about the last digit of an interval."""
+    monkeypatch.setattr(estimate, "DRAWS", 30)
 
 
 @pytest.fixture

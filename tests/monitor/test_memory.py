@@ -28,6 +28,7 @@ def test_json_and_back_is_exact(begin):
         newest_label=begin + timedelta(microseconds=7),
         detectors={"labelled_error": {"recent": [["a", "b"]], "standing": None}},
         episodes={"columns": Episodes(2, True, 1, 3)},
+        counted=frozenset({0, 1, 2**48 - 1}),
         labels=(point("a", begin), LabelPoint("b", begin, False, None, "g")),
         pools=(ChancePool(begin, begin + timedelta(days=7), 12, (1 / 3, 2 / 3)),),
         sources=Sources((0.1, 0.3)),

@@ -65,7 +65,7 @@ def test_a_model_as_good_as_ever_is_left_alone():
 
 def test_a_difference_within_the_noise_is_left_alone():
     assert not decide(result(0, labels(0.90, 0.09))).retrain
-    assert decide(result(0, labels(0.90, 0.01))).retrain
+    assert decide(result(0, labels(0.88, 0.01))).retrain
 
 
 def test_little_traffic_does_not_pay_for_retraining():

@@ -145,6 +145,30 @@ def test_a_label_given_twice_is_one_witness(world, settings, begin):
     assert [r.estimates for r in once] == [r.estimates for r in again]
 
 
+def test_all_labels_may_be_given_each_time_and_in_a_backfill(world, settings, begin):
+    detectors = Detectors.fit(world.reference(1000), settings)
+    windows = [world.window(week, labels=15) for week in range(4)]
+    every = tuple(row for window in windows for row in window.labels)
+    once, kept = watch_all(windows, detectors, settings, begin)
+    again, same = watch_all([replace(w, labels=every) for w in windows], detectors, settings, begin, restart)
+    assert (once, kept) == (again, same)
+    assert len(kept.counted) == 60
+
+
+def test_an_unusable_label_does_not_stand_in_the_way_of_a_good_one(world, settings, begin):
+    detectors = Detectors.fit(world.reference(1000), settings)
+    first, second = world.window(0, labels=25), world.window(1)
+    untrusted = tuple(replace(row, label=replace(row.label, trusted=False, source="key:x")) for row in first.labels)
+    results, memory = watch_all(
+        [replace(first, labels=untrusted), replace(second, labels=untrusted + first.labels)], detectors, settings, begin
+    )
+    errors = [next(s for s in r.signals if s.detector == "labelled_error") for r in results]
+    assert "25 labels speak for no one" in errors[0].message
+    assert errors[1].n == 25
+    assert "speak for no one" not in errors[1].message
+    assert len(memory.labels) == 25
+
+
 def test_what_a_detector_cannot_read_is_not_judged_and_is_told(world, settings, begin):
     detectors = Detectors.fit(world.reference(1000), settings)
     window = world.window(scores=np.full((300, 3), np.nan))

@@ -47,8 +47,15 @@ class Transaction(Protocol):
 
     def champion(self, model: str, environment: str) -> Release | None: ...
 
-    def add_release(self, release: Release) -> None:
-        """Insert a release and move the live pointer to it. Raises Conflict when its sequence is taken."""
+    def get(self, kind: str, record_id: str, as_type: type[T]) -> T:
+        """Raises NotFound."""
+        ...
+
+    def add_release(self, release: Release, *, actor: str, kind: str, body: Json) -> None:
+        """Insert a release together with the ledger row that makes it; the newest release is the live one.
+
+        Raises Conflict when its sequence is taken.
+        """
         ...
 
     def set_state(self, key: str, value: Json) -> None: ...

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +15,7 @@ from backstay.kernel.ids import fraction
 from backstay.kernel.records import Json
 from backstay.maths.budget import Episodes
 from backstay.monitor.sources import Sources
+from backstay.monitor.traffic import LabelledRow
 from backstay.monitor.windows import rows_before
 
 VERSION = 1
@@ -20,6 +23,7 @@ VERSION = 1
 POOLED = timedelta(days=31)
 MOST_LABELS = 2000
 MOST_CHANCES = 1000
+MARK = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class Memory:
         started: when the release was made; windows and the yearly budget count from here.
         last_end: end of the last window watched. `rows` lie before it.
         spent: false alarms expected of all looks so far (the part of the budget that is used up).
+        counted: hashes of the labels that have been taken into account, so that none is a witness twice.
     """
 
     release_id: str
@@ -62,6 +67,7 @@ class Memory:
     newest_label: datetime | None = None
     detectors: Mapping[str, Json] = field(default_factory=dict)
     episodes: Mapping[str, Episodes] = field(default_factory=dict)
+    counted: frozenset[int] = frozenset()
     labels: tuple[LabelPoint, ...] = ()
     pools: tuple[ChancePool, ...] = ()
     sources: Sources = field(default_factory=Sources)
@@ -77,6 +83,23 @@ class Memory:
 
     def years(self, now: datetime) -> float:
         return max((utc(now) - self.started).total_seconds(), 0.0) / (365.0 * 86_400)
+
+    def fresh(self, rows: Iterable[LabelledRow], before: datetime) -> tuple[LabelledRow, ...]:
+        """Those of the labelled rows that were predicted before a moment and have not been counted yet.
+
+        A row has one representative label, the first; labels that speak for no one are told once a source.
+        """
+        seen, kept = set(self.counted), []
+        for row in rows:
+            mark = _mark(row)
+            if row.predicted_at < before and mark not in seen:
+                seen.add(mark)
+                kept.append(row)
+        return tuple(kept)
+
+    def with_counted(self, rows: Iterable[LabelledRow]) -> Memory:
+        """Remember that these labels have been taken into account."""
+        return replace(self, counted=self.counted | {_mark(row) for row in rows})
 
     def with_labels(self, fresh: tuple[LabelPoint, ...], now: datetime) -> Memory:
         """Remember these labels (each row once) and forget those of rows older than a month before `now`.
@@ -108,6 +131,7 @@ class Memory:
             "newest_label": _moment(self.newest_label),
             "detectors": dict(self.detectors),
             "episodes": {name: episodes.to_json() for name, episodes in self.episodes.items()},
+            "counted": base64.b64encode(b"".join(m.to_bytes(MARK, "big") for m in sorted(self.counted))).decode(),
             "labels": [[p.prediction_id, p.at.isoformat(), p.correct, p.chance, p.group] for p in self.labels],
             "pools": [[p.start.isoformat(), p.end.isoformat(), p.rows, list(p.chances)] for p in self.pools],
             "sources": list(self.sources.hashes),
@@ -131,6 +155,7 @@ class Memory:
             newest_label=_time(state["newest_label"]),
             detectors=dict(state["detectors"]),
             episodes={name: Episodes.from_json(episodes) for name, episodes in state["episodes"].items()},
+            counted=_counted(base64.b64decode(state["counted"])),
             labels=tuple(LabelPoint(i, datetime.fromisoformat(at), c, f, g) for i, at, c, f, g in state["labels"]),
             pools=tuple(
                 ChancePool(datetime.fromisoformat(start), datetime.fromisoformat(end), rows, tuple(chances))
@@ -138,6 +163,18 @@ class Memory:
             ),
             sources=Sources(tuple(state["sources"])),
         )
+
+
+def _mark(row: LabelledRow) -> int:
+    """48 bits for a label: two of a million labels share theirs with a chance of a few in a thousand."""
+    name = row.label.prediction_id
+    if not row.representative:
+        name = f"{name}\x00{row.label.source}"
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:MARK], "big")
+
+
+def _counted(marks: bytes) -> frozenset[int]:
+    return frozenset(int.from_bytes(marks[at : at + MARK], "big") for at in range(0, len(marks), MARK))
 
 
 def _moment(at: datetime | None) -> str | None:

@@ -58,7 +58,8 @@ class WindowData:
         groups: what rows share (a customer, a source scan) [n]; rows of one group are dependent.
         columns: input columns by name: floats with NaN for numbers, objects with None for categories.
         traits: figures a row that describe a change in words (brightness, contrast): never tested, only told.
-        labels: labels that arrived since the last look, for any row of this release, each given once.
+        labels: labels of any rows of this release. All that are known may be given each time: the memory drops
+            those that it has counted, and leaves those of rows after `end` for a later window.
         late: rows that arrived after their window had been closed; they are told, not tested.
     """
 

@@ -47,7 +47,7 @@ def watch_window(
             f"the window from {window.start} was watched already, up to {memory.last_end}",
             fix="read the result that is stored, or begin where the last window ended",
         )
-    window = _once(memory, window)
+    window = replace(window, labels=memory.fresh(window.labels, utc(window.end)))
     signals, states = _signals(memory, window, detectors, settings)
     episodes, opened = _episodes(memory, signals, settings)
     memory, labelled, label_free, wanted = _estimates(memory, window, detectors, settings, signals)
@@ -97,17 +97,6 @@ def watch_window(
         figures=_figures(facts, window),
     )
     return result, memory
-
-
-def _once(memory: Memory, window: WindowData) -> WindowData:
-    """The window without labels that were counted before: a second label of a row is no second witness."""
-    known = {point.prediction_id for point in memory.labels}
-    kept = []
-    for row in window.labels:
-        if row.label.prediction_id not in known:
-            known.add(row.label.prediction_id)
-            kept.append(row)
-    return replace(window, labels=tuple(kept))
 
 
 def _signals(
@@ -162,7 +151,8 @@ def _estimates(
 ) -> tuple[Memory, Estimate | None, Estimate, int]:
     model = ChanceModel.fit(detectors.reference)
     end = utc(window.end)
-    memory = memory.with_labels(label_points(window.labels, model), end).with_pool(chance_pool(window, model))
+    memory = memory.with_counted(window.labels).with_labels(label_points(window.labels, model), end)
+    memory = memory.with_pool(chance_pool(window, model))
     times = [row.predicted_at for row in window.labels if row.representative]
     newest = max((utc(at) for at in times), default=None)
     if newest is not None and (memory.newest_label is None or newest > memory.newest_label):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import matplotlib.dates as mdates
@@ -16,11 +16,13 @@ from backstay.render.prose import mark_name, moment, percent
 from backstay.render.svg import PALETTE, draw
 from backstay.render.timeline import REFUSED, EstimatePoint, EvidenceSeries, Mark, Timeline
 
+# Matplotlib counts days from here.
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FLOOR, CEILING = 0.01, 100.0
 TRUTH = "true accuracy (known to the demo only)"
 # Colour and marker: no two series differ by colour alone.
 ESTIMATES = {"label-free": ("blue", "o"), "ppi": ("orange", "D"), "labels": ("purple", "s")}
-SERIES = (("blue", "o"), ("orange", "^"), ("green", "s"), ("purple", "D"), ("gold", "v"), ("sky", "P"))
+SERIES = (("blue", "o"), ("purple", "^"), ("green", "s"), ("gold", "D"), ("sky", "v"), ("orange", "P"))
 MARKS = {
     "adopted": ("ink", "o"),
     "promoted": ("green", "o"),
@@ -103,9 +105,9 @@ def _paint(timeline: Timeline, narrow: bool) -> Figure:
     for ax in axes:
         ax.tick_params(axis="x", labelbottom=ax is bottom, length=3 if ax is bottom else 0)
         ax.tick_params(axis="y", length=0)
-    locator = mdates.AutoDateLocator(minticks=3, maxticks=5 if narrow else 9)
+    locator = mdates.AutoDateLocator(minticks=3, maxticks=5 if narrow else 9)  # type: ignore[no-untyped-call]  # matplotlib leaves it untyped
     bottom.xaxis.set_major_locator(locator)
-    bottom.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))
+    bottom.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]  # as above
     return figure
 
 
@@ -124,8 +126,11 @@ def _paint_marks(ax: Axes, marks: Sequence[Mark], rows: Sequence[int]) -> None:
         ax.spines[side].set_visible(False)
     for number, (mark, row) in enumerate(zip(marks, rows, strict=True), 1):
         colour, shape = MARKS.get(mark.kind, ("muted", "o"))
-        ax.plot([_x(mark.at)], [row], shape, color=PALETTE[colour], markersize=14, clip_on=False, gid=f"mark-{number}")
-        low = 0.08 if shape == "^" else 0.02
+        size = 17 if shape == "^" else 14
+        ax.plot(
+            [_x(mark.at)], [row], shape, color=PALETTE[colour], markersize=size, clip_on=False, gid=f"mark-{number}"
+        )
+        low = 0.11 if shape == "^" else 0.02
         ax.text(
             _x(mark.at), row + low, str(number), ha="center", va="center", fontsize=7.5, fontweight="bold",
             color=PALETTE["paper"], clip_on=False, zorder=5,
@@ -137,10 +142,11 @@ def _paint_accuracy(ax: Axes, timeline: Timeline) -> None:
     colour = PALETTE["blue"]
     for run in runs:
         times = [_x(p.at) for p in run]
-        lows = [p.value if p.low is None else p.low for p in run]
-        highs = [p.value if p.high is None else p.high for p in run]
+        values = [_number(p.value) for p in run]
+        lows = [_number(p.value if p.low is None else p.low) for p in run]
+        highs = [_number(p.value if p.high is None else p.high) for p in run]
         ax.fill_between(times, lows, highs, color=colour, alpha=0.18, linewidth=0, zorder=2)
-        ax.plot(times, [p.value for p in run], "-o", color=colour, linewidth=1.6, markersize=4, zorder=4)
+        ax.plot(times, values, "-o", color=colour, linewidth=1.6, markersize=4, zorder=4)
     if timeline.truth:
         times = [_x(at) for at, _ in timeline.truth]
         ax.plot(times, [v for _, v in timeline.truth], "--", color=PALETTE["ink"], linewidth=1.7, zorder=3)
@@ -206,7 +212,13 @@ def _paint_evidence(ax: Axes, evidence: Sequence[EvidenceSeries]) -> None:
     ax.axhspan(1.0, CEILING * 1.3, color=PALETTE["orange"], alpha=0.07, linewidth=0, zorder=0)
     ax.axhline(1.0, color=PALETTE["orange"], linewidth=1.3, zorder=2)
     ax.text(
-        0.004, 1.15, "alarm at 1", transform=ax.get_yaxis_transform(), color=PALETTE["orange"], fontsize=8.5, va="bottom"
+        0.004,
+        1.15,
+        "alarm at 1",
+        transform=ax.get_yaxis_transform(),
+        color=PALETTE["orange"],
+        fontsize=8.5,
+        va="bottom",
     )
     ax.yaxis.set_major_locator(LogLocator(base=10, numticks=6))
     ax.yaxis.set_minor_locator(NullLocator())
@@ -222,5 +234,9 @@ def _times(value: float, _position: int) -> str:
     return "≥" + text if value >= CEILING else text
 
 
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
 def _x(at: datetime) -> float:
-    return float(mdates.date2num(at))
+    return (at - EPOCH).total_seconds() / 86_400

@@ -69,7 +69,7 @@ def scaled(image: npt.ArrayLike, least: int = 64) -> Pixels:
 
 
 def contact_sheet(images: Sequence[npt.ArrayLike], *, across: int = 8, least: int = 48, gap: int = 4) -> Pixels | None:
-    """Images in rows of `across`, scaled up, a gap between them. None when there are no images.
+    """Images in rows of at most `across`, rows evenly filled, scaled up, a gap between them. None without images.
 
     All must have the same shape; raises BackstayError otherwise.
     """
@@ -84,9 +84,8 @@ def contact_sheet(images: Sequence[npt.ArrayLike], *, across: int = 8, least: in
     height, width, channels = tiles[0].shape
     across = min(max(across, 1), len(tiles))
     down = -(-len(tiles) // across)
-    sheet = np.full(
-        (down * (height + gap) - gap, across * (width + gap) - gap, channels), _GAP_GREY, dtype=np.uint8
-    )
+    across = -(-len(tiles) // down)
+    sheet = np.full((down * (height + gap) - gap, across * (width + gap) - gap, channels), _GAP_GREY, dtype=np.uint8)
     for position, tile in enumerate(tiles):
         top, left = (position // across) * (height + gap), (position % across) * (width + gap)
         sheet[top : top + height, left : left + width] = tile

@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Callable, Mapping
 from html import escape
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -59,7 +60,8 @@ def draw(paint: Callable[[], Figure], *, name: str, alt: str, titles: Mapping[st
     """
     text = io.StringIO()
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **_STYLE, "svg.hashsalt": f"backstay {name}"}):
+    style: dict[Any, Any] = {**matplotlib.rcParamsDefault, **_STYLE, "svg.hashsalt": f"backstay {name}"}
+    with matplotlib.rc_context(style):
         paint().savefig(text, format="svg", metadata=nothing)
     return _fit_for_page(text.getvalue(), name, alt, titles or {})
 

@@ -74,6 +74,7 @@ def build_timeline(
     releases: Sequence[Release] = (),
     ledger_rows: Sequence[LedgerRow] = (),
     truth: Mapping[str, float] | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> Timeline:
     """Arrange what is known by time.
 
@@ -82,22 +83,19 @@ def build_timeline(
         releases: what was made live.
         ledger_rows: rows of the ledger; refusals and labels become marks, other kinds are left out.
         truth: true accuracy by window id, where a demo knows it.
+        names: friendlier names for model ids.
     """
     ordered = sorted(results, key=lambda result: (utc(result.start), utc(result.end)))
     windows = tuple(Window(utc(r.start), utc(r.end), day(r.start)) for r in ordered)
     known_truth = truth or {}
     return Timeline(
         windows=windows,
-        estimates=tuple(
-            point for r, w in zip(ordered, windows, strict=True) for point in _estimates(r, w)
-        ),
+        estimates=tuple(point for r, w in zip(ordered, windows, strict=True) for point in _estimates(r, w)),
         truth=tuple(
-            (w.middle, known_truth[r.id])
-            for r, w in zip(ordered, windows, strict=True)
-            if known(known_truth.get(r.id))
+            (w.middle, known_truth[r.id]) for r, w in zip(ordered, windows, strict=True) if known(known_truth.get(r.id))
         ),
         evidence=_evidence(ordered, windows),
-        marks=_marks(ordered, releases, ledger_rows),
+        marks=_marks(ordered, releases, ledger_rows, names or {}),
     )
 
 
@@ -123,38 +121,48 @@ def _evidence(results: Sequence[WindowResult], windows: Sequence[Window]) -> tup
             signal = next((s for s in result.signals if s.detector == name), None)
             judged = signal is not None and signal.figures.get("judged", True) and not math.isnan(signal.evidence)
             points.append((window.middle, signal.evidence if signal is not None and judged else None))
-        series.append(EvidenceSeries(name, tuple(points)))
+        if any(value is not None for _, value in points):
+            series.append(EvidenceSeries(name, tuple(points)))
     return tuple(series)
 
 
 def _marks(
-    results: Sequence[WindowResult], releases: Sequence[Release], ledger_rows: Sequence[LedgerRow]
+    results: Sequence[WindowResult],
+    releases: Sequence[Release],
+    ledger_rows: Sequence[LedgerRow],
+    names: Mapping[str, str],
 ) -> tuple[Mark, ...]:
     marks = [
-        Mark(utc(r.created_at), r.kind.value, f"release {r.sequence}: {short(r.model_id)}" + _because(r.reason))
+        Mark(
+            utc(r.created_at),
+            r.kind.value,
+            f"release {r.sequence}: {names.get(r.model_id) or short(r.model_id)}" + _because(r.reason),
+        )
         for r in releases
     ]
-    marks += [Mark(utc(r.end), "alarm", f"{', '.join(r.new_alarms)}") for r in results if r.new_alarms]
+    marks += [Mark(utc(r.end), "alarm", _alarms(r)) for r in results if r.new_alarms]
     for row in ledger_rows:
-        mark = _of_row(row)
+        mark = _of_row(row, names)
         if mark is not None:
             marks.append(mark)
     return tuple(sorted(marks, key=lambda mark: (mark.at, mark.kind, mark.text)))
 
 
-def _of_row(row: LedgerRow) -> Mark | None:
+def _of_row(row: LedgerRow, names: Mapping[str, str]) -> Mark | None:
     body = row.body
     if row.kind == "promotion_refused":
-        return Mark(utc(row.at), "refused", "promotion" + _because(_reason(row)))
+        return Mark(utc(row.at), "refused", "promotion" + _because(reason_of(row)))
     if row.kind == "verdict" and body.get("passed") is False:
-        return Mark(utc(row.at), "refused", f"candidate {short(_text(body, 'candidate'))}" + _because(_reason(row)))
+        candidate = _text(body, "candidate")
+        return Mark(utc(row.at), "refused", (names.get(candidate) or short(candidate)) + _because(reason_of(row)))
     if row.kind == "labels":
         count = next((body[k] for k in ("labels", "count", "rows", "added") if isinstance(body.get(k), int)), None)
         return Mark(utc(row.at), "labels", "labels arrived" if count is None else f"{count} labels arrived")
     return None
 
 
-def _reason(row: LedgerRow) -> str:
+def reason_of(row: LedgerRow) -> str:
+    """Why a ledger row says that something was refused; "" when it does not say."""
     for key in ("reasons", "reason", "message", "why"):
         value = row.body.get(key)
         if isinstance(value, (list, tuple)) and value:
@@ -162,6 +170,11 @@ def _reason(row: LedgerRow) -> str:
         if isinstance(value, str) and value:
             return value
     return ""
+
+
+def _alarms(result: WindowResult) -> str:
+    said = {signal.detector: signal.message for signal in result.signals}
+    return "; ".join(name.replace("_", " ") + _because(said.get(name, "")) for name in result.new_alarms)
 
 
 def _text(body: Mapping[str, object], key: str) -> str:

@@ -1,0 +1,149 @@
+"""What a bundle says of itself. Its canonical JSON, hashed, is the model's id; there is no clock in it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from backstay.bundle.datatypes import numpy_dtype
+from backstay.kernel.codec import decode, encode
+from backstay.kernel.errors import BackstayError, NotFound
+from backstay.kernel.ids import content_id, digest
+
+FORMAT_VERSION = 1
+ADAPTERS = ("column", "matrix", "image")
+ROLES = ("label", "scores", "embedding", "value")
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """One input tensor and the columns it is made of.
+
+    Args:
+        datatype: Open Inference Protocol type: "FP32", "INT64", "BYTES", "UINT8", ...
+        shape: -1 first, for the rows.
+        adapter: "column" (one value a row), "matrix" (columns side by side) or "image".
+        column_shape: (height, width, channels) of the image column where there is one, else empty.
+    """
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    adapter: str
+    columns: tuple[str, ...]
+    column_shape: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSpec:
+    """One output tensor and what it means: "label", "scores", "embedding" or "value" (passed on, not understood)."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """SHA-256 in hexadecimal, and bytes, of one file of the bundle."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Everything a bundle says of itself. `classes` are in the order of the scores."""
+
+    format_version: int
+    task: str
+    inputs: tuple[InputSpec, ...]
+    outputs: tuple[OutputSpec, ...]
+    classes: tuple[str, ...]
+    space_id: str = ""
+    recipe: dict[str, Any] = field(default_factory=dict)
+    data_id: str | None = None
+    reference_data_id: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    files: dict[str, FileEntry] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """The model's id: 128 bits of the SHA-256 of the canonical JSON."""
+        return content_id("model", digest(encode(self)))
+
+    def output(self, role: str) -> OutputSpec | None:
+        """The output with this role, or None."""
+        return next((o for o in self.outputs if o.role == role), None)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column that the model reads, in the order of its inputs."""
+        return tuple(c for spec in self.inputs for c in spec.columns)
+
+    @staticmethod
+    def read(path: Path) -> Manifest:
+        """Read and check a manifest.
+
+        Raises:
+            NotFound: no such file.
+            BackstayError: not a manifest, or one of a newer format.
+        """
+        try:
+            document = json.loads(path.read_bytes())
+        except FileNotFoundError as error:
+            raise NotFound(f"there is no manifest {path}", fix="name the folder of a model bundle") from error
+        except (OSError, ValueError) as error:
+            raise _damaged(path, str(error)) from error
+        return parse(document, path)
+
+
+def parse(document: Any, where: Path) -> Manifest:
+    """A manifest from its JSON value; unknown fields, wrong types and newer formats are refused."""
+    if not isinstance(document, dict) or not isinstance(document.get("format_version"), int):
+        raise _damaged(where, "it has no format_version")
+    if document["format_version"] > FORMAT_VERSION:
+        raise BackstayError(
+            f"{where} has bundle format {document['format_version']}, this Backstay reads up to {FORMAT_VERSION}",
+            fix="install a newer Backstay",
+        )
+    try:
+        manifest = decode(Manifest, document)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise _damaged(where, str(error)) from error
+    problem = _problem(manifest)
+    if problem:
+        raise _damaged(where, problem)
+    return manifest
+
+
+def _problem(manifest: Manifest) -> str:
+    """The first thing that is wrong with it, or nothing."""
+    if not manifest.inputs or not manifest.outputs:
+        return "it names no inputs or no outputs"
+    names = [s.name for s in (*manifest.inputs, *manifest.outputs)] + list(manifest.classes)
+    if not all(isinstance(n, str) for n in names):
+        return "a name is not text"
+    for spec in (*manifest.inputs, *manifest.outputs):
+        if not all(isinstance(size, int) for size in spec.shape):
+            return f"the shape of {spec.name!r} is not made of whole numbers"
+        try:
+            numpy_dtype(spec.datatype)
+        except BackstayError as error:
+            return error.what
+    unknown = {i.adapter for i in manifest.inputs} - set(ADAPTERS) | {o.role for o in manifest.outputs} - set(ROLES)
+    if unknown:
+        return f"it uses {sorted(unknown)[0]!r}, which is no adapter and no role"
+    for name, entry in manifest.files.items():
+        if "/" in name or "\\" in name or name in ("", ".", ".."):
+            return f"it names the file {name!r}, which is outside the bundle"
+        if not isinstance(entry.sha256, str) or not isinstance(entry.size, int):
+            return f"the entry of {name!r} has no hash or no size"
+    return ""
+
+
+def _damaged(where: Path, why: str) -> BackstayError:
+    return BackstayError(f"{where} is not a sound manifest: {why}", fix="restore the bundle from a backup or make it anew")

@@ -1,0 +1,44 @@
+"""Finding the figure that a rule reads, and refusing where it is missing or not a number."""
+
+from __future__ import annotations
+
+import math
+
+from backstay.kernel.records import Comparison, Measurement, Report, RuleOutcome
+
+
+def refused(rule: str, message: str, **evidence: object) -> RuleOutcome:
+    """The rule says no."""
+    return RuleOutcome(rule, False, message, dict(evidence))
+
+
+def measurement(report: Report, metric: str) -> Measurement | None:
+    """The model's figure over all rows; None when it is missing, has no interval, or is not a number."""
+    found = report.find(metric)
+    return found if found is not None and found.finite else None
+
+
+def comparisons(report: Report, metric: str, against: str | None, *, sliced: bool) -> list[Comparison]:
+    """Paired differences against a baseline: over all rows, or slice by slice."""
+    return [
+        c for c in report.comparisons if c.metric == metric and c.against == against and bool(c.slice) is sliced
+    ]
+
+
+def sound(c: Comparison) -> bool:
+    """Every figure that a decision rests on is a number."""
+    return all(math.isfinite(v) for v in (c.difference, c.one_sided_low, c.p_better, c.p_worse))
+
+
+def facts(c: Comparison) -> dict[str, object]:
+    """A comparison as the evidence of an outcome."""
+    return {
+        "difference": c.difference,
+        "one_sided_low": c.one_sided_low,
+        "p_better": c.p_better,
+        "p_worse": c.p_worse,
+        "n": c.n,
+        "data": c.data_id,
+        "against": c.against,
+        "slice": c.slice,
+    }

@@ -1,0 +1,79 @@
+"""Templates filled in, everything escaped that is not ours."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from backstay.kernel.records import Comparison, Measurement
+from backstay.render import prose
+
+
+def fill(template: str, **values: Any) -> str:
+    """The page that `templates/<template>` makes of these values. Text is escaped; only our own SVG and CSS is not."""
+    return _environment().get_template(template).render(css=_css(), **values).rstrip() + "\n"
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("backstay.render"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": prose.percent,
+        "number": prose.number,
+        "evidence": prose.evidence,
+        "day": prose.day,
+        "moment": prose.moment,
+        "short": prose.short,
+        "metric_name": prose.metric_name,
+        "control_name": prose.control_name,
+        "estimate_name": prose.estimate_name,
+        "label_age": prose.label_age,
+        "badge": prose.badge,
+        "anything": prose.anything,
+        "plain": lambda name: str(name).replace("_", " "),
+        "value": _value,
+        "interval": _interval,
+        "interval_glyph": _glyph,
+        "difference": _difference,
+        "difference_interval": _difference_interval,
+    }
+    return environment
+
+
+@cache
+def _css() -> Markup:
+    return Markup((files("backstay.render") / "templates" / "style.css").read_text("utf-8").strip())  # noqa: S704 - our own file
+
+
+def _value(m: Measurement) -> str:
+    return prose.figure(m.metric, m.value)
+
+
+def _interval(m: Measurement) -> str:
+    return prose.between(m.metric, m.interval)
+
+
+def _difference(c: Comparison) -> str:
+    return prose.difference(c.metric, c.difference)
+
+
+def _difference_interval(c: Comparison) -> str:
+    return prose.difference_between(c.metric, c.interval)
+
+
+def _glyph(m: Measurement) -> dict[str, str] | None:
+    """Places on a rule from 0 to 1; None for figures that have no such scale, or no interval."""
+    if m.interval is None or not m.finite or (m.metric not in prose.SHARES and m.metric != "auc"):
+        return None
+    places = {"low": m.interval.low, "value": m.value, "high": m.interval.high}
+    return {name: f"{2 + 100 * min(max(at, 0.0), 1.0):.2f}" for name, at in places.items()}

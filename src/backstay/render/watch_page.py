@@ -1,0 +1,76 @@
+"""How is the model? One page that answers in plain words, with what it was read from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from backstay.kernel.records import Decision, WindowResult
+from backstay.render.chart_part import CAPTION, chart_part
+from backstay.render.engine import fill
+from backstay.render.examples import Example
+from backstay.render.prose import number
+from backstay.render.tiles import shown, tiles
+from backstay.render.timeline import Timeline, build_timeline
+
+MOST_HISTORY = 24
+
+
+def watch_page(
+    result: WindowResult,
+    history: Sequence[WindowResult] = (),
+    *,
+    model: str,
+    environment: str,
+    examples: Mapping[str, Example] | None = None,
+    reference_examples: Sequence[Example] = (),
+    decision: Decision | None = None,
+    timeline: Timeline | None = None,
+) -> str:
+    """The page of one window.
+
+    Args:
+        result: the window that the page is about.
+        history: earlier windows, for the list of them and for the timeline when none is given.
+        examples: rows of this window by prediction id; those that signals name are shown first.
+        reference_examples: rows from before, to compare with.
+        decision: whether to retrain, with its sum.
+    """
+    before = [r for r in history if r.id != result.id]
+    timeline = build_timeline([*before, result]) if timeline is None else timeline
+    return fill(
+        "watch.html.j2",
+        title=f"{model} in {environment}: {result.condition.value}",
+        r=result,
+        model=model,
+        environment=environment,
+        now=tiles(shown(result.signals, examples or {}), "now"),
+        then=tiles(reference_examples, "before"),
+        decision=decision,
+        terms=[] if decision is None else [(name.replace("_", " "), _term(v)) for name, v in decision.terms.items()],
+        moved=_moved(result),
+        signals=sorted(result.signals, key=lambda s: (not s.alarm, s.detector)),
+        spent=_spent(result),
+        reference=result.figures.get("reference_accuracy"),
+        chart=chart_part(timeline),
+        caption=CAPTION,
+        history=sorted(before, key=lambda r: (r.start, r.end), reverse=True)[:MOST_HISTORY],
+    )
+
+
+def _moved(result: WindowResult) -> list[str]:
+    """What moved, in words, from the detectors that raised an alarm, each said once."""
+    said = [word for signal in result.signals if signal.alarm for word in (signal.moved or (signal.message,))]
+    return list(dict.fromkeys(said))
+
+
+def _spent(result: WindowResult) -> str | None:
+    """The share of the budget as a place on a bar of 100; None without a budget."""
+    if not (math.isfinite(result.budget) and math.isfinite(result.budget_spent)) or result.budget <= 0:
+        return None
+    return f"{100 * min(max(result.budget_spent / result.budget, 0.0), 1.0):.2f}"
+
+
+def _term(value: Any) -> str:
+    return number(float(value)) if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,1 @@
+"""Adapters of the ports Catalog, Ledger and Blobs: SQLite and local files."""

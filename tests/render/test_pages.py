@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backstay.kernel.records import Condition, Estimate, Interval, LedgerRow
+from backstay.render.examples import Example
+from backstay.render.report_page import Section, model_report_page, report_page
+from backstay.render.timeline import Timeline, build_timeline
+from backstay.render.watch_page import watch_page
+
+HOSTILE = "<script>alert(1)</script>\"'&{{ 7*7 }}$x_1$"
+VOID = {"meta", "img", "br", "link"}
+
+
+class Page(HTMLParser):
+    """What a browser would see: text, tags, ids, and whether every tag is closed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.text += data
+
+
+@pytest.fixture(scope="session")
+def watch_html(results, examples, reference_examples, decision, timeline) -> str:
+    return watch_page(
+        results[12],
+        results[:12],
+        model="digits",
+        environment="production",
+        examples=examples,
+        reference_examples=reference_examples,
+        decision=decision,
+        timeline=timeline,
+    )
+
+
+@pytest.fixture(scope="session")
+def report_html(timeline, releases, verdict, report, ledger_rows, examples, reference_examples) -> str:
+    return report_page(
+        "A scanner fades, and a model is caught losing accuracy in silence",
+        timeline,
+        [Section("Sums", ("Each step was timed.",), ("Step", "Seconds"), (("rollback", 0.41), ("swap", None)))],
+        releases=releases,
+        verdicts=[verdict, replace(verdict, id="verdict-2", passed=True, outcomes=verdict.outcomes[:1])],
+        refusals=[row for row in ledger_rows if row.kind == "promotion_refused"],
+        reports=[report],
+        ledger_head="5f" * 32,
+        ledger_length=118,
+        facts=[("How long until the alarm?", "3 weeks after the scanner began to fade")],
+        moved=[
+            ("January: as it was adopted", [e.image for e in reference_examples]),
+            ("April: the scanner has faded", [e.image for e in examples.values()]),
+        ],
+        narrative=["A model was adopted and served.", "In February the scanner began to fade. Nobody had labels."],
+        how_made="The traffic is seeded distortions of real scans.",
+        names={releases[0].model_id: "the vendor's model", releases[1].model_id: "the challenger"},
+    )
+
+
+@pytest.fixture(scope="session")
+def model_html(report, verdict, model) -> str:
+    return model_report_page(report, verdict, model)
+
+
+@pytest.fixture(scope="session")
+def pages(watch_html, report_html, model_html) -> dict[str, str]:
+    made = {"watch": watch_html, "report": report_html, "model": model_html}
+    folder = os.environ.get("BACKSTAY_PAGES")
+    if folder:
+        for name, html in made.items():
+            Path(folder, f"{name}.html").write_text(html, "utf-8")
+    return made
+
+
+def assert_self_contained(html: str) -> None:
+    rest = re.sub(r'xmlns(:\w+)?="http://www\.w3\.org/[^"]+"', "", html)
+    assert not re.search(r"https?://|//[a-z]+\.[a-z]", rest)
+    page = Page(html)
+    assert not page.open
+    assert "script" not in {tag for tag, _ in page.tags}
+    for _, attributes in page.tags:
+        for name in ("src", "href", "xlink:href"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("data:image/png;base64,", "#"))
+
+
+def test_pages_load_nothing_and_are_well_formed(pages):
+    for html in pages.values():
+        assert_self_contained(html)
+
+
+def test_pages_can_be_read_by_everyone(pages):
+    for html in pages.values():
+        tags = Page(html).tags
+        assert html.startswith("<!doctype html>\n<html lang=")
+        assert sum(tag == "h1" for tag, _ in tags) == 1
+        assert all(a.get("scope") in {"row", "col"} for tag, a in tags if tag == "th")
+        assert all(a.get("alt") for tag, a in tags if tag == "img")
+        ids = [a["id"] for _, a in tags if "id" in a]
+        assert len(ids) == len(set(ids))
+        levels = [int(tag[1]) for tag, _ in tags if re.fullmatch(r"h[1-6]", tag)]
+        assert all(b - a <= 1 for a, b in pairwise(levels))
+        assert "prefers-color-scheme:dark" in html
+        assert "@media print" in html
+
+
+def test_pages_never_show_nan(pages):
+    for html in pages.values():
+        assert not re.search(r"\b(nan|None|inf)\b", Page(html).text)
+
+
+def test_same_values_give_the_same_bytes(report_html, results, examples, report, verdict, model, model_html):
+    again = [watch_page(results[12], results[:12], model="m", environment="e", examples=examples) for _ in range(2)]
+    assert again[0] == again[1]
+    assert model_report_page(report, verdict, model) == model_html
+
+
+def test_the_watch_page_says_what_matters(watch_html, results):
+    text = Page(watch_html).text
+    for part in (
+        results[12].headline,
+        "moved",
+        "refused",
+        "too far from the reference",
+        "50 labels",
+        "2 days old",
+        "Retrain: waiting",
+        "the images have less contrast",
+        "not judged",
+        "0.130 of 1 expected false alarms",
+        "50 rows wait for a label",
+    ):
+        assert part in text
+
+
+def test_the_report_says_what_matters(report_html):
+    text = Page(report_html).text
+    for part in (
+        "the challenger",
+        "worse where scanner=B by 6.2 points",
+        "its verdict did not pass",
+        "94.4% to 96.8%",
+        "The chain is whole",
+        "118 rows",
+        "unmeasured",
+        "true accuracy (known to the demo only)",
+        "3 weeks after",
+    ):
+        assert part in text
+
+
+def test_a_broken_ledger_is_not_called_whole():
+    text = Page(report_page("t", ledger_head="ab", ledger_problems=["row 3 was edited"])).text
+    assert "row 3 was edited" in text
+    assert "whole" not in text
+
+
+def test_hostile_text_stays_text(results, releases, report, verdict, model, decision):
+    signal = replace(
+        results[12].signals[0], detector=HOSTILE, message=HOSTILE, moved=(HOSTILE,), example_ids=(HOSTILE,)
+    )
+    estimate = Estimate(HOSTILE, HOSTILE, 0.5, Interval(0.4, 0.6, method=HOSTILE), 9, HOSTILE, refusals=(HOSTILE,))
+    result = replace(
+        results[12],
+        signals=(signal,),
+        estimates=(estimate,),
+        headline=HOSTILE,
+        advice=(HOSTILE,),
+        id=HOSTILE,
+        release_id=HOSTILE,
+        new_alarms=(HOSTILE,),
+    )
+    shown = Example(np.zeros((4, 4, 1), np.uint8), {HOSTILE: HOSTILE}, HOSTILE, 0.4)
+    release = replace(releases[0], model_id=HOSTILE, actor=HOSTILE, reason=HOSTILE)
+    row = LedgerRow(1, result.end, HOSTILE, "promotion_refused", {"reason": HOSTILE}, "", "")
+    pages = [
+        watch_page(
+            result,
+            results,
+            model=HOSTILE,
+            environment=HOSTILE,
+            examples={HOSTILE: shown},
+            reference_examples=[shown],
+            decision=replace(decision, headline=HOSTILE, terms={HOSTILE: HOSTILE}),
+            timeline=build_timeline([result], [release], [row]),
+        ),
+        report_page(
+            HOSTILE,
+            build_timeline([result], [release], [row]),
+            [Section(HOSTILE, (HOSTILE,), (HOSTILE,), ((HOSTILE,),))],
+            releases=[release],
+            verdicts=[replace(verdict, outcomes=(replace(verdict.outcomes[1], rule=HOSTILE, message=HOSTILE),))],
+            refusals=[row],
+            reports=[replace(report, model_id=HOSTILE, notes=(HOSTILE,))],
+            ledger_head=HOSTILE,
+            ledger_problems=[HOSTILE],
+            facts=[(HOSTILE, HOSTILE)],
+            moved=[(HOSTILE, [shown.image])],
+            narrative=[HOSTILE, HOSTILE],
+            how_made=HOSTILE,
+            names={HOSTILE: HOSTILE},
+        ),
+        model_report_page(
+            replace(report, notes=(HOSTILE,)),
+            verdict,
+            replace(model, model=HOSTILE, origin=HOSTILE, classes=(HOSTILE,)),
+        ),
+    ]
+    for html in pages:
+        assert "<script" not in html
+        assert_self_contained(html)
+        assert HOSTILE in Page(html).text
+
+
+@pytest.mark.parametrize("condition", list(Condition))
+def test_an_empty_window_still_makes_a_page(results, condition):
+    bare = replace(
+        results[0],
+        condition=condition,
+        signals=(),
+        estimates=(),
+        headline="",
+        advice=(),
+        label_age_days=None,
+        rows=0,
+        budget=0.0,
+        figures={},
+    )
+    html = watch_page(bare, model="", environment="")
+    assert_self_contained(html)
+    text = Page(html).text
+    assert "no labels yet" in text
+    assert condition.value in text
+    assert "No budget is set" in text
+
+
+def test_numbers_that_are_not_numbers(results):
+    nan, endless = float("nan"), float("inf")
+    signal = replace(results[0].signals[0], evidence=nan, alpha=nan)
+    worst = replace(results[0].signals[1], evidence=endless, alarm=True)
+    estimate = replace(results[0].estimates[0], value=nan, interval=Interval(nan, nan))
+    odd = replace(results[0], signals=(signal, worst), estimates=(estimate,), budget_spent=nan, label_age_days=nan)
+    html = watch_page(odd, model="m", environment="e")
+    assert not re.search(r"\b(nan|inf)\b", Page(html).text)
+    assert_self_contained(html)
+
+
+def test_empty_reports(report, model):
+    assert_self_contained(report_page("nothing yet", Timeline()))
+    assert_self_contained(report_page("nothing yet", moved=[("none", [])]))
+    bare = replace(report, measurements=(), comparisons=(), findings=(), notes=())
+    html = model_report_page(bare, None, replace(model, data_id=None, classes=(), recipe={}, figures={}))
+    assert "not yet judged" in Page(html).text
+    assert_self_contained(html)
+
+
+def test_rows_of_a_table_are_shown_as_columns(results):
+    row = Example(None, {"age": 41, "city": None, "income": float("nan")}, "yes", None)
+    text = Page(watch_page(results[12], model="m", environment="e", examples={"a": row})).text
+    for part in ("age", "41", "city", "missing", "yes"):
+        assert part in text
+    assert "sure" not in re.sub(r"how sure it was", "", text)
