@@ -32,7 +32,7 @@ def test_a_family_shares_evenly() -> None:
 
 
 def test_bad_budgets_and_unknown_names_are_refused() -> None:
-    with pytest.raises(BackstayError, match="'embeding'.*did you mean 'embedding'"):
+    with pytest.raises(BackstayError, match=r"'embeding'.*did you mean 'embedding'"):
         AlarmBudget(1.0, {"embedding": 1.0}).share("embeding")
     for per_year, weights in ((0.0, {"a": 1.0}), (1.0, {}), (1.0, {"a": 0.0}), (float("nan"), {"a": 1.0})):
         with pytest.raises(BackstayError, match="budget"):

@@ -73,7 +73,8 @@ def test_whitening_weighs_directions_alike_and_ignores_units() -> None:
     turned = np.linalg.qr(np.random.default_rng(0).normal(size=(16, 16)))[0]
     white = MeanShift.fit(reference, whiten=True, ridge=0.0).check(window, 0.01)
     plain = MeanShift.fit(reference).check(window, 0.01)
-    scaled = MeanShift.fit((reference / SCALES) @ turned, whiten=True, ridge=0.0).check((window / SCALES) @ turned, 0.01)
+    there, here = (reference / SCALES) @ turned, (window / SCALES) @ turned
+    scaled = MeanShift.fit(there, whiten=True, ridge=0.0).check(here, 0.01)
     assert white.evidence > 2 * plain.evidence
     assert scaled.statistic == pytest.approx(white.statistic)
 
@@ -158,7 +159,8 @@ def test_skewed_features_raise_the_threshold_of_small_windows_only() -> None:
 
 def test_row_order_does_not_matter() -> None:
     reference = rows(400)
-    a, b = MeanShift.fit(reference).check(rows(80, 1), 0.01), MeanShift.fit(reference[::-1]).check(rows(80, 1)[::-1], 0.01)
+    a = MeanShift.fit(reference).check(rows(80, 1), 0.01)
+    b = MeanShift.fit(reference[::-1]).check(rows(80, 1)[::-1], 0.01)
     assert a.statistic == pytest.approx(b.statistic)
     assert a.threshold == pytest.approx(b.threshold, rel=0.01)
 

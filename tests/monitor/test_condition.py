@@ -114,7 +114,7 @@ def test_advice_names_what_is_missing():
         facts((wants, unjudged), REFUSED, label_age_days=None, late=7, absent={"labelled_error": "no labels"})
     ).advice
     told = "\n".join(advice)
-    assert "Label 50 rows that were drawn at random: `backstay label`." in told
+    assert "Label 50 rows drawn at random: `backstay label --request 50`" in told
     assert "Ask for more reference rows: 4000." in told
     assert "prediction was not judged: scores are missing." in told
     assert "labelled_error does not watch: no labels." in told
@@ -126,3 +126,9 @@ def test_without_a_known_reference_accuracy_nothing_is_compared():
     summary = summarise(facts(known=None, labelled=BAD))
     assert summary.condition is Condition.FINE
     assert "On the reference" not in summary.headline
+
+
+def test_a_worse_model_gets_advice_that_can_be_followed():
+    advice = "\n".join(summarise(facts((QUIET, CONVICTED), FREE, BAD)).advice)
+    assert "`backstay watch --explain`" in advice
+    assert "`backstay rollback`" in advice

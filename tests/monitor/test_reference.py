@@ -70,6 +70,14 @@ def test_accuracy_is_of_labelled_rows_only():
     assert known.bounds.low < 0.75 < known.bounds.high
 
 
+def test_rows_of_unknown_truth_are_taken_for_learned_unless_told_otherwise():
+    predicted = np.array(["cat", "dog"] * 5, dtype=object)
+    correct = np.array([1.0, 0.0, 1.0, 1.0] + [np.nan] * 6)
+    assert len(fit_reference(predicted, correct=correct).unlearned()) == 4
+    assert len(fit_reference(predicted, correct=correct, learned=np.zeros(10, dtype=bool)).unlearned()) == 10
+    assert len(fit_reference(predicted).unlearned()) == 10
+
+
 def test_rows_of_one_group_count_for_less():
     correct = np.repeat(np.array([1.0, 0.0, 1.0, 1.0] * 10), 5)
     predicted = np.array(["cat", "dog"] * 100, dtype=object)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from scipy.stats import binom
@@ -67,9 +69,7 @@ def delays(truth: float, runs: int, seed: int) -> np.ndarray:
 
 def test_null_streams_quick() -> None:
     streams = null_streams(200, 1500, 1)
-    counts = false_alarms(streams)
-    assert max(counts.values()) <= allowed(200)
-    assert min(false_alarms(np.roll(streams, 1) * 0 + (streams + 0.02 > 0.5)).values()) >= 0
+    assert max(false_alarms(streams).values()) <= allowed(200)
 
 
 def test_a_bet_that_peeks_fails_quick() -> None:
@@ -103,15 +103,17 @@ def test_block_means_survive_regimes_that_break_raw_rows() -> None:
 
 
 @pytest.mark.prove
-def test_null_streams_and_mutant(prove_table) -> None:  # type: ignore[no-untyped-def]  # fixture of conftest
+def test_null_streams_and_mutant(prove_table: Callable[..., None]) -> None:
     streams = null_streams(1000, 5000, 11)
     counts = false_alarms(streams)
-    oscillating = (np.random.default_rng(12).random((1000, 5000)) < np.where(np.arange(5000) // 50 % 2, 0.10, 0.05)) * 1.0
+    chances = np.where(np.arange(5000) // 50 % 2, 0.10, 0.05)
+    oscillating = (np.random.default_rng(12).random((1000, 5000)) < chances).astype(float)
     moving = false_alarms(oscillating)
     mutant = peeking_alarms(streams)
-    rows = [{"bet": name, "stream": "null .10", "false alarms of 1000": n, "allowed": allowed(1000)} for name, n in counts.items()]
-    rows += [{"bet": name, "stream": "null .05/.10", "false alarms of 1000": n, "allowed": allowed(1000)} for name, n in moving.items()]
-    rows += [{"bet": "mutant that peeks", "stream": "null .10", "false alarms of 1000": mutant, "allowed": allowed(1000)}]
+    found = [(name, "null .10", n) for name, n in counts.items()]
+    found += [(name, "null .05/.10", n) for name, n in moving.items()]
+    found += [("mutant that peeks", "null .10", mutant)]
+    rows = [{"bet": b, "stream": s, "false alarms of 1000": n, "allowed": allowed(1000)} for b, s, n in found]
     prove_table("bets-null-streams", rows)
     assert max(counts.values()) <= allowed(1000)
     assert max(moving.values()) <= allowed(1000)
@@ -120,7 +122,7 @@ def test_null_streams_and_mutant(prove_table) -> None:  # type: ignore[no-untype
 
 
 @pytest.mark.prove
-def test_median_stopping_times(prove_table) -> None:  # type: ignore[no-untyped-def]  # fixture of conftest
+def test_median_stopping_times(prove_table: Callable[..., None]) -> None:
     rng = np.random.default_rng(13)
     rows = []
     for truth, published in ((0.12, 1564), (0.15, 274), (0.20, 73)):
@@ -134,12 +136,13 @@ def test_median_stopping_times(prove_table) -> None:  # type: ignore[no-untyped-
 
 
 @pytest.mark.prove
-def test_average_run_length_and_delay(prove_table) -> None:  # type: ignore[no-untyped-def]  # fixture of conftest
+def test_average_run_length_and_delay(prove_table: Callable[..., None]) -> None:
     lengths = run_lengths(1000.0, 600, 14)
     se = lengths.std() / np.sqrt(len(lengths))
     rows = [{"case": "no change: average run length at A = 1000", "steps": float(lengths.mean()), "se": float(se)}]
     for truth in (0.12, 0.15, 0.20, 0.30):
         found = delays(truth, 300, 15)
-        rows.append({"case": f"median delay at error {truth}", "steps": float(np.median(found)), "se": float(found.std() / 300**0.5)})
+        se_delay = float(found.std() / 300**0.5)
+        rows.append({"case": f"median delay at error {truth}", "steps": float(np.median(found)), "se": se_delay})
     prove_table("e-detector-run-lengths", rows)
     assert lengths.mean() + 3 * se >= 1000

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from scipy.stats import binom
@@ -16,12 +18,13 @@ def ppi_draw(n: int, accuracy: float, kind: str, rng: np.random.Generator) -> tu
     concentration = 0.4 if kind == "informative" else 4.0 if kind == "weak" else 1.0
     chance = rng.beta(accuracy * concentration, (1 - accuracy) * concentration, size=n + 2000)
     y = (rng.random(n) < chance[:n]).astype(float)
-    f = {"biased": np.clip(chance + 0.1 * rng.standard_normal(n + 2000) - 0.15, 0, 1), "wrong": 1 - chance}.get(kind, chance)
+    biased = np.clip(chance + 0.1 * rng.standard_normal(n + 2000) - 0.15, 0, 1)
+    f = {"biased": biased, "wrong": 1 - chance}.get(kind, chance)
     return y, f[:n], f[n:]
 
 
 @pytest.mark.prove
-def test_ppi_covers_small_samples(prove_table) -> None:  # type: ignore[no-untyped-def]  # fixture of conftest
+def test_ppi_covers_small_samples(prove_table: Callable[..., None]) -> None:
     rows = []
     for n in (50, 100):
         for accuracy in (0.85, 0.90, 0.95, 0.98):
@@ -35,11 +38,13 @@ def test_ppi_covers_small_samples(prove_table) -> None:  # type: ignore[no-untyp
                              "mean width": width, "labels are worth": worth})
     prove_table("ppi-coverage", rows)
     assert min(float(row["coverage of 1000"]) for row in rows) >= 0.93
-    informative = [float(row["labels are worth"]) for row in rows if row["predictions"] == "informative" and row["labels"] == 100]
-    assert min(informative) > 1.2
+    informative = [row for row in rows if row["predictions"] == "informative" and row["labels"] == 100]
+    assert min(float(row["labels are worth"]) for row in informative) > 1.2
 
 
-def labelfree_case(n: int, shift: float, rng: np.random.Generator, d: int, flipped: float = 0.0) -> tuple[np.ndarray, ...]:
+def labelfree_case(
+    n: int, shift: float, rng: np.random.Generator, d: int, flipped: float = 0.0
+) -> tuple[np.ndarray, ...]:
     x = rng.normal(size=(n, d))
     x[:, 0] += shift
     truth = rng.random(n) < 1 / (1 + np.exp(-(1.3 * x[:, 0] - 0.8 * x[:, 1] + 0.5 * x[:, 0] * x[:, 1] + 1)))
@@ -49,7 +54,7 @@ def labelfree_case(n: int, shift: float, rng: np.random.Generator, d: int, flipp
 
 
 @pytest.mark.prove
-def test_labelfree_covers_or_refuses(prove_table) -> None:  # type: ignore[no-untyped-def]  # fixture of conftest
+def test_labelfree_covers_or_refuses(prove_table: Callable[..., None]) -> None:
     rows = []
     for d in (8, 64):
         for shift, flipped in ((0.0, 0.0), (0.5, 0.0), (1.0, 0.0), (1.4, 0.0), (2.5, 0.0), (0.0, 0.2)):
@@ -117,7 +122,7 @@ def test_paired_sign_without_the_exact_correction_would_be_a_coin_toss_of_three_
 
 
 @pytest.mark.prove
-def test_paired_level(prove_table) -> None:  # type: ignore[no-untyped-def]  # fixture of conftest
+def test_paired_level(prove_table: Callable[..., None]) -> None:
     rows = []
     for n, gains, losses in CASES:
         better, above, missed = paired_rates(n, gains, losses, 10_000, 4)
@@ -126,7 +131,7 @@ def test_paired_level(prove_table) -> None:  # type: ignore[no-untyped-def]  # f
     prove_table("paired-level", rows)
     limit = binom.ppf(0.999, 10_000, 0.05) / 10_000
     for row in rows:
-        assert max(float(row["p_better < .05"]), float(row["lower bound too high"]), float(row["interval misses"])) <= limit
+        assert all(float(row[name]) <= limit for name in ("p_better < .05", "lower bound too high", "interval misses"))
 
 
 def test_grouped_real_scores_keep_their_level() -> None:

@@ -116,7 +116,7 @@ def test_a_test_that_takes_the_worst_of_several_looks_fails_quick() -> None:
 @pytest.mark.prove
 @pytest.mark.parametrize(("n", "m"), [(1000, 200), (2000, 500)])
 @pytest.mark.parametrize("name", list(MAPS))
-def test_budget_of_a_fixed_reference(name: str, n: int, m: int, prove_table) -> None:  # type: ignore[no-untyped-def]  # fixture of conftest
+def test_budget_of_a_fixed_reference(name: str, n: int, m: int, prove_table: Callable[..., None]) -> None:
     alpha = 0.005
     make, whiten = MAPS[name]
     pool = make(np.random.default_rng(7))
@@ -142,7 +142,7 @@ def test_budget_of_a_fixed_reference(name: str, n: int, m: int, prove_table) -> 
 
 
 @pytest.mark.prove
-def test_mutants_fail(prove_table) -> None:  # type: ignore[no-untyped-def]  # fixture of conftest
+def test_mutants_fail(prove_table: Callable[..., None]) -> None:
     alpha, rows = 0.005, []
     for name in ("Fourier sketch", "normal column"):
         make, whiten = MAPS[name]

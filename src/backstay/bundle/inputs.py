@@ -101,8 +101,10 @@ def _tensor(spec: InputSpec, table: pa.Table) -> npt.NDArray[Any]:
         return np.ascontiguousarray(pixels, dtype=numpy_dtype(spec.datatype))
     columns = [_values(spec, name, table.column(name)) for name in spec.columns]
     if spec.adapter == "matrix":
-        return np.ascontiguousarray(np.column_stack(columns)) if table.num_rows else np.zeros(
-            (0, len(columns)), numpy_dtype(spec.datatype)
+        return (
+            np.ascontiguousarray(np.column_stack(columns))
+            if table.num_rows
+            else np.zeros((0, len(columns)), numpy_dtype(spec.datatype))
         )
     return columns[0].reshape((-1, 1)) if len(spec.shape) == 2 else columns[0]
 

@@ -124,10 +124,11 @@ def _problem(manifest: Manifest) -> str:
     """The first thing that is wrong with it, or nothing."""
     if not manifest.inputs or not manifest.outputs:
         return "it names no inputs or no outputs"
-    names = [s.name for s in (*manifest.inputs, *manifest.outputs)] + list(manifest.classes)
+    specs: list[InputSpec | OutputSpec] = [*manifest.inputs, *manifest.outputs]
+    names: list[object] = [*(s.name for s in specs), *manifest.classes]
     if not all(isinstance(n, str) for n in names):
         return "a name is not text"
-    for spec in (*manifest.inputs, *manifest.outputs):
+    for spec in specs:
         if not all(isinstance(size, int) for size in spec.shape):
             return f"the shape of {spec.name!r} is not made of whole numbers"
         try:
@@ -140,10 +141,11 @@ def _problem(manifest: Manifest) -> str:
     for name, entry in manifest.files.items():
         if "/" in name or "\\" in name or name in ("", ".", ".."):
             return f"it names the file {name!r}, which is outside the bundle"
-        if not isinstance(entry.sha256, str) or not isinstance(entry.size, int):
+        hashed: list[object] = [entry.sha256, entry.size]
+        if not (isinstance(hashed[0], str) and isinstance(hashed[1], int)):
             return f"the entry of {name!r} has no hash or no size"
     return ""
 
 
 def _damaged(where: Path, why: str) -> BackstayError:
-    return BackstayError(f"{where} is not a sound manifest: {why}", fix="restore the bundle from a backup or make it anew")
+    return BackstayError(f"{where} is not a sound manifest: {why}", fix="restore the bundle from a backup")

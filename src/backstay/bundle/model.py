@@ -56,7 +56,7 @@ class Model:
             return self._nothing()
         try:
             found = self._session.run(self._wanted, arrays)
-        except Exception as error:  # noqa: BLE001 - ONNX Runtime raises bare types of its own; nothing is answered
+        except Exception as error:  # ONNX Runtime raises bare types of its own; nothing is answered
             reason = str(error).strip().splitlines()[0][:300] if str(error) else type(error).__name__
             raise BackstayError(
                 f"the model could not answer: {reason}", fix="check the names, types and shapes of the inputs"
@@ -135,7 +135,7 @@ def open_session(content: bytes, *, threads: int = 1) -> onnxruntime.InferenceSe
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # noqa: BLE001 - ONNX Runtime raises bare types of its own; nothing is loaded
+    except Exception as error:  # ONNX Runtime raises bare types of its own; nothing is loaded
         reason = str(error).strip().splitlines()[0][:300]
         raise BackstayError(
             f"ONNX Runtime cannot open the model: {reason}",
@@ -167,8 +167,9 @@ def both_sides(scores: npt.NDArray[Any], classes: int) -> npt.NDArray[Any]:
 
 def _checked(path: Path, sha256: str, size: int) -> bytes:
     try:
-        if path.stat().st_size != size:
-            raise Tampered(f"{path} has {path.stat().st_size} bytes, recorded are {size}", fix="restore it from a backup")
+        found_size = path.stat().st_size
+        if found_size != size:
+            raise Tampered(f"{path} has {found_size} bytes, recorded are {size}", fix="restore it from a backup")
         content = path.read_bytes()
     except FileNotFoundError as error:
         raise NotFound(f"the bundle lacks {path.name} ({path})", fix="restore the bundle from a backup") from error

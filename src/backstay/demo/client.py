@@ -83,7 +83,7 @@ class Probe(threading.Thread):
         row: npt.NDArray[np.uint8] = self._batch.pixels[:1]
         body = {
             "inputs": [{"name": "image", "datatype": "UINT8", "shape": list(row.shape), "data": row.ravel().tolist()}],
-            "parameters": {"log": False},
+            "parameters": {"probe": True},
         }
         while not self._ended.is_set():
             try:

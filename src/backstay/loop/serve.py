@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from backstay.access.keys import KeyRecord, verify
 from backstay.kernel.errors import BackstayError
-from backstay.kernel.records import Release
 from backstay.loop.keys import active
 from backstay.loop.workspace import Workspace
 from backstay.serve.live import LiveRelease
@@ -38,7 +36,7 @@ def serve(
     run_server(
         settings,
         pointer=lambda: pointer(ws),
-        authorise=lambda token, scope: authorise(ws, token, scope),
+        keys=lambda: active(ws),
         journal_directory=ws.state / "journal",
         clock=ws.clock,
         announce=announce,
@@ -47,13 +45,8 @@ def serve(
 
 def pointer(ws: Workspace) -> LiveRelease | None:
     """The live release and where its bundle is."""
-    release: Release | None = ws.catalog.champion(ws.name, ws.environment)
+    release = ws.catalog.champion(ws.name, ws.environment)
     if release is None:
         return None
     record = ws.model_record(release.model_id)
     return None if record.bundle is None else LiveRelease(release=release, bundle_path=ws.bundles / record.bundle)
-
-
-def authorise(ws: Workspace, token: str | None, scope: str) -> KeyRecord:
-    """The key behind a token, if it may do this now."""
-    return verify(token, active(ws), ws.clock.now(), scope)

@@ -144,7 +144,7 @@ def null_error(errors: float, n: float, delta: float = 0.01, tolerance: float = 
     (Podkopaev & Ramdas 2022). Capped below 1.
 
     >>> round(null_error(10, 500, 0.01, 0.02), 4)
-    0.0607
+    0.0599
     """
     if tolerance < 0.0:
         raise BackstayError(f"the tolerance is {tolerance!r}", fix="give a tolerated worsening of 0 or more")

@@ -119,5 +119,6 @@ def _fit_numbers(column: FloatArray, bins: int) -> ColumnMap:
     edges = np.unique(np.concatenate([cuts, np.nextafter(cuts[counts > 1], np.inf)]))
     edges = edges[edges > known.min()]
     low, middle, high = np.quantile(known, [0.25, 0.5, 0.75])
-    scale = (high - low) / 1.349 or float(known.std()) or 1.0
+    # Most values are one value: the few others must not outweigh the indicators, their mean is far from normal.
+    scale = (high - low) / 1.349 or 3.0 * float(known.std()) or 1.0
     return ColumnMap(True, tuple(map(float, edges)), float(middle), float(scale))

@@ -23,8 +23,8 @@ class Spectrum:
     The smallest directions are bundled into one weight with a (fractional) number of them, matched in trace
     and squared trace. The variances are estimates too: `lean` [k] is how much their relative error moves with the
     error of the mean (a reference with few cases of a rare kind has both too low), `scale_sd` the rest of it.
-    `excess` are the second and third cumulants of T beyond the normal ones, times m^3 and m^4: skewness and
-    heavy tails of single rows, that windows of m rows have not averaged out.
+    `excess` tells how far single rows are from normal, which windows of m rows have not averaged out: second and
+    third cumulant of T beyond the normal ones, times m^3 and m^4; length of E[|y|^2 y]; norm of the third moments.
     """
 
     weights: FloatArray
@@ -32,7 +32,7 @@ class Spectrum:
     errors: FloatArray
     lean: FloatArray
     scale_sd: float
-    excess: tuple[float, float]
+    excess: tuple[float, float, float, float]
 
     @staticmethod
     def of(centred: FloatArray, grouping: Clusters, whitened: bool) -> tuple[Spectrum, float]:
@@ -75,14 +75,14 @@ class Spectrum:
 
     @staticmethod
     def from_json(state: Mapping[str, Any]) -> Spectrum:
-        second, third = state["excess"]
+        second, third, lean, cube = (float(part) for part in state["excess"])
         return Spectrum(
             weights=np.asarray(state["weights"], dtype=np.float64),
             dof=np.asarray(state["dof"], dtype=np.float64),
             errors=np.asarray(state["errors"], dtype=np.float64),
             lean=np.asarray(state["lean"], dtype=np.float64),
             scale_sd=float(state["scale_sd"]),
-            excess=(float(second), float(third)),
+            excess=(second, third, lean, cube),
         )
 
 
@@ -147,8 +147,8 @@ def _scale_error(
     return lean, float(np.sqrt(mean_variance(forms, grouping)))
 
 
-def _excess(centred: FloatArray, covariance: FloatArray) -> tuple[float, float]:
-    """Cumulants of m*T beyond the normal: see `Spectrum`. Pairs of rows stand in for the third moments."""
+def _excess(centred: FloatArray, covariance: FloatArray) -> tuple[float, float, float, float]:
+    """Departures of rows from normal: see `Spectrum`. Pairs of rows stand in for the third moments."""
     rng = np.random.Generator(np.random.PCG64(12))
     rows = centred
     if len(rows) > MOMENT_ROWS:
@@ -160,8 +160,9 @@ def _excess(centred: FloatArray, covariance: FloatArray) -> tuple[float, float]:
     forms = np.einsum("ij,ij->i", rows @ covariance, rows)
     triple = float(np.mean(surplus * forms) - 2.0 * np.trace(covariance @ covariance @ covariance))
     lean = rows.T @ surplus / len(rows)
-    third = 4.0 * max(float(np.mean(cubes)), 0.0) + 12.0 * triple + 6.0 * float(lean @ lean)
-    return max(second, 0.0), max(third, 0.0)
+    cube = max(float(np.mean(cubes)), 0.0)
+    third = 4.0 * cube + 12.0 * triple + 6.0 * float(lean @ lean)
+    return max(second, 0.0), max(third, 0.0), float(np.sqrt(lean @ lean)), float(np.sqrt(cube))
 
 
 def _shifts(rows: FloatArray) -> list[int]:

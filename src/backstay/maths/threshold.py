@@ -15,8 +15,9 @@ from backstay.maths.spectrum import Spectrum
 MINIMUM_WINDOW = 20
 REFERENCES = 1000
 WORST_SHARE = 0.95
-# The promise is 1.5; the rest is room for the approximations (saddlepoint, skewness, 1,000 simulated references).
-WORST_FACTOR = 1.25
+# The promise is 1.5; the rest is room for what is approximated: above all skewed features, whose mean and variance err
+# together, and 1,000 simulated references. Costs 2% to 4% of the threshold.
+WORST_FACTOR = 1.0
 
 
 class Threshold(NamedTuple):
@@ -49,18 +50,20 @@ def _cached(
     fixed: bytes,
     lean: bytes,
     scale_sd: float,
-    excess: tuple[float, float],
+    excess: tuple[float, float, float, float],
     window: float,
     alpha: float,
 ) -> Threshold:
     w, d, f, slant = (np.frombuffer(part, dtype=np.float64) for part in (weights, dof, fixed, lean))
     keep = w > 0
     w, d, f, slant = w[keep] / window, d[keep], f[keep], slant[keep]
-    skew = _skew_correction(w, d, excess, window, alpha)
+    skew = _skew_correction(w, d, excess, window, alpha, 0.0)
+    # The unlucky twentieth of references is off to the side of the skew: there both corrections are needed.
+    adverse = skew * _skew_correction(w, d, excess, window, alpha, 1.65 * float(np.sqrt(f.max())))
     uninflated = quantile(w, d, alpha) * skew
     average = quantile(w + f, d, alpha)
     offsets, scales = _references(d, f, slant, scale_sd)
-    value = float(max(average, _for_the_worst(w, d, offsets, scales, alpha, average)) * skew)
+    value = float(max(average * skew, _for_the_worst(w, d, offsets, scales, alpha, average) * adverse))
     return Threshold(value, float(uninflated), float(skew), _detectable(w, w + f, d, value, window))
 
 
@@ -92,11 +95,25 @@ def _references(d: FloatArray, f: FloatArray, lean: FloatArray, scale_sd: float)
     return squares, np.exp(errors @ lean + scale_sd * rng.standard_normal(REFERENCES))
 
 
-def _skew_correction(w: FloatArray, d: FloatArray, excess: tuple[float, float], window: float, alpha: float) -> float:
-    """Quantile of T with its true second and third cumulant over the normal one, both as Pearson III laws."""
-    mean, second, third = float(np.sum(d * w)), 2.0 * float(np.sum(d * w**2)), 8.0 * float(np.sum(d * w**3))
-    normal = _pearson(mean, second, third, alpha)
-    actual = _pearson(mean, second + excess[0] / window**3, third + excess[1] / window**4, alpha)
+def _skew_correction(
+    w: FloatArray,
+    d: FloatArray,
+    excess: tuple[float, float, float, float],
+    window: float,
+    alpha: float,
+    off: float,
+) -> float:
+    """Quantile of T with its true second and third cumulant over the normal one, both as Pearson III laws.
+
+    `off` is how far the reference mean lies from the truth, on the side to which the features are skewed.
+    """
+    top = float(w.max())
+    mean = float(np.sum(d * w)) + off**2
+    second = 2.0 * float(np.sum(d * w**2)) + 4.0 * off**2 * top
+    third = 8.0 * float(np.sum(d * w**3)) + 24.0 * off**2 * top**2
+    more_second = excess[0] / window**3 + 4.0 * off * excess[2] / window**2
+    more_third = excess[1] / window**4 + 8.0 * off**3 * excess[3] / window**2
+    normal, actual = _pearson(mean, second, third, alpha), _pearson(mean, second + more_second, third + more_third, alpha)
     return max(1.0, actual / normal)
 
 

@@ -90,7 +90,7 @@ def summarise(facts: Facts) -> Summary:
 
 
 _FOR_WORSE = (
-    "See what retraining would pay: `backstay retrain --dry-run`; if the last release did it: `backstay rollback`.",
+    "See what retraining would pay: `backstay watch --explain`; if the last release did it: `backstay rollback`.",
 )
 _FOR_MOVED = ("Look at the examples: was this to be expected, and is it meant to stay?",)
 
@@ -106,7 +106,8 @@ def labels_sentence(estimate: Estimate) -> str:
     right = int(estimate.figures.get("right", 0))
     days = float(estimate.figures.get("days", 31.0))
     when = "month" if days >= 28.0 else f"{days:.0f} days"
-    sentence = f"Of {estimate.labels} labelled in the last {when} {right} were right"
+    drawn = " (drawn from more)" if estimate.figures.get("drawn") else ""
+    sentence = f"Of {estimate.labels}{drawn} labelled in the last {when} {right} were right"
     if estimate.interval is not None:
         sentence += f"; accuracy is between {estimate.interval.low:.1%} and {estimate.interval.high:.1%}"
     if estimate.labels_needed > 0:
@@ -196,7 +197,7 @@ def _what_moved(facts: Facts) -> str:
 def _advice(facts: Facts, first: tuple[str, ...], wanted: int = 0) -> tuple[str, ...]:
     advice = list(first)
     if wanted:
-        advice.append(f"Label {wanted} rows that were drawn at random: `backstay label`.")
+        advice.append(f"Label {wanted} rows drawn at random: `backstay label --request {wanted}`, then answer them.")
     rows = max((int(signal.figures.get("reference_rows_wanted", 0)) for signal in facts.signals), default=0)
     if rows:
         advice.append(f"Ask for more reference rows: {rows}. With those there are, small changes may go unseen.")

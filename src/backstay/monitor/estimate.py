@@ -15,7 +15,7 @@ from backstay.maths.intervals import Bounds, clopper_pearson, proportion, propor
 from backstay.maths.labelfree import ASSUMPTION, LabelFree, estimate_accuracy, predict_correct
 from backstay.maths.ppi import Ppi, labels_for_halfwidth, ppi_plus_plus
 from backstay.monitor.fitted import Detectors
-from backstay.monitor.memory import MOST_CHANCES, ChancePool, LabelPoint, Memory
+from backstay.monitor.memory import MOST_CHANCES, MOST_LABELS, ChancePool, LabelPoint, Memory
 from backstay.monitor.reference import Reference
 from backstay.monitor.traffic import LabelledRow, WindowData
 from backstay.monitor.windows import stamp
@@ -123,6 +123,7 @@ def from_labels(memory: Memory, model: ChanceModel | None) -> Estimate | None:
         labels_needed=needed,
         figures={
             "right": int(right.sum()),
+            "drawn": len(memory.labels) >= MOST_LABELS,
             "trust": ppi.lam,
             "n_effective": ppi.n_effective,
             "from": pools[0].start.isoformat(),

@@ -176,7 +176,9 @@ def fit_reference(
 ) -> Reference:
     """A checked `Reference` from arrays of any numeric type (see there for what each means).
 
-    `correct` may be booleans, or floats with NaN where it is not known. Raises BackstayError where lengths
+    `correct` may be booleans, or floats with NaN where it is not known. Where it is known of some rows only and
+    `learned` is not given, the others are taken to have been learned: comparing live rows with rows that a model
+    knows by heart would raise false alarms, leaving rows out costs power only. Raises BackstayError where lengths
     differ, where there are no rows, or where numbers are not finite.
     """
     answers = np.asarray(predicted, dtype=object)
@@ -192,6 +194,8 @@ def fit_reference(
     right = None if correct is None else np.asarray(correct, dtype=np.float64)
     if right is not None and not np.all(np.isnan(right) | (right == 0.0) | (right == 1.0)):
         raise BackstayError("correct holds values other than 0, 1 and NaN", fix="give 1 right, 0 wrong, NaN unknown")
+    if learned is None and right is not None and np.any(np.isfinite(right)):
+        learned = np.isnan(right)
     reference = Reference(
         predicted=answers,
         classes=known,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from markupsafe import Markup
-
 from backstay.render.charts import ESTIMATES, MARKS, SERIES, TRUTH, timeline_figure
 from backstay.render.prose import estimate_name, mark_name
 from backstay.render.timeline import REFUSED, Timeline
@@ -41,20 +39,20 @@ class MarkLine:
 
 @dataclass(frozen=True, slots=True)
 class ChartPart:
-    """What the template needs to show a timeline."""
+    """What the template needs to show a timeline. `wide` and `narrow` are our own SVG, its titles escaped."""
 
-    wide: Markup
-    narrow: Markup
+    wide: str
+    narrow: str
     accuracy_key: tuple[Key, ...]
     evidence_key: tuple[Key, ...]
     marks: tuple[MarkLine, ...]
 
 
 def chart_part(timeline: Timeline) -> ChartPart:
-    """Both figures, their keys and marks; empty markup for an empty timeline."""
+    """Both figures, their keys and marks; no figures for an empty timeline."""
     return ChartPart(
-        wide=Markup(timeline_figure(timeline, name="wide")),  # noqa: S704 - SVG made here; its titles are escaped
-        narrow=Markup(timeline_figure(timeline, narrow=True, name="narrow")),  # noqa: S704 - as above
+        wide=timeline_figure(timeline, name="wide"),
+        narrow=timeline_figure(timeline, narrow=True, name="narrow"),
         accuracy_key=_accuracy_key(timeline),
         evidence_key=tuple(
             Key(series.detector.replace("_", " "), *SERIES[i % len(SERIES)])

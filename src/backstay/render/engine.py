@@ -7,7 +7,6 @@ from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from backstay.kernel.records import Comparison, Measurement
 from backstay.render import prose
@@ -31,6 +30,7 @@ def _environment() -> Environment:
         "percent": prose.percent,
         "number": prose.number,
         "evidence": prose.evidence,
+        "chance": prose.chance,
         "day": prose.day,
         "moment": prose.moment,
         "short": prose.short,
@@ -51,8 +51,8 @@ def _environment() -> Environment:
 
 
 @cache
-def _css() -> Markup:
-    return Markup((files("backstay.render") / "templates" / "style.css").read_text("utf-8").strip())  # noqa: S704 - our own file
+def _css() -> str:
+    return (files("backstay.render") / "templates" / "style.css").read_text("utf-8").strip()
 
 
 def _value(m: Measurement) -> str:

@@ -72,6 +72,17 @@ def evidence(value: float | None) -> str:
     return f"{value:.2f} ×" if value < 100 else f"{value:,.0f} ×"
 
 
+def chance(value: float | None) -> str:
+    """A p-value; one that is too small to print is not printed as zero.
+
+    >>> chance(0.0312), chance(1e-9), chance(1.0), chance(float("nan"))
+    ('0.031', '< 0.001', '1.000', 'not known')
+    """
+    if value is None or not math.isfinite(value):
+        return UNKNOWN
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def figure(metric: str, value: float | None) -> str:
     """A metric's value the way people read that metric."""
     return percent(value) if metric in SHARES else number(value)

@@ -99,3 +99,9 @@ def test_dependent_rows_raise_no_more_alarms_when_groups_are_given(world, look, 
         untold += detector.look({}, type(base)(*args, **parts), look(0.02))[0].alarm
     assert told <= binom.ppf(0.999, 40, 0.03)
     assert untold > 20
+
+
+def test_every_detector_on_the_shelf_is_known_to_the_settings(make_settings):
+    assert set(make_settings().watch.detectors) == set(DETECTORS)
+    for name in DETECTORS:
+        assert DETECTORS[name].__module__ == f"backstay.monitor.detectors.{name}"

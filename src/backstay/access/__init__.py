@@ -1,0 +1,1 @@
+"""Keys and scopes: who may ask what of a server."""

@@ -1,0 +1,233 @@
+"""Adopt a stranger's ONNX file: infer what its inputs and outputs are, and prove it by running it once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+
+from backstay.bundle.datatypes import FLOATS, from_onnx, numpy_dtype
+from backstay.bundle.graph import read_graph
+from backstay.bundle.inputs import Arrays
+from backstay.bundle.manifest import FORMAT_VERSION, InputSpec, Manifest, OutputSpec
+from backstay.bundle.model import both_sides, label_texts, open_session
+from backstay.bundle.roles import classes_of, outputs_of, shape_of
+from backstay.kernel.errors import BackstayError, nearest
+from backstay.kernel.ids import content_id
+from backstay.kernel.records import Column, ColumnKind, Task
+
+_PROBE_ROWS = 8
+_NUMERIC = (ColumnKind.NUMBER, ColumnKind.INTEGER, ColumnKind.BOOLEAN)
+_TEXTUAL = (ColumnKind.CATEGORY, ColumnKind.TEXT, ColumnKind.BOOLEAN)
+
+
+def inspect_onnx(path: Path, features: tuple[Column, ...], classes: tuple[str, ...] | None) -> Manifest:
+    """The manifest of a foreign model, without its files: hand it to `write_bundle`.
+
+    Args:
+        features: the columns that the model may read, in the order of its matrix input where it has one.
+        classes: the target's values; used where the graph does not carry its own.
+
+    Raises:
+        BackstayError: a pickle, a map as output, inputs that match no columns, scores that are no probabilities.
+    """
+    if not features:
+        raise BackstayError("there are no feature columns", fix="give reference rows with the model's inputs")
+    model, content = read_graph(path)
+    inputs = _inputs(model, features)
+    outputs = outputs_of(model)
+    label = next((o.name for o in outputs if o.role == "label"), None)
+    named = classes_of(model, label)
+    if set(classes or ()) == {"false", "true"} and named == ("0", "1"):
+        named = ("false", "true")
+    session = open_session(content)
+    order, widths = _probe(session, inputs, outputs, named or tuple(_in_order(classes or ())), own=bool(named))
+    has_embedding = any(o.role == "embedding" for o in outputs)
+    return Manifest(
+        format_version=FORMAT_VERSION,
+        task=Task.CLASSIFICATION.value,
+        inputs=inputs,
+        outputs=tuple(replace(o, shape=widths.get(o.name, o.shape)) for o in outputs),
+        classes=order,
+        space_id=content_id("space", sha256(content).hexdigest()) if has_embedding else "",
+        versions={
+            "producer": f"{model.producer_name} {model.producer_version}".strip(),
+            **{f"opset {o.domain or 'ai.onnx'}": str(o.version) for o in model.opset_import},
+        },
+    )
+
+
+def _in_order(classes: tuple[str, ...]) -> list[str]:
+    """Class names as a model orders them: numbers by size, other names by letters."""
+    numeric = all(c.lstrip("-").isdigit() for c in classes)
+    return sorted(classes, key=(lambda c: (int(c), c)) if numeric else (lambda c: (0, c)))
+
+
+def _inputs(model: onnx.ModelProto, features: tuple[Column, ...]) -> tuple[InputSpec, ...]:
+    constants = {t.name for t in model.graph.initializer}
+    values = [v for v in model.graph.input if v.name not in constants]
+    if not values:
+        raise BackstayError("the model has no inputs", fix="export it with its inputs")
+    for value in values:
+        if value.type.WhichOneof("value") != "tensor_type":
+            raise BackstayError(f"the input {value.name!r} is not a tensor", fix="export the model with tensor inputs")
+    by_name = {c.name: c for c in features}
+    if len(values) == 1 and (values[0].name not in by_name or len(features) == 1):
+        return (_single(values[0], features),)
+    strangers = [v.name for v in values if v.name not in by_name]
+    if strangers:
+        raise BackstayError(
+            f"the model's input {strangers[0]!r} is none of the columns", fix=nearest(strangers[0], by_name)
+        )
+    return tuple(_one_column(v, by_name[v.name]) for v in values)
+
+
+def _single(value: onnx.ValueInfoProto, features: tuple[Column, ...]) -> InputSpec:
+    datatype, shape = from_onnx(value.type.tensor_type.elem_type, value.name), shape_of(value)
+    images = [c for c in features if c.kind is ColumnKind.IMAGE]
+    if images and len(features) == 1:
+        return _image(value.name, datatype, shape, images[0])
+    if images:
+        raise BackstayError(
+            f"the model has one input and there are {len(features)} feature columns, an image among them",
+            fix="name the features that it reads with `data.features`",
+        )
+    if len(features) == 1 and shape in ((-1,), (-1, 1), (-1, -1)):
+        return _one_column(value, features[0])
+    if len(shape) != 2:
+        raise BackstayError(f"the input {value.name!r} has shape {shape}", fix="export it as [rows, features]")
+    if shape[1] not in (-1, len(features)):
+        raise BackstayError(
+            f"the model takes {shape[1]} values a row and the rows have {len(features)} feature columns "
+            f"({', '.join(c.name for c in features[:12])})",
+            fix="name the features that it reads, in its order, with `data.features`",
+        )
+    for column in features:
+        _same_kind(column, datatype)
+    return InputSpec(value.name, datatype, (-1, len(features)), "matrix", tuple(c.name for c in features))
+
+
+def _image(name: str, datatype: str, shape: tuple[int, ...], column: Column) -> InputSpec:
+    height, width, channels = column.shape
+    pixels = height * width * channels
+    flat = len(shape) == 2 and shape[1] in (-1, pixels)
+    plane = len(shape) == 3 and channels == 1 and _agree(shape[1:], (height, width))
+    cube = len(shape) == 4 and (
+        _agree(shape[1:], (height, width, channels)) or _agree(shape[1:], (channels, height, width))
+    )
+    if datatype == "BYTES" or not (flat or plane or cube):
+        raise BackstayError(
+            f"the model's input {name!r} is {datatype} {shape}, the images are {column.shape}",
+            fix="export it for images of this size, or resize the images",
+        )
+    whole = (-1, pixels) if flat else shape
+    return InputSpec(name, datatype, whole, "matrix" if flat else "image", (column.name,), column.shape)
+
+
+def _agree(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    return all(s in (-1, w) for s, w in zip(shape, wanted, strict=True))
+
+
+def _one_column(value: onnx.ValueInfoProto, column: Column) -> InputSpec:
+    datatype, shape = from_onnx(value.type.tensor_type.elem_type, value.name), shape_of(value)
+    if column.kind is ColumnKind.IMAGE:
+        return _image(value.name, datatype, shape, column)
+    if shape not in ((-1,), (-1, 1), (-1, -1)):
+        raise BackstayError(
+            f"the input {value.name!r} has shape {shape}, one column has one value a row", fix="export it as [rows, 1]"
+        )
+    _same_kind(column, datatype)
+    return InputSpec(value.name, datatype, (-1,) if shape == (-1,) else (-1, 1), "column", (column.name,))
+
+
+def _same_kind(column: Column, datatype: str) -> None:
+    if column.kind not in (_TEXTUAL if datatype == "BYTES" else _NUMERIC):
+        raise BackstayError(
+            f"the column {column.name!r} is {column.kind.value}, the model takes {datatype} there",
+            fix="correct the kind under data.columns, or name the features that the model reads with `data.features`",
+        )
+
+
+def _probe(
+    session: onnxruntime.InferenceSession,
+    inputs: tuple[InputSpec, ...],
+    outputs: tuple[OutputSpec, ...],
+    classes: tuple[str, ...],
+    *,
+    own: bool,
+) -> tuple[tuple[str, ...], dict[str, tuple[int, ...]]]:
+    """Run it on made-up rows: the class order, and the shapes that the outputs really have."""
+    wanted = [o.name for o in outputs]
+    try:
+        found = dict(zip(wanted, session.run(wanted, _made_up(inputs)), strict=True))
+    except Exception as error:  # ONNX Runtime raises bare types of its own; the model is refused
+        reason = str(error).strip().splitlines()[0][:200]
+        raise BackstayError(
+            f"the model fails on made-up rows: {reason}", fix="export it so that it takes any number of rows"
+        ) from error
+    for name, values in found.items():
+        if values.shape[:1] != (_PROBE_ROWS,):
+            raise BackstayError(
+                f"asked with {_PROBE_ROWS} rows, the output {name!r} has shape {values.shape}",
+                fix="export it with the rows as the first dimension of each output",
+            )
+    by_role = {o.role: found[o.name] for o in outputs if o.role != "value"}
+    if "scores" in by_role:
+        _check_scores(by_role["scores"], by_role.get("label"), classes, own=own)
+    return classes, {name: (-1, *values.shape[1:]) for name, values in found.items()}
+
+
+def _check_scores(
+    raw: npt.NDArray[np.float32], label: npt.NDArray[np.object_] | None, classes: tuple[str, ...], *, own: bool
+) -> None:
+    scores = both_sides(raw, len(classes))
+    if scores.shape[1] != len(classes):
+        raise BackstayError(
+            f"the model scores {scores.shape[1]} classes, the {'graph names' if own else 'reference rows have'} "
+            f"{len(classes)} ({', '.join(classes[:12])})",
+            fix="give reference rows with every class that the model knows",
+        )
+    sums = scores.sum(axis=1)
+    if not (np.all(np.abs(sums - 1) < 1e-3) and np.all(scores >= -1e-6)):
+        raise BackstayError(
+            f"the scores are not probabilities: they sum to {float(sums[0]):.4g} in a row",
+            fix="export the model with its softmax (or sigmoid) inside",
+        )
+    if label is None or own:
+        return
+    said, top = label_texts(label, classes), np.array(classes, dtype=object)[scores.argmax(axis=1)]
+    if np.all(said != top):
+        raise BackstayError(
+            f"the model's label {said[0]!r} is not its highest score's class, taking them as {', '.join(classes[:12])}",
+            fix="export it with class names inside (skl2onnx does), or write the labels as the model does",
+        )
+
+
+def _made_up(inputs: tuple[InputSpec, ...]) -> Arrays:
+    rng = np.random.Generator(np.random.PCG64(0))
+    arrays: Arrays = {}
+    for spec in inputs:
+        shape = (_PROBE_ROWS, *_inner(spec))
+        if spec.datatype == "BYTES":
+            arrays[spec.name] = np.full(shape, "", dtype=object)
+        elif spec.datatype in FLOATS and not spec.column_shape:
+            arrays[spec.name] = rng.normal(size=shape).astype(numpy_dtype(spec.datatype))
+        else:
+            high = 2 if not spec.column_shape else 256
+            arrays[spec.name] = rng.integers(0, high, size=shape).astype(numpy_dtype(spec.datatype))
+    return arrays
+
+
+def _inner(spec: InputSpec) -> tuple[int, ...]:
+    if not spec.column_shape or len(spec.shape) == 2:
+        return tuple(spec.shape[1:])
+    height, width, channels = spec.column_shape
+    if len(spec.shape) == 3:
+        return (height, width)
+    first = not _agree(spec.shape[1:], (height, width, channels))
+    return (channels, height, width) if first else (height, width, channels)

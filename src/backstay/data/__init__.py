@@ -1,0 +1,1 @@
+"""Rows: read, given a schema, identified by content, dealt to parts, kept, and audited."""

@@ -1,0 +1,72 @@
+"""Checks of rows before anything learns from them. One check a file; other packages may add more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from backstay.kernel.records import Finding, Schema, Severity
+from backstay.kernel.registry import Shelf
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from backstay.data.audit.subject import FitPredict
+
+CHECKS = Shelf(
+    "audit check",
+    "backstay.audits",
+    {
+        name: f"backstay.data.audit.{name}:check"
+        for name in (
+            "constant",
+            "duplicates",
+            "groups_across_parts",
+            "identifiers",
+            "imbalance",
+            "label_errors",
+            "missing",
+            "overlap",
+            "single_class",
+            "target_leak",
+            "time_order",
+        )
+    },
+)
+ORDER = {Severity.HIGH: 0, Severity.MEDIUM: 1, Severity.LOW: 2}
+
+
+def audit(
+    table: pa.Table,
+    schema: Schema,
+    parts: Mapping[str, npt.NDArray[np.int64]],
+    *,
+    fit_predict: FitPredict | None = None,
+    data_id: str,
+) -> tuple[Finding, ...]:
+    """What all checks see in conformed rows and their parts, the most severe first.
+
+    Args:
+        parts: row numbers by part; checks that compare train with gate pass over rows that have no gate part.
+        fit_predict: `(x_train, y_train, x_test, classes) -> scores [n, classes]`, used out of fold to find label
+            errors; a ridge classifier when absent.
+        data_id: id of these rows, written into every finding.
+    """
+    from backstay.data.audit.subject import Subject
+
+    subject = Subject(table, schema, dict(parts), data_id, fit_predict)
+    found = [finding for name in CHECKS for finding in CHECKS[name](subject)]
+    return tuple(sorted(found, key=lambda f: ORDER[f.severity]))
+
+
+def overlap(train_table: pa.Table, gate_table: pa.Table, schema: Schema, data_id: str) -> tuple[Finding, ...]:
+    """Rows, near-copies, ids and groups that training rows share with gate rows. Both conform to the schema."""
+    from backstay.data.audit.groups_across_parts import shared_groups
+    from backstay.data.audit.overlap import compare
+
+    return (
+        *compare(train_table, gate_table, schema, data_id),
+        *shared_groups(train_table, gate_table, schema, data_id),
+    )

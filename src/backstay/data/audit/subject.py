@@ -1,0 +1,57 @@
+"""What a check looks at: conformed rows, their schema and their parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from backstay.data.fingerprints import Fingerprints, fingerprints
+from backstay.data.targets import class_texts
+from backstay.kernel.records import ColumnKind, Finding, Schema, Severity
+
+FitPredict: TypeAlias = Callable[
+    [npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.float32], int], npt.NDArray[np.float64]
+]
+EXAMPLES = 20
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Rows under audit. Nothing here is changed by a check."""
+
+    table: pa.Table
+    schema: Schema
+    parts: dict[str, npt.NDArray[np.int64]]
+    data_id: str
+    fit_predict: FitPredict | None = None
+
+    @cached_property
+    def labels(self) -> npt.NDArray[np.object_]:
+        """The target as text; empty when there is none."""
+        if self.schema.target is None:
+            return np.array([], dtype=object)
+        return class_texts(self.table.column(self.schema.target))
+
+    @cached_property
+    def content(self) -> Fingerprints:
+        """Fingerprints of the features."""
+        return fingerprints(self.table, self.schema, self.schema.features)
+
+    @property
+    def plain_features(self) -> tuple[str, ...]:
+        """Features that are not images."""
+        return tuple(f for f in self.schema.features if self.schema.column(f).kind is not ColumnKind.IMAGE)
+
+    def finding(
+        self, check: str, severity: Severity, message: str, fix: str, rows: npt.NDArray[Any] | None = None, **more: Any
+    ) -> Finding:
+        """A finding on these rows; `rows` become its examples and, unless said otherwise, its count."""
+        examples = () if rows is None else tuple(int(r) for r in rows[:EXAMPLES])
+        count = more.pop("count", 0 if rows is None else len(rows))
+        return Finding(check, severity, message, fix, self.data_id, example_rows=examples, count=count, **more)

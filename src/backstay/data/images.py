@@ -1,0 +1,158 @@
+"""Images: npz arrays, or a folder with one subfolder per class."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from backstay.kernel.errors import BackstayError
+
+ENDINGS = frozenset({".png", ".jpg", ".jpeg"})
+PART = "part"
+
+
+def image_array(pixels: npt.NDArray[np.uint8]) -> pa.ChunkedArray:
+    """Pixels [n, h, w, c] as one column of fixed-shape tensors.
+
+    >>> image_array(np.zeros((2, 4, 4, 1), dtype=np.uint8)).type.shape
+    [4, 4, 1]
+    """
+    shape = tuple(int(s) for s in pixels.shape[1:])
+    kind = pa.fixed_shape_tensor(pa.uint8(), shape)
+    width = int(np.prod(shape))
+    # A list array of more than 2**31 - 1 values does not fit Arrow's 32-bit lengths.
+    step = max(1, (2**31 - 1) // max(width, 1))
+    chunks = []
+    for start in range(0, max(len(pixels), 1), step):
+        flat = pa.array(np.ascontiguousarray(pixels[start : start + step]).reshape(-1))
+        chunks.append(pa.ExtensionArray.from_storage(kind, pa.FixedSizeListArray.from_arrays(flat, width)))
+    return pa.chunked_array(chunks, kind)
+
+
+def pixels_of(column: pa.ChunkedArray) -> npt.NDArray[np.uint8]:
+    """The inverse of `image_array`: [n, h, w, c]. An image column has no nulls."""
+    shape = tuple(column.type.shape)
+    parts = [chunk.to_numpy_ndarray() for chunk in column.chunks if len(chunk)]
+    return np.concatenate(parts) if parts else np.zeros((0, *shape), dtype=np.uint8)
+
+
+def read_npz(path: Path) -> pa.Table:
+    """Arrays x and y, or x_train, y_train, x_test, y_test: columns image, label and, for the latter, part.
+
+    Other arrays with one value a row come along as columns of their own.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: _member(archive, name, path) for name in archive.files}
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
+        raise BackstayError(f"{path} is not a whole npz file ({error})", fix="write it with np.savez again") from error
+    if {"x_train", "y_train"} <= set(arrays):
+        return _official(arrays, path)
+    if not {"x", "y"} <= set(arrays):
+        raise BackstayError(
+            f"{path} has the arrays {', '.join(sorted(arrays)) or 'none'}",
+            fix="give x and y, or x_train, y_train, x_test, y_test",
+        )
+    columns = _pair(arrays["x"], arrays["y"], path, "x", "y")
+    rows = len(arrays["x"])
+    extra = {n: a for n, a in arrays.items() if n not in ("x", "y") and a.shape == (rows,) and n not in columns}
+    return pa.table({**columns, **{n: pa.array(a) for n, a in extra.items()}})
+
+
+def _member(archive: Any, name: str, path: Path) -> npt.NDArray[Any]:
+    try:
+        return np.asarray(archive[name])
+    except ValueError as error:
+        if "pickle" not in str(error).lower():
+            raise
+        raise BackstayError(
+            f"array {name!r} of {path} holds pickled objects, which run code when they are opened",
+            fix="save it as numbers or fixed-width text, for example labels.astype(str)",
+        ) from error
+
+
+def _official(arrays: dict[str, npt.NDArray[Any]], path: Path) -> pa.Table:
+    tables = []
+    for part in ("train", "test"):
+        x, y = f"x_{part}", f"y_{part}"
+        if x in arrays and y in arrays:
+            columns = _pair(arrays[x], arrays[y], path, x, y)
+            tables.append(pa.table({**columns, PART: pa.array([part] * len(arrays[x]), pa.string())}))
+    try:
+        return pa.concat_tables(tables)
+    except pa.ArrowInvalid as error:
+        raise BackstayError(
+            f"in {path} the images of x_train and x_test differ in shape or their labels in type",
+            fix="give both the same height, width and channels",
+        ) from error
+
+
+def _pair(x: npt.NDArray[Any], y: npt.NDArray[Any], path: Path, x_name: str, y_name: str) -> dict[str, Any]:
+    if len(x) != len(y) or y.ndim != 1:
+        raise BackstayError(
+            f"in {path} {x_name} has shape {x.shape} and {y_name} {y.shape}", fix="give one label for each image"
+        )
+    return {"image": image_array(_pixels(x, path, x_name)), "label": pa.array(y)}
+
+
+def _pixels(x: npt.NDArray[Any], path: Path, name: str) -> npt.NDArray[np.uint8]:
+    if x.ndim == 3:
+        x = x[..., None]
+    if x.ndim != 4 or x.shape[-1] not in (1, 3, 4):
+        raise BackstayError(
+            f"{name} of {path} has shape {x.shape}",
+            fix="give images as [n, height, width] or [n, height, width, channels]",
+        )
+    if x.dtype == np.uint8:
+        return np.asarray(x)
+    low, high = (float(x.min()), float(x.max())) if x.size else (0.0, 0.0)
+    if x.dtype.kind == "f" and low >= 0.0 and high <= 1.0:
+        return np.rint(x * 255.0).astype(np.uint8)
+    if x.dtype.kind in "iuf" and low >= 0.0 and high <= 255.0 and bool(np.all(x == np.rint(x))):
+        return x.astype(np.uint8)
+    raise BackstayError(
+        f"{name} of {path} holds {x.dtype} from {low:g} to {high:g}", fix="give pixels as uint8, or floats from 0 to 1"
+    )
+
+
+def read_folder(path: Path) -> pa.Table:
+    """One subfolder per class, png or jpg inside: columns id (path), image and label. All images have one size."""
+    files = sorted(f for f in path.glob("*/*") if f.suffix.lower() in ENDINGS and f.is_file())
+    if not files:
+        raise BackstayError(
+            f"the folder {path} has no images (png, jpg) in subfolders", fix="make one subfolder for each class"
+        )
+    first = _open(files[0], None)
+    pixels = np.empty((len(files), *first.shape), dtype=np.uint8)
+    for place, file in enumerate(files):
+        array = _open(file, first.shape[2])
+        if array.shape != first.shape:
+            raise BackstayError(
+                f"{file} is {array.shape[1]} x {array.shape[0]} pixels, {files[0]} is {first.shape[1]} x {first.shape[0]}",
+                fix="bring all images to one size",
+            )
+        pixels[place] = array
+    return pa.table(
+        {
+            "id": pa.array([f.relative_to(path).as_posix() for f in files], pa.string()),
+            "image": image_array(pixels),
+            "label": pa.array([f.parent.name for f in files], pa.string()),
+        }
+    )
+
+
+def _open(file: Path, channels: int | None) -> npt.NDArray[np.uint8]:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(file) as image:
+            grey = channels == 1 if channels else image.mode in ("1", "L", "I;16")
+            array = np.asarray(image.convert("L" if grey else "RGB"), dtype=np.uint8)
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        raise BackstayError(f"{file} cannot be read as an image ({error})", fix="replace or remove it") from error
+    return array[..., None] if array.ndim == 2 else array

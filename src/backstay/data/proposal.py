@@ -1,0 +1,318 @@
+"""The first project file: what could be seen in the rows, written down with comments so that a person can correct it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from backstay.data.audit.identifiers import looks_like_id
+from backstay.data.kinds import as_kind, kind_of
+from backstay.data.parts import part_column
+from backstay.data.read import read
+from backstay.data.schema import infer_schema
+from backstay.data.targets import class_texts
+from backstay.data.zones import moments
+from backstay.kernel.errors import BackstayError, nearest
+from backstay.kernel.records import Column, ColumnKind
+
+TARGETS = ("target", "label", "y", "class", "outcome")
+IDS = ("id", "row_id", "uid", "uuid", "key")
+TIMES = ("time", "timestamp", "datetime", "date", "created_at", "at")
+GROUPS = ("group", "group_id", "user_id", "customer_id", "patient_id", "subject_id", "writer")
+MOST_SLICES = 3
+SLICE_VALUES = 12
+SLICE_ROWS = 100
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Roles and kinds as found in the rows."""
+
+    target: str
+    id: str | None
+    time: str | None
+    group: str | None
+    naive: bool
+    kinds: dict[str, str]
+    slices: tuple[str, ...]
+    ignore: tuple[str, ...]
+    classes: tuple[str, ...]
+    features: tuple[str, ...]
+    part: str | None
+
+
+def propose(
+    source: Path,
+    *,
+    target: str | None = None,
+    time: str | None = None,
+    group: str | None = None,
+    name: str | None = None,
+    folder: Path | None = None,
+) -> str:
+    """The text of backstay.toml for rows to train on. Raises BackstayError for a target that cannot be classified."""
+    table = read(source)
+    seen = _look(table, target=target, time=time, group=group)
+    return "\n".join(
+        [*_top(name or _model_name(source), table, seen), *_data(source, folder, seen), *_split(seen), *_rest()]
+    )
+
+
+def propose_adoption(
+    reference: Path,
+    *,
+    target: str,
+    predictions_only: bool = False,
+    folder: Path | None = None,
+    row_id: str | None = None,
+    time: str | None = None,
+    group: str | None = None,
+    prediction: str | None = None,
+    score: str | None = None,
+    positive: str | None = None,
+    slices: Sequence[str] | None = None,
+    name: str | None = None,
+) -> str:
+    """The text of backstay.toml for a model that is already live, from rows on which it is known to be well.
+
+    Args:
+        predictions_only: the model itself stays elsewhere; `prediction` and `score` name columns of its answers.
+        positive: the class that `score` is the probability of.
+    """
+    table = read(reference)
+    answers = [n for n in (prediction, score) if n]
+    if predictions_only:
+        prediction = prediction or "prediction"
+        answers = [prediction, *([score] if score else [])]
+        for column in answers:
+            _named(table, column, "the model's answers")
+    seen = _look(table, target=target, time=time, group=group, row_id=row_id, slices=slices, leave_out=answers)
+    if predictions_only and seen.id is None:
+        raise BackstayError(
+            f"{reference} has no column of ids, by which predictions and labels are joined", fix="name one with --id"
+        )
+    lines = _top(name or _model_name(reference), table, seen, predictions_only=predictions_only)
+    lines += _data(reference, folder, seen, list_features=predictions_only)
+    if predictions_only:
+        lines += _predictions(seen, str(prediction), score, positive)
+    return "\n".join([*lines, *_rest()])
+
+
+def _look(
+    table: pa.Table,
+    *,
+    target: str | None,
+    time: str | None,
+    group: str | None,
+    row_id: str | None = None,
+    slices: Sequence[str] | None = None,
+    leave_out: Iterable[str] = (),
+) -> _Seen:
+    target = target or _first(table, TARGETS)
+    if target is None:
+        raise BackstayError(
+            f"no target was named and none is evident among {', '.join(table.column_names)}",
+            fix="name it with --target",
+        )
+    for what, column in (("--target", target), ("--time", time), ("--group", group), ("--id", row_id)):
+        if column is not None:
+            _named(table, column, what)
+    found_kinds = {n: kind_of(table.column(n)) for n in table.column_names}
+    part = part_column(table)
+    free = [n for n in table.column_names if n not in {target, time, group, row_id, part, *leave_out}]
+    row_id = row_id or next((n for n in free if n.lower() in IDS and _unique(table.column(n))), None)
+    time = (
+        time
+        or next((n for n in free if n != row_id and found_kinds[n] is ColumnKind.TIME and n.lower() in TIMES), None)
+        or next((n for n in free if n != row_id and found_kinds[n] is ColumnKind.TIME), None)
+    )
+    group = group or next((n for n in free if n not in (row_id, time) and n.lower() in GROUPS), None)
+    schema = infer_schema(table, target=target, id=row_id, group=group, ignore=[*leave_out, *([time] if time else [])])
+    names_rows = tuple(
+        f
+        for f in schema.features
+        if schema.column(f).kind is not ColumnKind.IMAGE
+        and looks_like_id(_typed(table, schema.column(f)), schema.column(f).kind)
+    )
+    # Rows of few columns may look like ids only because they are few: at least one feature stays.
+    ignore = names_rows if len(names_rows) < len(schema.features) and table.num_rows >= SLICE_ROWS else ()
+    features = tuple(f for f in schema.features if f not in ignore)
+    if slices is None:
+        slices = _slices(table, [c for c in schema.columns if c.name in features])
+    for column in slices:
+        _named(table, column, "--slice")
+    kinds = {n: schema.column(n).kind.value for n in features}
+    return _Seen(
+        target,
+        row_id,
+        time,
+        group,
+        time is not None and not _has_zone(table.column(time), time),
+        kinds,
+        tuple(slices),
+        tuple(ignore),
+        tuple(sorted(set(class_texts(table.column(target).drop_null()).tolist()))),
+        features,
+        part,
+    )
+
+
+def _typed(table: pa.Table, column: Column) -> pa.ChunkedArray:
+    return as_kind(table.column(column.name), column)
+
+
+def _named(table: pa.Table, column: str, what: str) -> None:
+    if column not in table.column_names:
+        raise BackstayError(
+            f"{what} names the column {column!r}, which is not there", fix=nearest(column, table.column_names)
+        )
+
+
+def _first(table: pa.Table, names: Sequence[str]) -> str | None:
+    lower = {n.lower(): n for n in reversed(table.column_names)}
+    return next((lower[n] for n in names if n in lower), None)
+
+
+def _unique(column: pa.ChunkedArray) -> bool:
+    if isinstance(column.type, pa.BaseExtensionType) or pa.types.is_nested(column.type) or column.null_count:
+        return False
+    return bool(pc.count_distinct(column).as_py() == len(column))
+
+
+def _has_zone(column: pa.ChunkedArray, name: str) -> bool:
+    try:
+        moments(column, name)
+    except BackstayError:
+        return False
+    return True
+
+
+def _slices(table: pa.Table, columns: Sequence[Column]) -> tuple[str, ...]:
+    """Categories with few values, each in enough rows to be judged; the fewest values first."""
+    found = []
+    for place, column in enumerate(columns):
+        if column.kind not in (ColumnKind.CATEGORY, ColumnKind.BOOLEAN):
+            continue
+        counts = [c["counts"] for c in pc.value_counts(_typed(table, column).combine_chunks()).to_pylist()]
+        if 2 <= len(counts) <= SLICE_VALUES and min(counts) >= SLICE_ROWS:
+            found.append((len(counts), place, column.name))
+    return tuple(name for _, _, name in sorted(found)[:MOST_SLICES])
+
+
+def _model_name(source: Path) -> str:
+    stem = "".join(c if c.isascii() and (c.isalnum() or c in "_.-") else "-" for c in Path(source).resolve().stem)
+    return stem.lstrip("_.-")[:64] or "model"
+
+
+def _top(name: str, table: pa.Table, seen: _Seen, *, predictions_only: bool = False) -> list[str]:
+    listing = ", ".join(seen.classes[:8]) + (", ..." if len(seen.classes) > 8 else "")
+    task = (
+        ['task = "predictions"  # the model lives elsewhere, only what it answers is known'] if predictions_only else []
+    )
+    return [
+        "# Backstay's project file. It belongs under version control; secrets do not belong here.",
+        f"# Proposed from {table.num_rows} rows: {len(seen.features)} features, {len(seen.classes)} classes "
+        f"({_comment(listing)}).",
+        "# Every key is explained in docs/settings.md. What is left out has its default.",
+        "",
+        "version = 1",
+        f"name = {_text(name)}",
+        *task,
+        "",
+    ]
+
+
+def _data(source: Path, folder: Path | None, seen: _Seen, *, list_features: bool = False) -> list[str]:
+    lines = ["[data]", f"source = {_text(_relative(source, folder))}", f"target = {_text(seen.target)}"]
+    lines.append(
+        f"id = {_text(seen.id)}  # unique per row"
+        if seen.id
+        else '# id = "..."  # a column with a value of its own per row'
+    )
+    lines.append(
+        f"time = {_text(seen.time)}  # when the row happened"
+        if seen.time
+        else '# time = "..."  # when the row happened'
+    )
+    if seen.naive:
+        lines.append("# The times carry no zone. Say which one they are in; until then they are refused.")
+        lines.append('# time_zone = "Europe/Berlin"')
+    lines.append(
+        f"group = {_text(seen.group)}  # rows of one group stay on one side of the gate"
+        if seen.group
+        else '# group = "..."  # rows of one person, machine or document: they then stay on one side of the gate'
+    )
+    if list_features:
+        # Answers of the model are kept beside the inputs, so they are left out of `features`, not ignored.
+        lines.append(f"features = {_list(seen.features)}  # what the model sees; its answers are no inputs")
+    if seen.ignore:
+        lines.append(f"ignore = {_list(seen.ignore)}  # a value of its own in nearly every row: no inputs")
+    lines.append("# Slices are measured on their own; the gate refuses a model that is worse on one of them.")
+    lines.append(f"slices = {_list(seen.slices)}")
+    if any(k != "image" for k in seen.kinds.values()):
+        lines += ["", "# How each feature is read. Correct what was taken for the wrong kind.", "[data.columns]"]
+        lines += [f"{_text(n)} = {_text(k)}" for n, k in seen.kinds.items() if k != "image"]
+    return [*lines, ""]
+
+
+def _split(seen: _Seen) -> list[str]:
+    if seen.part:
+        comment = f"# The column {_comment(seen.part)} is an official split: its test rows are the gate's."
+    else:
+        comment = "# Rows are dealt by a hash, so that new rows move none of the old ones."
+    by = ['# by = "time"  # the newest rows for the gate'] if seen.time and not seen.part else []
+    return [comment, "[data.split]", "train = 0.6", "tune = 0.15", "gate = 0.25", *by, ""]
+
+
+def _predictions(seen: _Seen, prediction: str, score: str | None, positive: str | None) -> list[str]:
+    lines = ["# Columns of the files of predictions.", "[predictions]", f"id = {_text(str(seen.id))}"]
+    lines.append(f"prediction = {_text(prediction)}")
+    if seen.time:
+        lines.append(f"time = {_text(seen.time)}")
+    if score:
+        lines.append(f"score = {_text(score)}")
+        # Of two classes the second in order is the one that a single score usually means.
+        lines.append(
+            f"positive = {_text(positive or seen.classes[-1])}  # the class that the score is the probability of"
+        )
+    if seen.group:
+        lines.append(f"group = {_text(seen.group)}")
+    return [*lines, ""]
+
+
+def _rest() -> list[str]:
+    return [
+        "# What the team accepts.",
+        "[budget]",
+        "false_alarms_per_year = 1.0",
+        "labels_per_month = 50",
+        "",
+        "[retrain]",
+        "auto_promote = false  # `watch --act` prepares a successor; a person promotes it",
+        "",
+    ]
+
+
+def _relative(source: Path, folder: Path | None) -> str:
+    if folder is None:
+        return Path(source).as_posix()
+    here, there = Path(folder).resolve(), Path(source).resolve()
+    return Path(os.path.relpath(there, here)).as_posix() if there.is_relative_to(here) else there.as_posix()
+
+
+def _text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _list(values: Iterable[str]) -> str:
+    return "[" + ", ".join(_text(v) for v in values) + "]"
+
+
+def _comment(value: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in value)

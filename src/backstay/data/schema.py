@@ -1,0 +1,127 @@
+"""What the columns mean: inferred once, then applied to every row that comes later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import pyarrow as pa
+
+from backstay.data.kinds import arrow_type, as_kind, kind_of
+from backstay.data.parts import part_column
+from backstay.data.targets import check_target
+from backstay.kernel.errors import BackstayError, nearest
+from backstay.kernel.records import Column, ColumnKind, Schema
+
+NOT_FEATURES = frozenset({ColumnKind.TEXT, ColumnKind.TIME})
+
+
+def infer_schema(
+    table: pa.Table,
+    *,
+    target: str | None = None,
+    id: str | None = None,  # noqa: A002 - the settings' word for it
+    time: str | None = None,
+    group: str | None = None,
+    kinds: Mapping[str, str] | None = None,
+    features: Iterable[str] | None = None,
+    ignore: Iterable[str] = (),
+) -> Schema:
+    """The schema of these rows: what is declared holds, the rest is inferred from types and values.
+
+    Features are, unless named, all columns that have no role, are not ignored, and are neither free text nor times
+    nor the column of an official split. Columns of types that have no kind (lists, structs) are left out.
+
+    Raises BackstayError for a column that is not there, a target with one class, and a regression target.
+    """
+    kinds = dict(kinds or {})
+    ignored = set(ignore)
+    roles = {"target": target, "id": id, "time": time, "group": group}
+    for what, name in [*((f"data.{r}", n) for r, n in roles.items()), *(("data.columns", n) for n in kinds)]:
+        _present(table, name, what)
+    for name in features or ():
+        _present(table, name, "data.features")
+    _apart(roles, features)
+    columns = []
+    for name in table.column_names:
+        if name in ignored and name not in roles.values():
+            continue
+        column = _column(table, name, kinds, roles)
+        if column is not None:
+            columns.append(column)
+    part = part_column(table)
+    taken = {n for n in roles.values() if n} | {part}
+    known = {c.name for c in columns}
+    if features is None:
+        chosen = tuple(c.name for c in columns if c.name not in taken and c.kind not in NOT_FEATURES)
+    else:
+        chosen = tuple(features)
+        without_kind = [n for n in chosen if n not in known]
+        if without_kind:
+            raise BackstayError(
+                f"feature {without_kind[0]!r} is ignored, or of a type that is not supported",
+                fix="take it out of data.features or of data.ignore",
+            )
+    if target is not None:
+        check_target(table.column(target), target)
+    if target is not None and not chosen:
+        raise BackstayError("no column is left as a feature", fix="name some in data.features, or ignore fewer")
+    return Schema(columns=tuple(columns), features=chosen, target=target, id=id, time=time, group=group)
+
+
+def _column(table: pa.Table, name: str, kinds: Mapping[str, str], roles: Mapping[str, str | None]) -> Column | None:
+    values = table.column(name)
+    kind: ColumnKind | None
+    if name in kinds:
+        kind = ColumnKind(kinds[name])
+    elif name == roles["time"]:
+        kind = ColumnKind.TIME
+    else:
+        kind = kind_of(values)
+        if name in (roles["id"], roles["group"], roles["target"]) and kind in (ColumnKind.TEXT, ColumnKind.TIME):
+            kind = ColumnKind.CATEGORY
+    if kind is None:
+        if name in roles.values():
+            raise BackstayError(
+                f"column {name!r} holds {values.type}, which is not supported", fix="give it simple values"
+            )
+        return None
+    shape: tuple[int, ...] = ()
+    if kind is ColumnKind.IMAGE:
+        if not isinstance(values.type, pa.FixedShapeTensorType):
+            raise BackstayError(f"column {name!r} holds {values.type}, not images", fix="declare another kind for it")
+        shape = tuple(values.type.shape)
+    return Column(name, kind, nullable=name not in (roles["target"], roles["id"]), shape=shape)
+
+
+def _present(table: pa.Table, name: str | None, what: str) -> None:
+    if name is not None and name not in table.column_names:
+        raise BackstayError(
+            f"{what} names the column {name!r}, which is not there", fix=nearest(name, table.column_names)
+        )
+
+
+def _apart(roles: Mapping[str, str | None], features: Iterable[str] | None) -> None:
+    named = [n for n in roles.values() if n]
+    twice = sorted({n for n in named if named.count(n) > 1})
+    if twice:
+        raise BackstayError(f"column {twice[0]!r} has two roles", fix="give target, id, time and group a column each")
+    if features is not None and roles["target"] in tuple(features):
+        raise BackstayError(f"the target {roles['target']!r} is among the features", fix="take it out of data.features")
+
+
+def conform(table: pa.Table, schema: Schema) -> pa.Table:
+    """Rows in the schema's columns, order and types. Raises BackstayError for a missing column or a misfit value."""
+    columns = []
+    for column in schema.columns:
+        _present(table, column.name, "the schema")
+        values = as_kind(table.column(column.name), column)
+        if not column.nullable and values.null_count:
+            first = next(i for i, v in enumerate(values, 1) if not v.is_valid)
+            role = "target" if column.name == schema.target else "id"
+            raise BackstayError(
+                f"the {role} {column.name!r} is missing in {values.null_count} rows, first in row {first}",
+                fix="fill in those values, or leave those rows out",
+            )
+        columns.append(values)
+    fields = [pa.field(c.name, arrow_type(c)) for c in schema.columns]
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields))

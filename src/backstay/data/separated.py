@@ -1,0 +1,65 @@
+"""Comma- and tab-separated text: types inferred over the whole file, a broken row named by its line."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from backstay.kernel.errors import BackstayError
+
+LARGEST_BLOCK = 1 << 30
+MISSING = ["", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null"]
+
+
+def read_separated(path: Path, delimiter: str) -> pa.Table:
+    """Read csv or tsv. Unquoted empty, NA, NaN and NULL fields are missing values; quoted ones are text."""
+    size = path.stat().st_size
+    # One block where that is possible: Arrow infers types from the first block only.
+    block = min(max(size + 1, 1 << 20), LARGEST_BLOCK)
+    try:
+        return pacsv.read_csv(
+            path,
+            read_options=pacsv.ReadOptions(use_threads=False, block_size=block),
+            parse_options=pacsv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+            convert_options=pacsv.ConvertOptions(
+                null_values=MISSING, strings_can_be_null=True, quoted_strings_can_be_null=False
+            ),
+        )
+    except (pa.ArrowInvalid, pa.ArrowKeyError, UnicodeDecodeError) as error:
+        raise _explain(path, delimiter, error) from error
+
+
+def _explain(path: Path, delimiter: str, error: Exception) -> BackstayError:
+    line = _undecodable(path)
+    if line:
+        return BackstayError(f"{path}, line {line} is not UTF-8 text", fix="save the file as UTF-8")
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file, delimiter=delimiter)
+        try:
+            header = next(rows, [])
+            before = rows.line_num
+            for row in rows:
+                first, before = before + 1, rows.line_num
+                if row and len(row) != len(header):
+                    return BackstayError(
+                        f"{path}, line {first} has {len(row)} fields where the header has {len(header)}",
+                        fix=f"mend that line; a field that contains {delimiter!r} must stand in double quotes",
+                    )
+        except csv.Error as broken:
+            return BackstayError(f"{path}, line {rows.line_num}: {broken}", fix="mend that line")
+    return BackstayError(
+        f"{path} cannot be read: {str(error).splitlines()[0]}", fix="check the file's delimiter and quotes"
+    )
+
+
+def _undecodable(path: Path) -> int:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return number
+    return 0

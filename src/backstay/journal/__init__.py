@@ -1,0 +1,1 @@
+"""Predictions and feedback as logged: appended before they are answered, read back as rows."""

@@ -1,0 +1,191 @@
+"""Predictions that another system made: a file or frame becomes rows, all of them or none."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from backstay.journal.rows import Rows
+from backstay.kernel.errors import BackstayError, nearest
+from backstay.settings import PredictionSettings
+
+
+def rows_from(
+    table: pa.Table,
+    names: PredictionSettings,
+    time_zone: str | None,
+    *,
+    classes: tuple[str, ...],
+    release: str = "",
+    now: datetime | None = None,
+) -> Rows:
+    """Rows of a table of predictions.
+
+    Args:
+        names: which column holds what. Columns that are not named there are kept as inputs.
+        classes: the model's classes, in the order of its scores.
+        now: the time of rows where no time column is named.
+
+    Raises:
+        BackstayError: a missing column, a repeated id, an id or prediction that is null, a class the model does not
+            have, a probability outside [0, 1], a time without a zone where none is declared.
+    """
+    ids = _texts(table, names.id, "predictions.id")
+    _unique(ids, names.id)
+    predictions = _texts(table, names.prediction, "predictions.prediction")
+    strangers = sorted(set(predictions) - set(classes)) if classes else []
+    if strangers:
+        raise BackstayError(
+            f"the column {names.prediction!r} holds {strangers[0]!r}, which is no class of the model",
+            fix=nearest(strangers[0], classes),
+        )
+    used = {names.id, names.prediction, names.time, names.score, names.embedding, names.group, *names.scores.values()}
+    rest = [n for n in table.column_names if n not in used]
+    return Rows(
+        ids=ids,
+        times=_times(table, names.time, time_zone, now),
+        releases=np.full(table.num_rows, release, dtype=object),
+        predictions=predictions,
+        scores=_scores(table, names, classes),
+        embeddings=_embeddings(table, names.embedding),
+        groups=_texts(table, names.group, "predictions.group") if names.group else None,
+        inputs=table.select(rest) if rest else None,
+    )
+
+
+def _column(table: pa.Table, name: str, setting: str) -> pa.ChunkedArray:
+    if name not in table.column_names:
+        raise BackstayError(
+            f"there is no column {name!r} (named by {setting})", fix=nearest(name, table.column_names)
+        )
+    return table.column(name)
+
+
+def _texts(table: pa.Table, name: str, setting: str) -> npt.NDArray[np.object_]:
+    column = _column(table, name, setting)
+    if column.null_count:
+        place = pc.index(pc.is_null(column), True).as_py()
+        raise BackstayError(f"the column {name!r} is empty in row {place}", fix="fill it in or leave the row out")
+    values = column.to_pylist()
+    found = np.empty(len(values), dtype=object)
+    found[:] = [_text(v) for v in values]
+    return found
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _unique(ids: npt.NDArray[np.object_], name: str) -> None:
+    values, counts = np.unique(ids.astype(str), return_counts=True)
+    if len(values) < len(ids):
+        twice = values[counts > 1]
+        raise BackstayError(
+            f"{len(twice)} ids of column {name!r} come more than once (the first is {twice[0]!r}); nothing was added",
+            fix="give each prediction an id of its own",
+        )
+
+
+def _times(
+    table: pa.Table, name: str | None, time_zone: str | None, now: datetime | None
+) -> npt.NDArray[np.datetime64]:
+    if name is None:
+        at = (now or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None)
+        return np.full(table.num_rows, np.datetime64(at, "us"), dtype="datetime64[us]")
+    column = _column(table, name, "predictions.time")
+    if column.null_count:
+        raise BackstayError(f"{column.null_count} times in {name!r} are missing", fix="leave these rows out")
+    return utc_times(column, name, time_zone)
+
+
+def utc_times(column: pa.ChunkedArray, name: str, time_zone: str | None) -> npt.NDArray[np.datetime64]:
+    """A column of times as datetime64[us] in UTC; times without a zone need a declared one."""
+    kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return np.array([_parse(v, name, time_zone) for v in column.to_pylist()], dtype="datetime64[us]")
+    if pa.types.is_date(kind):
+        column, kind = column.cast(pa.timestamp("us")), pa.timestamp("us")
+    if not pa.types.is_timestamp(kind):
+        raise BackstayError(f"the column {name!r} holds {kind}, not times", fix="name a column of times")
+    if kind.tz is None:
+        column = pc.assume_timezone(column.cast(pa.timestamp("us")), _zone(time_zone, name), ambiguous="earliest", nonexistent="latest")
+    found: npt.NDArray[np.datetime64] = column.cast(pa.timestamp("us", tz="UTC")).to_numpy().astype("datetime64[us]")
+    return found
+
+
+def _parse(text: str, name: str, time_zone: str | None) -> np.datetime64:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BackstayError(f"{text!r} in {name!r} is not an ISO 8601 time", fix="write it like 2026-03-01T12:00:00+00:00") from error
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=ZoneInfo(_zone(time_zone, name)))
+    return np.datetime64(at.astimezone(UTC).replace(tzinfo=None), "us")
+
+
+def _zone(time_zone: str | None, name: str) -> str:
+    if time_zone is None:
+        raise BackstayError(
+            f"the times in {name!r} have no zone", fix='declare data.time_zone (for example "UTC" or "Europe/Rome")'
+        )
+    try:
+        ZoneInfo(time_zone)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise BackstayError(f"{time_zone!r} is not a time zone", fix="use a name like Europe/Rome") from error
+    return time_zone
+
+
+def _scores(table: pa.Table, names: PredictionSettings, classes: tuple[str, ...]) -> npt.NDArray[np.float32] | None:
+    if names.scores:
+        missing = sorted(set(classes) - set(names.scores))
+        if missing:
+            raise BackstayError(
+                f"predictions.scores names no column for class {missing[0]!r}", fix="name one for each class"
+            )
+        wide = [_probabilities(table, names.scores[c]) for c in classes]
+        return np.column_stack(wide).astype(np.float32)
+    if names.score is None:
+        return None
+    positive = names.positive if names.positive is not None else (classes[-1] if len(classes) == 2 else None)
+    if positive is None or len(classes) != 2 or positive not in classes:
+        raise BackstayError(
+            f"one score column needs two classes, one of them the positive one; the classes are {', '.join(classes)}",
+            fix="name predictions.positive, or a column for each class in predictions.scores",
+        )
+    chance = _probabilities(table, names.score)
+    both = [chance if c == positive else 1.0 - chance for c in classes]
+    return np.column_stack(both).astype(np.float32)
+
+
+def _probabilities(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
+    column = _column(table, name, "predictions.score")
+    try:
+        values = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise BackstayError(f"the column {name!r} does not hold numbers", fix="name the column of probabilities") from error
+    if not np.all(np.isfinite(values)) or values.min(initial=0.0) < 0.0 or values.max(initial=0.0) > 1.0:
+        raise BackstayError(
+            f"the column {name!r} holds values outside [0, 1]", fix="give probabilities, not margins or percentages"
+        )
+    found: npt.NDArray[np.float64] = values
+    return found
+
+
+def _embeddings(table: pa.Table, name: str | None) -> npt.NDArray[np.float32] | None:
+    if name is None:
+        return None
+    values = _column(table, name, "predictions.embedding").to_pylist()
+    widths = {-1 if v is None else len(v) for v in values}
+    if len(widths) > 1 or -1 in widths:
+        raise BackstayError(f"the embeddings in {name!r} are not all of one length", fix="log whole embeddings only")
+    return np.array(values, dtype=np.float32)

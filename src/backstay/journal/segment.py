@@ -1,0 +1,101 @@
+"""Append-only files of frames: [length u32][CRC-32 u32][payload]. A torn end is what a killed writer leaves."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from backstay.kernel.errors import Tampered
+
+HEADER = struct.Struct("<II")
+MOST_BYTES = 256 * 2**20
+
+
+def frame(payload: bytes) -> bytes:
+    """One frame, ready to be appended."""
+    return HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+
+
+def frames(path: Path, offset: int = 0) -> Iterator[tuple[bytes, int]]:
+    """Payloads from this offset on, each with the offset behind it. A torn last frame is left out.
+
+    Raises Tampered when a frame that others follow does not match its checksum.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(offset)
+        while True:
+            header = file.read(HEADER.size)
+            if len(header) < HEADER.size:
+                return
+            length, checksum = HEADER.unpack(header)
+            end = offset + HEADER.size + length
+            if end > size:
+                return
+            payload = file.read(length)
+            if length > MOST_BYTES or zlib.crc32(payload) != checksum:
+                if end == size:
+                    return
+                raise Tampered(
+                    f"{path} is damaged at byte {offset}: a frame does not match its checksum",
+                    fix="restore the journal from a backup; rows before that place can still be read",
+                )
+            offset = end
+            yield payload, offset
+
+
+class SegmentWriter:
+    """Appends frames to one file. `write` survives the death of the process, `synchronise` that of the machine."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+        self.size = os.fstat(self._file).st_size
+        _lock(self._file)
+
+    def write(self, data: bytes) -> None:
+        """Append whole or raise OSError; a short write is cut off again, so no later frame hides behind it."""
+        written = 0
+        try:
+            while written < len(data):
+                written += os.write(self._file, data[written:])
+        except OSError:
+            os.ftruncate(self._file, self.size)
+            raise
+        self.size += written
+
+    def synchronise(self) -> None:
+        os.fsync(self._file)
+
+    def close(self) -> None:
+        os.fsync(self._file)
+        os.close(self._file)
+
+
+def in_use(path: Path) -> bool:
+    """Whether a living writer holds this segment."""
+    handle = os.open(path, os.O_RDWR)
+    try:
+        return not _try_lock(handle)
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int) -> None:
+    import fcntl
+
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _try_lock(handle: int) -> bool:
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,96 @@
+"""The monitoring page: what the newest window said, with rows of then and now side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from backstay.journal.rows import Rows
+from backstay.kernel.errors import BackstayError
+from backstay.kernel.records import ColumnKind, Decision, Release, Schema, WindowResult
+from backstay.loop.reference import pixels_of
+from backstay.loop.workspace import Workspace
+from backstay.render.examples import Example
+from backstay.render.watch_page import watch_page
+
+MOST_EXAMPLES = 12
+
+
+def write_watch_page(
+    ws: Workspace,
+    page: Path,
+    result: WindowResult,
+    history: Sequence[WindowResult],
+    rows: Rows,
+    release: Release,
+    decision: Decision | None,
+) -> Path:
+    """Write the page of a window."""
+    before: tuple[Example, ...] = ()
+    if release.reference_id is not None:
+        table, schema = ws.rows_of(release.reference_id)
+        spread = np.linspace(0, table.num_rows - 1, min(MOST_EXAMPLES, table.num_rows)).astype(np.int64)
+        before = tuple(examples_of(table.take(pa.array(spread)), schema))
+    html = watch_page(
+        result,
+        history,
+        model=ws.name,
+        environment=ws.environment,
+        examples=_named(result, rows, schema_of(ws, release)),
+        reference_examples=before,
+        decision=decision,
+    )
+    return write_page(page, html)
+
+
+def schema_of(ws: Workspace, release: Release) -> Schema:
+    """The schema of the release's reference rows: what the logged inputs are."""
+    return ws.data_version(str(release.reference_id)).schema
+
+
+def _named(result: WindowResult, rows: Rows, schema: Schema) -> dict[str, Example]:
+    wanted = {i for s in result.signals for i in s.example_ids[:MOST_EXAMPLES]}
+    places = [i for i, row_id in enumerate(rows.ids) if str(row_id) in wanted]
+    chosen = rows.take(np.array(places, dtype=np.int64))
+    if not places:
+        return {}
+    shown = [Example(None)] * len(places) if chosen.inputs is None else examples_of(chosen.inputs, schema)
+    found: dict[str, Example] = {}
+    for i, example in enumerate(shown):
+        confidence = None if chosen.scores is None else float(chosen.scores[i].max())
+        found[str(chosen.ids[i])] = Example(example.image, example.columns, str(chosen.predictions[i]), confidence)
+    return found
+
+
+def examples_of(table: pa.Table, schema: Schema) -> list[Example]:
+    """Rows as people look at them: the picture where there is one, else the columns."""
+    kinds = {c.name: c.kind for c in schema.columns}
+    image = next((n for n in table.column_names if kinds.get(n) is ColumnKind.IMAGE), None)
+    pixels = None if image is None else pixels_of(table, image)
+    plain = table.select([n for n in table.column_names if n != image]).to_pylist()
+    return [
+        Example(None if pixels is None else pixels[i], {k: v for k, v in row.items() if v is not None})
+        for i, row in enumerate(plain)
+    ]
+
+
+def write_page(page: Path, html: str) -> Path:
+    """Write a page whole or not at all."""
+    fresh = page.with_name(page.name + ".tmp")
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        with fresh.open("w", encoding="utf-8") as out:
+            out.write(html)
+            out.flush()
+            os.fsync(out.fileno())
+        fresh.replace(page)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise BackstayError(
+            f"the page {page} cannot be written ({error.strerror})", fix="name another place with --page"
+        ) from error
+    return page

@@ -1,0 +1,292 @@
+"""The ASGI application: a few routes, each with a declared scope. No path or URL of a client reaches a file."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from backstay import __version__
+from backstay.access.keys import Forbidden, KeyRecord, Unauthenticated, verify
+from backstay.bundle.model import Outputs
+from backstay.journal.entries import Feedback, Predictions, tensor
+from backstay.journal.writer import JournalFull, JournalWriter
+from backstay.kernel.clock import Clock
+from backstay.kernel.ids import event_id
+from backstay.serve.batcher import Batcher, Ticket
+from backstay.serve.live import Live, Loaded
+from backstay.serve.metrics import Metrics
+from backstay.serve.problems import Problem
+from backstay.serve.protocol import Question, answer, metadata, parse
+from backstay.settings import Settings
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+MODEL = re.compile(r"^/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?:/(?P<verb>ready|infer|feedback))?/?$")
+KINDS = ("application/json", "application/octet-stream", "")
+HEADER_LENGTH = b"inference-header-content-length"
+MOST_FEEDBACK = 10_000
+FEEDBACK_KINDS = ("label", "rating", "override", "click", "conversion", "dwell")
+
+
+class FeedbackItem(msgspec.Struct):
+    """What a client says of a prediction."""
+
+    id: str
+    value: str | int | float | bool
+    kind: str = "label"
+
+
+_feedback = msgspec.json.Decoder(list[FeedbackItem])
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Status, body, and the length of the JSON part where binary tensors follow it."""
+
+    status: int
+    body: bytes
+    kind: bytes = b"application/json"
+    json_length: int | None = None
+
+
+class App:
+    """One server's routes over a live model, a batcher and a log."""
+
+    def __init__(self, settings: Settings, live: Live, journal: JournalWriter, metrics: Metrics, clock: Clock) -> None:
+        self._settings = settings
+        self._serve = settings.serve
+        self._live = live
+        self._journal = journal
+        self._metrics = metrics
+        self._clock = clock
+        self._batcher = Batcher(
+            self._record,
+            metrics,
+            max_rows=self._serve.max_batch_rows,
+            refuse_unlogged=self._serve.on_log_failure == "refuse",
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                self._batcher.close()
+                self._live.stop()
+                self._journal.close()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            reply = await self._route(scope, receive)
+        except Problem as problem:
+            reply = Reply(problem.status, msgspec.json.encode({"error": problem.text}))
+        self._metrics.requests.labels(str(reply.status)).inc()
+        headers = [(b"content-type", reply.kind), (b"content-length", str(len(reply.body)).encode())]
+        if reply.json_length is not None:
+            headers.append((HEADER_LENGTH, str(reply.json_length).encode()))
+        if reply.status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body})
+
+    async def _route(self, scope: Scope, receive: Receive) -> Reply:
+        method, path = scope["method"], scope["path"]
+        headers = dict(scope["headers"])
+        if path == "/v2/health/live" and method == "GET":
+            return _json({"live": True})
+        if path == "/v2/health/ready" and method == "GET":
+            return self._ready()
+        if path in ("/v2", "/v2/") and method == "GET":
+            self._allow(headers, "read", "predict")
+            return _json({"name": "backstay", "version": __version__, "extensions": ["binary_tensor_data"]})
+        if path == "/metrics" and method == "GET":
+            self._allow(headers, "read")
+            return Reply(200, self._metrics.text(), b"text/plain; version=0.0.4; charset=utf-8")
+        found = MODEL.match(path)
+        if found is None:
+            raise Problem(404, f"there is nothing at {path[:200]}", "see docs/serving.md for the routes")
+        model, version, verb = found["model"], found["version"], found["verb"]
+        if model != self._settings.name:
+            self._allow(headers, "read", "predict", "feedback")
+            raise Problem(404, f"there is no model {model[:100]!r}", f"this server has {self._settings.name!r}")
+        if verb == "feedback" and version is None:
+            if method != "POST":
+                raise Problem(405, f"{method} is not for this address", "use POST")
+            key = self._allow(headers, "feedback")
+            return self._take_feedback(await self._body(headers, receive), key)
+        key = self._allow(headers, "predict", "read")
+        loaded = self._loaded(version)
+        if verb == "infer":
+            if method != "POST":
+                raise Problem(405, f"{method} is not for this address", "use POST")
+            self._allow(headers, "predict")
+            return await self._infer(loaded, headers, receive)
+        if method != "GET":
+            raise Problem(405, f"{method} is not for this address", "use GET")
+        if verb == "ready":
+            return _json({"name": model, "ready": True})
+        return _json(metadata(loaded.model.manifest, model, sorted(self._live.warm, key=int)))
+
+    def _ready(self) -> Reply:
+        loaded = self._live.current
+        body: dict[str, Any] = {"ready": loaded is not None}
+        if loaded is not None:
+            body["version"] = loaded.version
+        if self._live.trouble is not None:
+            body["trouble"] = self._live.trouble
+        return Reply(200 if loaded is not None else 503, msgspec.json.encode(body))
+
+    def _allow(self, headers: dict[bytes, bytes], *scopes: str) -> KeyRecord | None:
+        """The key, if it has one of these scopes. None where the server asks for no key."""
+        if not self._serve.require_key:
+            return None
+        given = headers.get(b"authorization", b"").decode("latin-1")
+        token = given[7:].strip() if given[:7].lower() == "bearer " else headers.get(b"x-api-key", b"").decode("latin-1")
+        refusal: Forbidden | None = None
+        for scope in scopes:
+            try:
+                return verify(token, self._live.keys, self._clock.now(), scope)
+            except Forbidden as error:
+                refusal = error
+            except Unauthenticated as error:
+                raise Problem(401, error.what, error.fix) from error
+        if refusal is None:
+            raise Problem(403, "this address is for nobody")
+        raise Problem(403, refusal.what, refusal.fix)
+
+    def _loaded(self, version: str | None) -> Loaded:
+        loaded = self._live.find(version)
+        if loaded is not None:
+            return loaded
+        if version is None:
+            raise Problem(503, "no model is live yet", "promote one; the server will pick it up")
+        warm = ", ".join(sorted(self._live.warm, key=int)) or "none"
+        raise Problem(404, f"version {version[:100]!r} is not loaded", f"loaded are {warm}")
+
+    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+        kind = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
+        if kind not in KINDS:
+            raise Problem(415, f"the content type {kind[:100]!r} is not taken", "send application/json")
+        most = self._serve.max_body_bytes
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Problem(400, "the client went away")
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > most:
+                raise Problem(413, f"the body has more than {most} bytes", "send several requests")
+            if not message.get("more_body"):
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def _infer(self, loaded: Loaded, headers: dict[bytes, bytes], receive: Receive) -> Reply:
+        began = time.perf_counter()
+        body = await self._body(headers, receive)
+        question = parse(body, _length(headers), loaded.model.manifest, max_rows=self._serve.max_rows)
+        ids = question.ids or [event_id("p") for _ in range(question.rows)]
+        outputs, logged = await self._batcher.ask(question, loaded, ids)
+        parameters = {"prediction_ids": ids, "release": loaded.release.id, "logged": logged}
+        content, json_length = answer(
+            question,
+            outputs,
+            loaded.model.manifest,
+            name=self._settings.name,
+            version=loaded.version,
+            parameters=parameters,
+        )
+        self._metrics.latency.observe(time.perf_counter() - began)
+        kind = b"application/json" if json_length is None else b"application/octet-stream"
+        return Reply(200, content, kind, json_length)
+
+    def _record(self, answered: list[tuple[Ticket, Outputs]]) -> None:
+        """Write a batch to the log: what the policy says of inputs, all of the answers."""
+        at = int(self._clock.now().timestamp() * 1_000_000)
+        self._journal.append_predictions([self._entry(ticket, outputs, at) for ticket, outputs in answered])
+
+    def _entry(self, ticket: Ticket, outputs: Outputs, at: int) -> Predictions:
+        question: Question = ticket.question
+        release = ticket.loaded.release
+        kinds = {spec.name: spec.datatype for spec in ticket.loaded.model.manifest.inputs}
+        whole = self._serve.log_inputs == "all"
+        return Predictions(
+            model=self._settings.name,
+            environment=self._settings.environment,
+            release=release.id,
+            model_id=release.model_id,
+            at=at,
+            ids=ticket.ids,
+            labels=[str(v) for v in outputs.labels],
+            scores=None if outputs.scores is None else tensor(outputs.scores, "FP32"),
+            embeddings=None if outputs.embeddings is None else tensor(outputs.embeddings, "FP32"),
+            inputs={n: tensor(v, kinds[n]) for n, v in question.arrays.items()} if whole else {},
+            hashes=_hashes(question) if self._serve.log_inputs == "hashed" else [],
+            groups=question.groups,
+            context=question.context if whole else {},
+        )
+
+    def _take_feedback(self, body: bytes, key: KeyRecord | None) -> Reply:
+        try:
+            items = _feedback.decode(body if body.lstrip()[:1] == b"[" else b"[" + body + b"]")
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Problem(400, f"the body is not feedback: {error}", 'send {"id": ..., "value": ...} or a list') from error
+        if not 0 < len(items) <= MOST_FEEDBACK:
+            raise Problem(413 if items else 400, f"{len(items)} entries, 1 to {MOST_FEEDBACK} are taken at a time")
+        at = int(self._clock.now().timestamp() * 1_000_000)
+        source = "anonymous" if key is None else key.source
+        entries = [self._feedback_entry(item, source, at) for item in items]
+        try:
+            self._journal.append_feedback(entries)
+        except JournalFull as error:
+            raise Problem(507, f"the feedback could not be kept: {error.what}", error.fix) from error
+        self._metrics.feedback.inc(len(entries))
+        return _json({"accepted": len(entries)})
+
+    def _feedback_entry(self, item: FeedbackItem, source: str, at: int) -> Feedback:
+        if item.kind not in FEEDBACK_KINDS:
+            raise Problem(400, f"{item.kind[:50]!r} is not a kind of feedback", f"known: {', '.join(FEEDBACK_KINDS)}")
+        value = str(item.value).lower() if isinstance(item.value, bool) else str(item.value)
+        return Feedback(self._settings.name, self._settings.environment, item.id, value, source, at, item.kind)
+
+
+def _hashes(question: Question) -> list[str]:
+    """SHA-256 of each row's input bytes: shows that two rows were the same, and nothing else."""
+    return [
+        hashlib.sha256(b"".join(_row_bytes(values[row]) for values in question.arrays.values())).hexdigest()
+        for row in range(question.rows)
+    ]
+
+
+def _row_bytes(value: Any) -> bytes:
+    return repr(value.tolist()).encode() if hasattr(value, "tolist") else repr(value).encode()
+
+
+def _length(headers: dict[bytes, bytes]) -> int | None:
+    given = headers.get(HEADER_LENGTH)
+    if given is None:
+        return None
+    if not given.isdigit():
+        raise Problem(400, f"Inference-Header-Content-Length is {given[:40]!r}", "send a whole number")
+    return int(given)
+
+
+def _json(value: dict[str, Any]) -> Reply:
+    return Reply(200, msgspec.json.encode(value))

@@ -1,0 +1,143 @@
+"""Which model answers: read from the pointer, loaded beside the old one, swapped in when it is warm."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backstay.access.keys import KeyRecord
+from backstay.bundle.datatypes import numpy_dtype
+from backstay.bundle.manifest import Manifest
+from backstay.bundle.model import Model, load
+from backstay.kernel.errors import BackstayError
+from backstay.kernel.records import Release
+from backstay.serve.metrics import Metrics
+
+POLL_SECONDS = 0.2
+WARM = 2
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRelease:
+    """A release and where its bundle is."""
+
+    release: Release
+    bundle_path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A release whose model is ready to answer."""
+
+    release: Release
+    model: Model
+
+    @property
+    def version(self) -> str:
+        return str(self.release.sequence)
+
+
+class Live:
+    """Follows the pointer in a thread of its own. What answers is replaced in one assignment.
+
+    When the pointer cannot be read, or the new model cannot be loaded, the old one goes on answering.
+
+    Args:
+        pointer: reads what is live now; may raise.
+        keys: reads the keys that are good now; may raise.
+    """
+
+    def __init__(
+        self,
+        pointer: Callable[[], LiveRelease | None],
+        keys: Callable[[], list[KeyRecord]],
+        metrics: Metrics,
+        say: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self._pointer = pointer
+        self._read_keys = keys
+        self._metrics = metrics
+        self._say = say
+        self.current: Loaded | None = None
+        self.warm: dict[str, Loaded] = {}
+        self.keys: list[KeyRecord] = []
+        self.trouble: str | None = None
+        self._refused: str | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True, name="pointer")
+
+    def start(self) -> None:
+        """Load what is live and begin to follow. Raises what hinders the first load."""
+        self.keys = self._read_keys()
+        found = self._pointer()
+        if found is not None:
+            self._swap(found)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def find(self, version: str | None) -> Loaded | None:
+        """What answers a request: the live model, or a warm one by its version."""
+        return self.current if version is None else self.warm.get(version)
+
+    def _follow(self) -> None:
+        while not self._ended.wait(POLL_SECONDS):
+            self._look()
+
+    def _look(self) -> None:
+        try:
+            self.keys = self._read_keys()
+            found = self._pointer()
+        except Exception as error:  # noqa: BLE001 - whatever ails the store, the model in memory goes on answering
+            self._metrics.pointer_failures.inc()
+            self.trouble = f"the live pointer cannot be read: {error}"
+            return
+        self.trouble = None
+        if found is None or (self.current is not None and found.release.id == self.current.release.id):
+            return
+        if found.release.id == self._refused:
+            return
+        try:
+            self._swap(found)
+        except BackstayError as error:
+            self._refused = found.release.id
+            self._metrics.swap_failures.inc()
+            self.trouble = f"release {found.release.sequence} could not be loaded: {error}"
+            self._say({"event": "swap_failed", "release": found.release.id, "error": str(error)})
+
+    def _swap(self, found: LiveRelease) -> None:
+        model = next((w.model for w in self.warm.values() if w.model.id == found.release.model_id), None)
+        if model is None:
+            model = load(found.bundle_path, expected_id=found.release.model_id)
+            warm_up(model)
+        loaded = Loaded(found.release, model)
+        old = self.current
+        self.current = loaded
+        kept = [w for w in (old, loaded) if w is not None]
+        self.warm = {w.version: w for w in kept[-WARM:]}
+        self._refused = None
+        self._metrics.live(found.release)
+        self._say({"event": "live", "release": found.release.id, "version": loaded.version, "model": model.id})
+
+
+def warm_up(model: Model) -> None:
+    """Answer one empty-handed row, so that the first real one does not wait for allocation."""
+    model.run(blank(model.manifest))
+
+
+def blank(manifest: Manifest) -> dict[str, Any]:
+    """One row of zeros and empty texts for this model."""
+    arrays: dict[str, Any] = {}
+    for spec in manifest.inputs:
+        shape = [1, *(1 if size == -1 else size for size in spec.shape[1:])]
+        kind = numpy_dtype(spec.datatype)
+        arrays[spec.name] = np.full(shape, "", dtype=object) if kind == np.object_ else np.zeros(shape, dtype=kind)
+    return arrays

@@ -1,0 +1,103 @@
+"""Start and stop: the socket, the threads, the event loop."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from backstay.access.keys import KeyRecord
+from backstay.journal.writer import JournalWriter
+from backstay.kernel.clock import Clock
+from backstay.kernel.errors import BackstayError
+from backstay.serve.app import App
+from backstay.serve.live import Live, LiveRelease
+from backstay.serve.metrics import Metrics
+from backstay.settings import ServeSettings, Settings
+
+BACKLOG = 2048
+
+
+def run_server(
+    settings: Settings,
+    *,
+    pointer: Callable[[], LiveRelease | None],
+    keys: Callable[[], list[KeyRecord]],
+    journal_directory: Path,
+    clock: Clock,
+    announce: Callable[[str], None],
+) -> None:
+    """Serve until SIGTERM or Ctrl-C; what was asked by then is answered first.
+
+    Args:
+        announce: told one JSON line an event: "serving" with the address, "live" at each swap.
+
+    Raises:
+        BackstayError: the address cannot be bound, or it is open to others and asks for no key.
+    """
+    wanted = settings.serve
+    refuse_open_door(wanted)
+    listener = _listen(wanted)
+
+    def say(event: dict[str, Any]) -> None:
+        announce(json.dumps(event))
+
+    try:
+        metrics = Metrics()
+        live = Live(pointer, keys, metrics, say)
+        live.start()
+        journal = JournalWriter(journal_directory, minimum_free_bytes=wanted.minimum_free_bytes)
+        app = App(settings, live, journal, metrics, clock)
+        host, port = listener.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        say({"event": "serving", "url": f"http://{shown}:{port}", "model": settings.name})
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=10, lifespan="on"
+        )
+        uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        listener.close()
+
+
+def refuse_open_door(serve: ServeSettings) -> None:
+    """An address that others can reach asks for a key."""
+    if serve.require_key or is_loopback(serve.host):
+        return
+    raise BackstayError(
+        f"{serve.host} can be reached by others, and no key would be asked for",
+        fix="leave keys on, or bind to 127.0.0.1",
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach it.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("::1"), is_loopback("0.0.0.0"), is_loopback("localhost")
+    (True, True, False, True)
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _listen(serve: ServeSettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in serve.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((serve.host, serve.port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise BackstayError(
+            f"{serve.host}:{serve.port} cannot be bound ({error.strerror})", fix="choose another --port, or 0 for a free one"
+        ) from error
+    return listener

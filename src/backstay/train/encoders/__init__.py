@@ -1,0 +1,10 @@
+"""The shelf of encoders: `build(profile, dimension)` answers a torch module whose forward takes the profile's tensors
+and answers embeddings [rows, dimension] of length 1."""
+
+from backstay.kernel.registry import Shelf
+
+ENCODERS = Shelf(
+    "encoder",
+    "backstay.encoders",
+    {"conv": "backstay.train.encoders.conv:build", "mlp": "backstay.train.encoders.mlp:build"},
+)

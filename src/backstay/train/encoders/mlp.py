@@ -1,0 +1,52 @@
+"""An encoder for tables: numbers with missing indicators, an embedding a category, two hidden layers."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from backstay.train.examples import Profile
+
+_HIDDEN = 128
+_LIMIT = 10.0
+
+
+class TableEncoder(nn.Module):
+    """Takes `numbers` float32 [rows, p] (standardised, NaN where missing) and `codes` int64 [rows, q], or one of them."""
+
+    def __init__(self, numbers: int, levels: tuple[int, ...], dimension: int) -> None:
+        super().__init__()
+        self.has_numbers = numbers > 0
+        sizes = [min(16, 1 + math.ceil(math.sqrt(n))) for n in levels]
+        self.tables = nn.ModuleList([nn.Embedding(n, size) for n, size in zip(levels, sizes, strict=True)])
+        width = 2 * numbers + sum(sizes)
+        self.body = nn.Sequential(
+            nn.Linear(width, _HIDDEN),
+            nn.LayerNorm(_HIDDEN),
+            nn.ReLU(),
+            nn.Dropout(0.1),
+            nn.Linear(_HIDDEN, _HIDDEN),
+            nn.LayerNorm(_HIDDEN),
+            nn.ReLU(),
+            nn.Linear(_HIDDEN, dimension),
+        )
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        parts: list[Tensor] = []
+        if self.has_numbers:
+            numbers = tensors[0]
+            gaps = torch.isnan(numbers)
+            parts += [torch.where(gaps, torch.zeros_like(numbers), numbers).clamp(-_LIMIT, _LIMIT), gaps.float()]
+        if len(self.tables):
+            codes = tensors[-1]
+            parts += [table(codes[:, place]) for place, table in enumerate(self.tables)]
+        return functional.normalize(self.body(torch.cat(parts, dim=1)), dim=1)
+
+
+def build(profile: Profile, dimension: int) -> nn.Module:
+    """The encoder for this profile's columns. Codes 0 and 1 of each category are *unseen* and *missing*."""
+    levels = tuple(2 + len(profile.levels[name]) for name in profile.categories)
+    return TableEncoder(len(profile.numbers), levels, dimension)

@@ -1,0 +1,214 @@
+"""The trained network as one ONNX graph: raw columns in, class names out, preprocessing and calibration inside.
+
+torch exports the numeric core; a prefix reads the columns and a suffix names the classes. Paths and doc strings are
+stripped, so that the same weights are the same bytes.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import onnx
+import torch
+from onnx import TensorProto, compose, helper
+from torch import Tensor
+
+from backstay.bundle.manifest import InputSpec, OutputSpec
+from backstay.train.examples import Profile
+from backstay.train.network import Network
+
+OPSET = 20
+_ML_OPSET = 4
+_IR = 10
+
+
+def export(
+    network: Network, profile: Profile, example: tuple[Tensor, ...], classes: tuple[str, ...]
+) -> tuple[bytes, tuple[InputSpec, ...], tuple[OutputSpec, ...]]:
+    """Bytes, inputs and outputs. `example` has 2 rows or more.
+
+    Raises:
+        onnx.checker.ValidationError: the graph is not sound (a fault of the exporter, never of the data).
+    """
+    core = _strip(_core(network, profile, example))
+    whole = core if profile.image else _with_columns(core, profile)
+    whole = compose.merge_models(whole, _names(classes), io_map=[("out_index", "suffix_index")])
+    for old, new in (("out_embedding", "embedding_out"), ("out_scores", "scores")):
+        _rename(whole.graph, old, new)
+    _rename(whole.graph, "suffix_label", "label")
+    order = {"label": 0, "scores": 1, "embedding_out": 2}
+    outputs = sorted(whole.graph.output, key=lambda o: order[o.name])
+    del whole.graph.output[:]
+    whole.graph.output.extend(outputs)
+    _free_name(whole.graph)
+    onnx.checker.check_model(whole, full_check=True)
+    dimension = outputs[2].type.tensor_type.shape.dim[1].dim_value
+    specs = (
+        OutputSpec("label", "BYTES", (-1,), "label"),
+        OutputSpec("scores", "FP32", (-1, len(classes)), "scores"),
+        OutputSpec("embedding", "FP32", (-1, dimension), "embedding"),
+    )
+    return whole.SerializeToString(deterministic=True), _inputs(profile), specs
+
+
+def _inputs(profile: Profile) -> tuple[InputSpec, ...]:
+    if profile.image:
+        return (InputSpec(profile.image, "UINT8", (-1, *profile.shape), "image", (profile.image,), profile.shape),)
+    numbers = [InputSpec(name, "FP64", (-1, 1), "column", (name,)) for name in profile.numbers]
+    return (*numbers, *(InputSpec(name, "BYTES", (-1, 1), "column", (name,)) for name in profile.categories))
+
+
+def _core(network: Network, profile: Profile, example: tuple[Tensor, ...]) -> onnx.ModelProto:
+    names = ["pixels"] if profile.image else ["numbers"] * bool(profile.numbers) + ["codes"] * bool(profile.categories)
+    batch = torch.export.Dim("batch", min=1)
+    with _quiet():
+        program = torch.onnx.export(
+            network.eval(),
+            example,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=names,
+            output_names=["out_embedding", "out_scores", "out_index"],
+            dynamic_shapes=(tuple({0: batch} for _ in example),),
+            verbose=False,
+        )
+    if program is None:
+        raise RuntimeError("torch.onnx.export answered nothing")
+    model: onnx.ModelProto = program.model_proto
+    model.ir_version = _IR
+    if profile.image:
+        _rename(model.graph, "pixels", profile.image)
+    return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Exporting warns about torch's own deprecated calls and an absent torchvision: nothing that a reader can mend."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            for category in (DeprecationWarning, FutureWarning, PendingDeprecationWarning):
+                warnings.simplefilter("ignore", category)
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _strip(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Delete what says where the exporter ran: paths, stack traces, doc strings."""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    del graph.value_info[:]
+    return model
+
+
+def _with_columns(core: onnx.ModelProto, profile: Profile) -> onnx.ModelProto:
+    """Put the reading of columns before the core: standardise doubles, encode strings (0 = unseen, 1 = missing)."""
+    nodes, constants, inputs, outputs, io_map = [], [], [], [], []
+    for place, (name, mean, deviation) in enumerate(
+        zip(profile.numbers, profile.means, profile.deviations, strict=True)
+    ):
+        inputs.append(helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["batch", 1]))
+        constants += [
+            helper.make_tensor(f"prefix_mean_{place}", TensorProto.DOUBLE, [], [mean]),
+            helper.make_tensor(f"prefix_deviation_{place}", TensorProto.DOUBLE, [], [deviation]),
+        ]
+        nodes += [
+            helper.make_node("Sub", [name, f"prefix_mean_{place}"], [f"prefix_centred_{place}"]),
+            helper.make_node(
+                "Div", [f"prefix_centred_{place}", f"prefix_deviation_{place}"], [f"prefix_standard_{place}"]
+            ),
+            helper.make_node("Cast", [f"prefix_standard_{place}"], [f"prefix_number_{place}"], to=TensorProto.FLOAT),
+        ]
+    for place, name in enumerate(profile.categories):
+        inputs.append(helper.make_tensor_value_info(name, TensorProto.STRING, ["batch", 1]))
+        keys = ["", *profile.levels[name]]
+        nodes.append(
+            helper.make_node(
+                "LabelEncoder",
+                [name],
+                [f"prefix_code_{place}"],
+                domain="ai.onnx.ml",
+                keys_strings=keys,
+                values_int64s=list(range(1, len(keys) + 1)),
+                default_int64=0,
+            )
+        )
+    for group, one, count, kind in (
+        ("numbers", "prefix_number", len(profile.numbers), TensorProto.FLOAT),
+        ("codes", "prefix_code", len(profile.categories), TensorProto.INT64),
+    ):
+        if count:
+            nodes.append(
+                helper.make_node("Concat", [f"{one}_{i}" for i in range(count)], [f"prefix_{group}"], axis=1)
+            )
+            outputs.append(helper.make_tensor_value_info(f"prefix_{group}", kind, ["batch", count]))
+            io_map.append((f"prefix_{group}", group))
+    # A column may be called like a value inside the core; its names move out of the way.
+    taken = set(profile.numbers) | set(profile.categories)
+    prefix = _model(helper.make_graph(nodes, "columns", inputs, outputs, constants))
+    if taken & _names_in(core.graph):
+        kept = {"out_embedding", "out_scores", "out_index"}
+        core = compose.add_prefix(core, "core/")
+        for name in kept:
+            _rename(core.graph, f"core/{name}", name)
+        io_map = [(a, f"core/{b}") for a, b in io_map]
+    return compose.merge_models(prefix, _same_versions(core), io_map=io_map)
+
+
+def _names(classes: tuple[str, ...]) -> onnx.ModelProto:
+    """The suffix: index of a class to its name."""
+    node = helper.make_node(
+        "LabelEncoder",
+        ["suffix_index"],
+        ["suffix_label"],
+        domain="ai.onnx.ml",
+        keys_int64s=list(range(len(classes))),
+        values_strings=list(classes),
+        default_string="",
+    )
+    source = helper.make_tensor_value_info("suffix_index", TensorProto.INT64, ["batch"])
+    target = helper.make_tensor_value_info("suffix_label", TensorProto.STRING, ["batch"])
+    return _model(helper.make_graph([node], "names", [source], [target]))
+
+
+def _model(graph: onnx.GraphProto) -> onnx.ModelProto:
+    versions = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", _ML_OPSET)]
+    return helper.make_model(graph, opset_imports=versions, ir_version=_IR, producer_name="backstay")
+
+
+def _same_versions(model: onnx.ModelProto) -> onnx.ModelProto:
+    del model.opset_import[:]
+    model.opset_import.extend([helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", _ML_OPSET)])
+    return model
+
+
+def _names_in(graph: onnx.GraphProto) -> set[str]:
+    return {n for node in graph.node for n in (*node.input, *node.output)} | {t.name for t in graph.initializer}
+
+
+def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
+    for node in graph.node:
+        node.input[:] = [new if n == old else n for n in node.input]
+        node.output[:] = [new if n == old else n for n in node.output]
+    for value in (*graph.input, *graph.output):
+        if value.name == old:
+            value.name = new
+
+
+def _free_name(graph: onnx.GraphProto) -> None:
+    """Call the embedding output `embedding`, after what the exporter itself calls so has moved out of the way."""
+    for wanted in ("embedding",):
+        if wanted in _names_in(graph):
+            _rename(graph, wanted, f"inner/{wanted}")
+            for tensor in graph.initializer:
+                if tensor.name == wanted:
+                    tensor.name = f"inner/{wanted}"
+    _rename(graph, "embedding_out", "embedding")

@@ -1,0 +1,72 @@
+"""A linear head over unit embeddings, and the calibration of its scores on the tune part."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from backstay.maths.calibrate import Platt, Temperature
+
+_SCALE = 8.0
+_RIDGE = 1e-4
+_STEPS = 60
+
+
+class LinearHead(nn.Module):
+    """Logits [rows, classes], and calibrated probabilities of them: Platt's map for two classes, else temperature."""
+
+    slope: Tensor
+    offset: Tensor
+
+    def __init__(self, dimension: int, classes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(dimension, classes)
+        with torch.no_grad():
+            # Unit embeddings need weights of some size before a softmax over them can be sure of anything.
+            self.linear.weight.mul_(_SCALE)
+        self.binary = classes == 2
+        self.register_buffer("slope", torch.ones(()))
+        self.register_buffer("offset", torch.zeros(()))
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        logits: Tensor = self.linear(embeddings)
+        return logits
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """Calibrated probabilities [rows, classes]."""
+        if self.binary:
+            positive = torch.sigmoid(self.slope * (logits[:, 1:] - logits[:, :1]) + self.offset)
+            return torch.cat([1.0 - positive, positive], dim=1)
+        return functional.softmax(logits * self.slope, dim=1)
+
+    def fit(self, embeddings: Tensor, labels: Tensor, weights: Tensor) -> None:
+        """Multinomial logistic regression on frozen embeddings: convex, by L-BFGS in double precision."""
+        x, w = embeddings.double(), weights.double() / weights.double().sum()
+        weight = torch.zeros(self.linear.weight.shape, dtype=torch.float64, requires_grad=True)
+        bias = torch.zeros(self.linear.bias.shape, dtype=torch.float64, requires_grad=True)
+        optimiser = torch.optim.LBFGS([weight, bias], max_iter=_STEPS, line_search_fn="strong_wolfe")
+
+        def closure() -> Tensor:
+            optimiser.zero_grad()
+            each = functional.cross_entropy(x @ weight.T + bias, labels, reduction="none")
+            loss = (each * w).sum() + _RIDGE * weight.square().sum()
+            loss.backward()  # type: ignore[no-untyped-call] # torch does not annotate it
+            return loss
+
+        optimiser.step(closure)
+        with torch.no_grad():
+            self.linear.weight.copy_(weight)
+            self.linear.bias.copy_(bias)
+
+    def calibrate(self, logits: Tensor, labels: Tensor) -> None:
+        """Fit the map from logits to probabilities on rows that the weights have not seen."""
+        values, codes = logits.detach().double().numpy(), labels.numpy()
+        if self.binary:
+            platt = Platt.fit(values[:, 1] - values[:, 0], codes.astype(np.float64))
+            slope, offset = platt.slope, platt.intercept
+        else:
+            slope, offset = 1.0 / Temperature.fit(values, codes).temperature, 0.0
+        self.slope.fill_(slope)
+        self.offset.fill_(offset)

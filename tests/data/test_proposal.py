@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import tomllib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from backstay.data.proposal import propose, propose_adoption
+from backstay.data.read import read
+from backstay.data.schema import conform, infer_schema
+from backstay.kernel.errors import BackstayError
+from backstay.settings import Settings, parse
+
+
+def put(table: pa.Table, folder: Path, name: str = "rows.parquet") -> Path:
+    pq.write_table(table, folder / name)
+    return folder / name
+
+
+def settings_of(text: str) -> Settings:
+    return parse(tomllib.loads(text))
+
+
+def test_roles_kinds_and_slices(people: pa.Table, tmp_path: Path) -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    table = people.append_column("id", pa.array([f"r{i}" for i in range(600)]))
+    table = table.append_column("created_at", pa.array([start + timedelta(hours=i) for i in range(600)]))
+    table = table.append_column("customer_id", pa.array([i % 90 for i in range(600)]))
+    table = table.append_column("serial", pa.array([f"S-{i * 7}" for i in range(600)]))
+    file = put(table, tmp_path)
+    text = propose(file, target="y", folder=tmp_path)
+    data = settings_of(text).data
+    assert (data.source, data.target, data.id, data.time, data.group) == (
+        "rows.parquet",
+        "y",
+        "id",
+        "created_at",
+        "customer_id",
+    )
+    assert data.slices == ("member", "job")
+    assert data.ignore == ("serial",)
+    assert data.columns == {"age": "number", "job": "category", "visits": "integer", "member": "boolean"}
+    assert sum(line.lstrip().startswith("#") or "  # " in line for line in text.splitlines()) >= 8
+    rows = read(file)
+    schema = infer_schema(
+        rows, target=data.target, id=data.id, time=data.time, group=data.group, kinds=data.columns, ignore=data.ignore
+    )
+    assert schema.features == ("age", "job", "visits", "member")
+    conform(rows, schema)
+
+
+def test_naive_times_are_pointed_out(people: pa.Table, tmp_path: Path) -> None:
+    table = people.append_column("t", pa.array([datetime(2026, 1, 1)] * 600, pa.timestamp("us")))
+    text = propose(put(table, tmp_path), target="y", time="t")
+    assert "carry no zone" in text
+    assert settings_of(text).data.time == "t"
+
+
+def test_images_and_odd_names(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 255, (40, 4, 4), dtype=np.uint8)
+    np.savez(
+        tmp_path / "my digits (2).npz",
+        x_train=x[:30],
+        y_train=np.arange(30) % 3,
+        x_test=x[30:],
+        y_test=np.arange(10) % 3,
+    )
+    text = propose(tmp_path / "my digits (2).npz")
+    assert settings_of(text).name == "my-digits--2-"
+    assert settings_of(text).data.target == "label"
+    assert "official split" in text
+    rows = pa.table({'a "b"\n#': np.arange(50.0), "ü": ["x", "y"] * 25})
+    assert settings_of(propose(put(rows, tmp_path), target="ü")).data.columns == {'a "b"\n#': "number"}
+
+
+def test_what_cannot_be_proposed(people: pa.Table, tmp_path: Path) -> None:
+    with pytest.raises(BackstayError, match="regression"):
+        propose(put(people.drop_columns(["y"]), tmp_path), target="age")
+    with pytest.raises(BackstayError, match="name it with --target"):
+        propose(put(people.drop_columns(["y"]), tmp_path))
+    with pytest.raises(BackstayError, match="did you mean 'y'"):
+        propose(put(people, tmp_path), target="yy")
+    with pytest.raises(BackstayError, match="one class"):
+        propose(put(people.set_column(4, "y", pa.array(["a"] * 600)), tmp_path), target="y")
+
+
+def test_adoption_of_predictions(people: pa.Table, tmp_path: Path) -> None:
+    table = people.append_column("id", pa.array(range(600))).append_column("p", pa.array(np.linspace(0, 1, 600)))
+    table = table.append_column("said", people.column("y"))
+    file = put(table, tmp_path)
+    found = settings_of(
+        propose_adoption(
+            file,
+            target="y",
+            predictions_only=True,
+            folder=tmp_path,
+            prediction="said",
+            score="p",
+            positive="yes",
+            slices=["job"],
+        )
+    )
+    assert found.task == "predictions"
+    assert (found.predictions.id, found.predictions.prediction, found.predictions.score) == ("id", "said", "p")
+    assert found.predictions.positive == "yes"
+    assert found.data.features == ("age", "job", "visits", "member")
+    assert found.data.slices == ("job",)
+    kept = infer_schema(read(file), target="y", id="id", features=found.data.features)
+    assert {"said", "p"} <= set(kept.names)
+    with pytest.raises(BackstayError, match="'prediction', which is not there"):
+        propose_adoption(file, target="y", predictions_only=True)
+    with pytest.raises(BackstayError, match="name one with --id"):
+        propose_adoption(
+            put(table.drop_columns(["id"]), tmp_path), target="y", predictions_only=True, prediction="said"
+        )
+    assert settings_of(propose_adoption(file, target="y", row_id="id", name="mine")).name == "mine"

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from backstay.data.parts import part_column
+from backstay.data.schema import conform, infer_schema
+from backstay.data.split import split
+from backstay.kernel.errors import BackstayError
+from backstay.settings import SplitSettings
+
+SHARES = SplitSettings()
+
+
+def whole(parts: dict[str, np.ndarray], rows: int) -> None:
+    assert list(parts) == ["train", "tune", "gate"]
+    assert sorted(np.concatenate(list(parts.values())).tolist()) == list(range(rows))
+
+
+def table_of(n: int, **more: object) -> pa.Table:
+    rng = np.random.default_rng(3)
+    return pa.table({"x": rng.normal(size=4000)[:n], "y": (["a", "b"] * 2000)[:n], **more})
+
+
+def test_shares_and_appending_moves_nothing() -> None:
+    big, small = table_of(4000), table_of(2500)
+    schema = infer_schema(big, target="y")
+    all_parts, first = split(conform(big, schema), schema, SHARES), split(conform(small, schema), schema, SHARES)
+    whole(all_parts, 4000)
+    for name, share in (("train", 0.6), ("tune", 0.15), ("gate", 0.25)):
+        assert abs(len(all_parts[name]) / 4000 - share) < 0.03
+        assert [r for r in all_parts[name] if r < 2500] == first[name].tolist()
+
+
+def test_groups_and_equal_rows_stay_together() -> None:
+    table = table_of(3000, who=[f"p{i % 150}" if i % 7 else None for i in range(3000)])
+    schema = infer_schema(table, target="y", group="who")
+    parts = split(conform(table, schema), schema, SHARES)
+    whole(parts, 3000)
+    sides = [set(table.column("who").take(pa.array(p)).drop_null().to_pylist()) for p in parts.values()]
+    assert not sides[0] & sides[1] | sides[0] & sides[2] | sides[1] & sides[2]
+    plain = table_of(1000)
+    schema = infer_schema(plain, target="y")
+    parts = split(conform(pa.concat_tables([plain, plain]), schema), schema, SHARES)
+    for rows in parts.values():
+        assert {r % 1000 for r in rows.tolist() if r < 1000} == {r % 1000 for r in rows.tolist() if r >= 1000}
+
+
+def test_an_official_split_is_honoured() -> None:
+    part = ["train"] * 800 + ["test"] * 200
+    table = table_of(1000, part=part)
+    schema = infer_schema(table, target="y")
+    assert "part" not in schema.features
+    parts = split(conform(table, schema), schema, SHARES)
+    whole(parts, 1000)
+    assert parts["gate"].tolist() == list(range(800, 1000))
+    assert abs(len(parts["tune"]) / 800 - 0.2) < 0.05
+    three = table_of(1000, split=["train"] * 600 + ["valid"] * 150 + ["test"] * 250)
+    schema = infer_schema(three, target="y")
+    assert [len(p) for p in split(conform(three, schema), schema, SHARES).values()] == [600, 150, 250]
+
+
+@pytest.mark.parametrize("values", [["left", "right"], ["train", "other"], [1, 2], ["train", None]])
+def test_other_columns_named_part_are_ordinary(values: list[object]) -> None:
+    assert part_column(pa.table({"part": values * 10})) is None
+
+
+def test_by_time_the_gate_is_youngest() -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    hours = np.random.default_rng(0).permutation(1000) // 4
+    table = table_of(1000, t=[start + timedelta(hours=int(h)) for h in hours])
+    schema = infer_schema(table, target="y", time="t")
+    parts = split(conform(table, schema), schema, SplitSettings(by="time"))
+    whole(parts, 1000)
+    assert hours[parts["train"]].max() < hours[parts["tune"]].min()
+    assert hours[parts["tune"]].max() < hours[parts["gate"]].min()
+    with pytest.raises(BackstayError, match=r"there is no data\.time"):
+        split(conform(table_of(50), s := infer_schema(table_of(50), target="y")), s, SplitSettings(by="time"))
+
+
+def test_too_few_rows() -> None:
+    table = table_of(3)
+    schema = infer_schema(table, target="y")
+    with pytest.raises(BackstayError, match="too few"):
+        split(conform(table, schema), schema, SHARES)
