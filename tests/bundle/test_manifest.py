@@ -39,7 +39,9 @@ def test_round_trip_and_id(tmp_path: Path) -> None:
     assert read.inputs == DRAFT.inputs
     assert set(read.files) == {"model.onnx", "tokenizer.json"}
     assert write_bundle(tmp_path, b"graph", DRAFT) != model_id
-    assert write_bundle(tmp_path, b"graph", replace(DRAFT, data_id="data-1"), files={"tokenizer.json": b"{}"}) != model_id
+    assert (
+        write_bundle(tmp_path, b"graph", replace(DRAFT, data_id="data-1"), files={"tokenizer.json": b"{}"}) != model_id
+    )
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def people() -> pa.Table:
         {
             "age": pa.array(np.where(rng.random(600) < 0.03, np.nan, age), from_pandas=True),
             "job": job,
-            "visits": rng.integers(0, 9, 600),
+            "visits": rng.integers(0, 900, 600),
             "member": rng.random(600) < 0.5,
             "y": np.where(told, "yes", "no"),
         }

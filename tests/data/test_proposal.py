@@ -113,8 +113,7 @@ def test_adoption_of_predictions(people: pa.Table, tmp_path: Path) -> None:
     assert {"said", "p"} <= set(kept.names)
     with pytest.raises(BackstayError, match="'prediction', which is not there"):
         propose_adoption(file, target="y", predictions_only=True)
+    nameless = put(table.drop_columns(["id"]), tmp_path, "nameless.parquet")
     with pytest.raises(BackstayError, match="name one with --id"):
-        propose_adoption(
-            put(table.drop_columns(["id"]), tmp_path), target="y", predictions_only=True, prediction="said"
-        )
+        propose_adoption(nameless, target="y", predictions_only=True, prediction="said")
     assert settings_of(propose_adoption(file, target="y", row_id="id", name="mine")).name == "mine"

@@ -50,6 +50,7 @@ def test_every_table_format_gives_the_same_values(tmp_path: Path) -> None:
         ("rows.pkl", b"anything", "is a pickle"),
         ("hidden.csv", pickle.dumps([1, 2]), "is a pickle"),
     ],
+    ids=lambda value: "bytes" if isinstance(value, bytes) else None,
 )
 def test_bad_files_are_named_with_a_fix(tmp_path: Path, name: str, content: bytes, says: str) -> None:
     (tmp_path / name).write_bytes(content)

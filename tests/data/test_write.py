@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from backstay.data.write import write_table
 
 from backstay.data.images import image_array
 from backstay.data.read import read
+from backstay.data.write import write_table
 from backstay.kernel.errors import BackstayError
 
 

@@ -47,24 +47,24 @@ def regimes(streams: int, length: int, mean_length: int, seed: int) -> np.ndarra
 
 
 def run_lengths(threshold: float, runs: int, seed: int) -> np.ndarray:
-    rng = np.random.default_rng(seed)
+    return first_alarms(threshold, runs, 0.10, 1000, np.random.default_rng(seed))
+
+
+def first_alarms(threshold: float, runs: int, error: float, chunk: int, rng: np.random.Generator) -> np.ndarray:
+    """Rows until the first alarm, of each run."""
     lengths = []
     for _ in range(runs):
         state, total, alarms = ErrorDetector.start(0.10, threshold), 0, []
         while not alarms:
-            state, alarms = state.update((rng.random(1000) < 0.10).astype(float))
-            total += alarms[0] + 1 if alarms else 1000
+            state, alarms = state.update((rng.random(chunk) < error).astype(float))
+            total += alarms[0] + 1 if alarms else chunk
         lengths.append(total)
     return np.asarray(lengths, dtype=float)
 
 
 def delays(truth: float, runs: int, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    found = []
-    for _ in range(runs):
-        _, alarms = ErrorDetector.start(0.10, 1000.0).update((rng.random(20_000) < truth).astype(float))
-        found.append(alarms[0] + 1)
-    return np.asarray(found, dtype=float)
+    return first_alarms(1000.0, runs, truth, 200, rng)
 
 
 def test_null_streams_quick() -> None:

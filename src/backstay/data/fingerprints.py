@@ -54,7 +54,7 @@ def _values(column: pa.ChunkedArray, kind: ColumnKind) -> Fingerprints:
         whole = column.cast(pa.int64())
         bits = pc.fill_null(whole, 0).to_numpy().astype("<i8").view(np.uint64).copy()
     bits[column.is_null().to_numpy()] = NULL
-    return bits
+    return np.asarray(bits, dtype=np.uint64)
 
 
 def _eight(content: bytes) -> int:

@@ -106,6 +106,6 @@ def _text(hasher: hashlib._Hash, array: pa.Array) -> None:
 
 
 def _part(hasher: hashlib._Hash, values: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> None:
-    content = memoryview(np.ascontiguousarray(values)).cast("B") if values.size else memoryview(b"")
+    content = memoryview(np.ascontiguousarray(values).view(np.uint8).reshape(-1).data)
     hasher.update(struct.pack("<Q", content.nbytes))
     hasher.update(content)

@@ -47,7 +47,7 @@ def read_npz(path: Path) -> pa.Table:
     Other arrays with one value a row come along as columns of their own.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: _member(archive, name, path) for name in archive.files}
     except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
         raise BackstayError(f"{path} is not a whole npz file ({error})", fix="write it with np.savez again") from error
@@ -133,7 +133,8 @@ def read_folder(path: Path) -> pa.Table:
         array = _open(file, first.shape[2])
         if array.shape != first.shape:
             raise BackstayError(
-                f"{file} is {array.shape[1]} x {array.shape[0]} pixels, {files[0]} is {first.shape[1]} x {first.shape[0]}",
+                f"{file} is {array.shape[1]} x {array.shape[0]} pixels, "
+                f"{files[0]} is {first.shape[1]} x {first.shape[0]}",
                 fix="bring all images to one size",
             )
         pixels[place] = array

@@ -1,4 +1,4 @@
-"""The first project file: what could be seen in the rows, written down with comments so that a person can correct it."""
+"""The first project file: what could be seen in the rows, with comments so that a person can correct it."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def read_separated(path: Path, delimiter: str) -> pa.Table:
     # One block where that is possible: Arrow infers types from the first block only.
     block = min(max(size + 1, 1 << 20), LARGEST_BLOCK)
     try:
-        return pacsv.read_csv(
+        table = pacsv.read_csv(
             path,
             read_options=pacsv.ReadOptions(use_threads=False, block_size=block),
             parse_options=pacsv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
@@ -30,6 +30,10 @@ def read_separated(path: Path, delimiter: str) -> pa.Table:
         )
     except (pa.ArrowInvalid, pa.ArrowKeyError, UnicodeDecodeError) as error:
         raise _explain(path, delimiter, error) from error
+    # Arrow takes text that is not UTF-8 for bytes.
+    if any(pa.types.is_binary(kind) for kind in table.schema.types):
+        raise BackstayError(f"{path}, line {_undecodable(path)} is not UTF-8 text", fix="save the file as UTF-8")
+    return table
 
 
 def _explain(path: Path, delimiter: str, error: Exception) -> BackstayError:

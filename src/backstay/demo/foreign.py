@@ -70,6 +70,7 @@ def export(model: object, width: int, shape: tuple[int, ...]) -> bytes:
 def _rename_output(graph: onnx.GraphProto, old: str, new: str) -> None:
     for node in graph.node:
         node.output[:] = [new if name == old else name for name in node.output]
+        node.input[:] = [new if name == old else name for name in node.input]
     graph.output[1].name = new
 
 

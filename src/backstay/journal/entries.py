@@ -59,7 +59,8 @@ def pack(entry: Entry) -> bytes:
 
 
 def unpack(payload: bytes) -> Entry:
-    return _decoder.decode(payload)
+    entry: Entry = _decoder.decode(payload)
+    return entry
 
 
 def tensor(values: npt.NDArray[Any], datatype: str) -> Tensor:

@@ -79,7 +79,8 @@ class ColumnMap:
         known = np.flatnonzero(~missing)
         out[known, np.searchsorted(self.edges, column[known], side="right")] = 1.0
         out[missing, -2] = 1.0
-        out[known, -1] = np.clip((column[known] - self.centre) / self.scale, -CLIP, CLIP)
+        reach = CLIP * self.scale
+        out[known, -1] = (np.clip(column[known], self.centre - reach, self.centre + reach) - self.centre) / self.scale
         return out
 
     def _of_categories(self, column: AnyArray) -> FloatArray:

@@ -20,6 +20,8 @@ from backstay.kernel.errors import BackstayError
 from backstay.maths.arrays import FloatArray, fraction
 from backstay.maths.betting import LAMBDAS, log_bets
 
+CHUNK = 512  # a bad stream alarms often, and each alarm throws away what was computed beyond it
+
 
 @dataclass(frozen=True, slots=True)
 class ErrorDetector:
@@ -77,11 +79,12 @@ class ErrorDetector:
         log_r, start, highest = np.asarray(self.log_r), 0, self.highest
         alarms: list[int] = []
         while start < len(steps):
-            path = _path(log_r, steps[start:])
+            path = _path(log_r, steps[start : start + CHUNK])
             evidence = logsumexp(path, axis=1) - np.log(LAMBDAS) - np.log(self.threshold)
             crossed = np.flatnonzero(evidence >= 0.0)
             if len(crossed) == 0:
-                return path[-1], alarms, max(highest, float(np.exp(evidence.max())))
+                log_r, start, highest = path[-1], start + len(path), max(highest, float(np.exp(evidence.max())))
+                continue
             alarms.append(start + int(crossed[0]))
             start += int(crossed[0]) + 1
             log_r, highest = np.full(LAMBDAS, -np.inf), 0.0

@@ -113,8 +113,8 @@ def _skew_correction(
     third = 8.0 * float(np.sum(d * w**3)) + 24.0 * off**2 * top**2
     more_second = excess[0] / window**3 + 4.0 * off * excess[2] / window**2
     more_third = excess[1] / window**4 + 8.0 * off**3 * excess[3] / window**2
-    normal, actual = _pearson(mean, second, third, alpha), _pearson(mean, second + more_second, third + more_third, alpha)
-    return max(1.0, actual / normal)
+    actual = _pearson(mean, second + more_second, third + more_third, alpha)
+    return max(1.0, actual / _pearson(mean, second, third, alpha))
 
 
 def _pearson(mean: float, second: float, third: float, alpha: float) -> float:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -17,14 +19,17 @@ from backstay.bundle.model import Outputs
 from backstay.journal.entries import Feedback, Predictions, tensor
 from backstay.journal.writer import JournalFull, JournalWriter
 from backstay.kernel.clock import Clock
+from backstay.kernel.errors import BackstayError
 from backstay.kernel.ids import event_id
 from backstay.serve.batcher import Batcher, Ticket
 from backstay.serve.live import Live, Loaded
+from backstay.serve.loopback import is_loopback
 from backstay.serve.metrics import Metrics
 from backstay.serve.problems import Problem
 from backstay.serve.protocol import Question, answer, metadata, parse
 from backstay.settings import Settings
 
+logger = logging.getLogger(__name__)
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -97,6 +102,10 @@ class App:
             reply = await self._route(scope, receive)
         except Problem as problem:
             reply = Reply(problem.status, msgspec.json.encode({"error": problem.text}))
+        except Exception as error:  # noqa: BLE001 - a fault of ours is told in the protocol's form, without its inside
+            told = str(error) if isinstance(error, BackstayError) else "the server failed; see its log"
+            logger.exception("a request failed")
+            reply = Reply(500, msgspec.json.encode({"error": told}))
         self._metrics.requests.labels(str(reply.status)).inc()
         headers = [(b"content-type", reply.kind), (b"content-length", str(len(reply.body)).encode())]
         if reply.json_length is not None:
@@ -109,6 +118,7 @@ class App:
     async def _route(self, scope: Scope, receive: Receive) -> Reply:
         method, path = scope["method"], scope["path"]
         headers = dict(scope["headers"])
+        self._check_host(headers)
         if path == "/v2/health/live" and method == "GET":
             return _json({"live": True})
         if path == "/v2/health/ready" and method == "GET":
@@ -143,6 +153,14 @@ class App:
         if verb == "ready":
             return _json({"name": model, "ready": True})
         return _json(metadata(loaded.model.manifest, model, sorted(self._live.warm, key=int)))
+
+    def _check_host(self, headers: dict[bytes, bytes]) -> None:
+        """Without keys, only pages that were asked for by a loopback name may ask: a web page elsewhere could not."""
+        if self._serve.require_key:
+            return
+        name = urlsplit("//" + headers.get(b"host", b"localhost").decode("latin-1")).hostname or ""
+        if not is_loopback(name):
+            raise Problem(403, f"the host {name[:100]!r} is not this machine", "ask by 127.0.0.1 or localhost")
 
     def _ready(self) -> Reply:
         loaded = self._live.current

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from backstay.bundle.model import Outputs
-from backstay.journal.writer import JournalFull
 from backstay.kernel.errors import BackstayError
 from backstay.serve.live import Loaded
 from backstay.serve.metrics import Metrics
@@ -20,6 +19,7 @@ from backstay.serve.problems import Problem
 from backstay.serve.protocol import Question
 
 LARGEST_RUN = 256
+MOST_WAITING_RUNS = 256
 
 
 @dataclass(slots=True, eq=False)
@@ -49,6 +49,7 @@ class Batcher:
         self._max_rows = max_rows
         self._refuse = refuse_unlogged
         self._waiting: deque[Ticket] = deque()
+        self._waiting_rows = 0
         self._arrived = threading.Condition()
         self._ended = False
         self._thread = threading.Thread(target=self._work, daemon=True, name="model")
@@ -61,7 +62,10 @@ class Batcher:
         with self._arrived:
             if self._ended:
                 raise Problem(503, "the server is stopping", "ask again in a moment")
+            if self._waiting_rows > MOST_WAITING_RUNS * self._max_rows:
+                raise Problem(503, f"{self._waiting_rows} rows are waiting already", "ask again in a moment")
             self._waiting.append(ticket)
+            self._waiting_rows += question.rows
             self._arrived.notify()
         return await ticket.future
 
@@ -93,15 +97,19 @@ class Batcher:
                 break
             batch.append(self._waiting.popleft())
             rows += ticket.question.rows
+        self._waiting_rows -= rows
         return batch
 
     def _answer(self, batch: list[Ticket]) -> None:
         try:
             answered = list(zip(batch, self._run(batch), strict=True))
         except Exception as error:  # noqa: BLE001 - the thread must live; every waiting request is told
-            problem = Problem(400, str(error)) if isinstance(error, BackstayError) else Problem(500, "the model failed")
-            for ticket in batch:
-                _tell(ticket, problem)
+            if len(batch) > 1:
+                # One request may have spoilt the run for the others: let each have its own.
+                for ticket in batch:
+                    self._answer([ticket])
+                return
+            _tell(batch[0], Problem(400, str(error)) if isinstance(error, BackstayError) else Problem(500, "the model failed"))
             return
         logged = self._log([pair for pair in answered if not pair[0].question.probe])
         for ticket, outputs in answered:
@@ -116,9 +124,10 @@ class Batcher:
             return True
         try:
             self._record(answered)
-        except JournalFull as error:
+        except Exception as error:  # noqa: BLE001 - the thread must live; an answer that is not logged is not given
             if self._refuse:
-                return Problem(507, f"the answer could not be logged and is therefore not given: {error.what}", error.fix)
+                told, fix = (error.what, error.fix) if isinstance(error, BackstayError) else (str(error), "see its log")
+                return Problem(507, f"the answer could not be logged and is therefore not given: {told}", fix)
             self._metrics.unlogged.inc(rows)
             return False
         self._metrics.predictions.inc(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +13,14 @@ import numpy as np
 
 from backstay.access.keys import KeyRecord
 from backstay.bundle.datatypes import numpy_dtype
+from backstay.bundle.inputs import channels_first
 from backstay.bundle.manifest import Manifest
 from backstay.bundle.model import Model, load
-from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Release
 from backstay.serve.metrics import Metrics
 
 POLL_SECONDS = 0.2
+RETRY_SECONDS = 5.0
 WARM = 2
 
 
@@ -67,7 +69,7 @@ class Live:
         self.warm: dict[str, Loaded] = {}
         self.keys: list[KeyRecord] = []
         self.trouble: str | None = None
-        self._refused: str | None = None
+        self._refused: tuple[str, float] = ("", 0.0)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True, name="pointer")
 
@@ -100,15 +102,16 @@ class Live:
             self._metrics.pointer_failures.inc()
             self.trouble = f"the live pointer cannot be read: {error}"
             return
-        self.trouble = None
         if found is None or (self.current is not None and found.release.id == self.current.release.id):
+            self.trouble = None
             return
-        if found.release.id == self._refused:
+        release, at = self._refused
+        if found.release.id == release and time.monotonic() - at < RETRY_SECONDS:
             return
         try:
             self._swap(found)
-        except BackstayError as error:
-            self._refused = found.release.id
+        except Exception as error:  # noqa: BLE001 - whatever ails the bundle, the model in memory goes on answering
+            self._refused = (found.release.id, time.monotonic())
             self._metrics.swap_failures.inc()
             self.trouble = f"release {found.release.sequence} could not be loaded: {error}"
             self._say({"event": "swap_failed", "release": found.release.id, "error": str(error)})
@@ -123,7 +126,7 @@ class Live:
         self.current = loaded
         kept = [w for w in (old, loaded) if w is not None]
         self.warm = {w.version: w for w in kept[-WARM:]}
-        self._refused = None
+        self.trouble = None
         self._metrics.live(found.release)
         self._say({"event": "live", "release": found.release.id, "version": loaded.version, "model": model.id})
 
@@ -138,6 +141,9 @@ def blank(manifest: Manifest) -> dict[str, Any]:
     arrays: dict[str, Any] = {}
     for spec in manifest.inputs:
         shape = [1, *(1 if size == -1 else size for size in spec.shape[1:])]
+        if len(shape) == 4 and -1 in spec.shape[1:]:
+            height, width, channels = spec.column_shape
+            shape[1:] = (channels, height, width) if channels_first(spec) else (height, width, channels)
         kind = numpy_dtype(spec.datatype)
         arrays[spec.name] = np.full(shape, "", dtype=object) if kind == np.object_ else np.zeros(shape, dtype=kind)
     return arrays

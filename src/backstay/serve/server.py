@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
+import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from backstay.kernel.clock import Clock
 from backstay.kernel.errors import BackstayError
 from backstay.serve.app import App
 from backstay.serve.live import Live, LiveRelease
+from backstay.serve.loopback import is_loopback
 from backstay.serve.metrics import Metrics
 from backstay.settings import ServeSettings, Settings
 
@@ -59,9 +62,25 @@ def run_server(
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=10, lifespan="on"
         )
-        uvicorn.Server(config).run(sockets=[listener])
+        _Server(config).run(sockets=[listener])
     finally:
         listener.close()
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, but a signal that was obeyed is not raised once more: to be told to stop is not to fail."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def refuse_open_door(serve: ServeSettings) -> None:
@@ -72,20 +91,6 @@ def refuse_open_door(serve: ServeSettings) -> None:
         f"{serve.host} can be reached by others, and no key would be asked for",
         fix="leave keys on, or bind to 127.0.0.1",
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach it.
-
-    >>> is_loopback("127.0.0.1"), is_loopback("::1"), is_loopback("0.0.0.0"), is_loopback("localhost")
-    (True, True, False, True)
-    """
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _listen(serve: ServeSettings) -> socket.socket:

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import Connection, Engine, RowMapping, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import IntegrityError
 
@@ -359,5 +359,5 @@ def _get_state(connection: Connection, key: str) -> Json | None:
     return None if value is None else dict(json.loads(value))
 
 
-def _ledger_row(row: Mapping[str, Any]) -> LedgerRow:
-    return decode(LedgerRow, {**row, "body": json.loads(row["body"])})
+def _ledger_row(row: RowMapping) -> LedgerRow:
+    return decode(LedgerRow, {**{str(k): v for k, v in row.items()}, "body": json.loads(row["body"])})

@@ -29,7 +29,7 @@ def _one(tensor: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def images(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Small shifts, turns and zooms in one `grid_sample`, then contrast, brightness and noise; [n, H, W, C] of 0..255."""
+    """Shifts, turns and zooms in one `grid_sample`, then contrast, brightness and noise; [n, H, W, C] of 0..255."""
     n = len(pixels)
 
     def spread(width: float) -> Tensor:

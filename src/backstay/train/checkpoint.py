@@ -1,4 +1,4 @@
-"""Where a run has got to, so that a killed one goes on from there and ends at the same bytes. Arrays only, no pickle."""
+"""Where a run has got to, so that a killed one goes on and ends at the same bytes. Arrays only, no pickle."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def save(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, best: S
     fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with fresh.open("wb") as file:
-            np.savez(file, progress=np.frombuffer(json.dumps(progress).encode(), np.uint8), **arrays)  # type: ignore[arg-type] # the stub takes the array names for its options
+            np.savez(file, progress=np.frombuffer(json.dumps(progress).encode(), np.uint8), **arrays)
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)

@@ -111,16 +111,14 @@ def _epoch(
 
 def _batches(order: Tensor, size: int) -> list[Tensor]:
     """Batches in this order; a last one that is too small to have statistics of its own joins the one before."""
-    batches = list(order.split(size))
+    batches = list(torch.split(order, size))
     if len(batches) > 1 and len(batches[-1]) < min(size, 16):
         batches[-2:] = [torch.cat(batches[-2:])]
     return batches
 
 
 @torch.no_grad()
-def _look(
-    network: Network, objective: Objective, train: Part, tune: Part, recipe: TrainSettings
-) -> dict[str, float]:
+def _look(network: Network, objective: Objective, train: Part, tune: Part, recipe: TrainSettings) -> dict[str, float]:
     """Tune loss, and collapse figures of the tune embeddings."""
     held_out = embed(network, tune.tensors)
     if objective.trains_head:

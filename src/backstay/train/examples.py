@@ -58,7 +58,9 @@ def profile_of(table: pa.Table, schema: Schema, train: npt.NDArray[np.int64]) ->
             )
         pixels = image_pixels(rows.column(images[0].name), images[0].name, images[0].shape) / np.float32(255)
         means, deviations = pixels.mean(axis=(0, 1, 2)), pixels.std(axis=(0, 1, 2))
-        return Profile(images[0].name, images[0].shape, (), (), _floats(means), _floats(np.maximum(deviations, 0.05)), {})
+        return Profile(
+            images[0].name, images[0].shape, (), (), _floats(means), _floats(np.maximum(deviations, 0.05)), {}
+        )
     unusable = [c for c in features if c.kind in (ColumnKind.TEXT, ColumnKind.TIME)]
     if unusable:
         raise BackstayError(
@@ -69,15 +71,17 @@ def profile_of(table: pa.Table, schema: Schema, train: npt.NDArray[np.int64]) ->
     categories = tuple(c.name for c in features if c.name not in numbers)
     centres = [_centre(_numbers(rows, name)) for name in numbers]
     levels = {name: _levels(rows, name) for name in categories}
-    return Profile(
-        None, (), numbers, categories, tuple(c for c, _ in centres), tuple(s for _, s in centres), levels
-    )
+    return Profile(None, (), numbers, categories, tuple(c for c, _ in centres), tuple(s for _, s in centres), levels)
 
 
 def tensors_of(profile: Profile, table: pa.Table) -> tuple[Tensor, ...]:
     """The encoder's inputs for these rows: pixels; or numbers and codes, whichever there are."""
     if profile.image:
-        return (torch.from_numpy(np.ascontiguousarray(image_pixels(table.column(profile.image), profile.image, profile.shape))),)
+        return (
+            torch.from_numpy(
+                np.ascontiguousarray(image_pixels(table.column(profile.image), profile.image, profile.shape))
+            ),
+        )
     found: list[Tensor] = []
     if profile.numbers:
         columns = [

@@ -23,6 +23,7 @@ from backstay.train.network import Network
 OPSET = 20
 _ML_OPSET = 4
 _IR = 10
+OUTPUTS = ("label", "scores", "embedding")
 
 
 def export(
@@ -33,17 +34,17 @@ def export(
     Raises:
         onnx.checker.ValidationError: the graph is not sound (a fault of the exporter, never of the data).
     """
-    core = _strip(_core(network, profile, example))
+    core = compose.add_prefix(_strip(_core(network, profile, example)), "core/")
+    if profile.image:
+        _rename(core.graph, "core/pixels", _input_name(profile.image))
     whole = core if profile.image else _with_columns(core, profile)
-    whole = compose.merge_models(whole, _names(classes), io_map=[("out_index", "suffix_index")])
-    for old, new in (("out_embedding", "embedding_out"), ("out_scores", "scores")):
+    whole = compose.merge_models(whole, _names(classes), io_map=[("core/out_index", "suffix/index")])
+    renamed = {"suffix/label": "label", "core/out_scores": "scores", "core/out_embedding": "embedding"}
+    for old, new in renamed.items():
         _rename(whole.graph, old, new)
-    _rename(whole.graph, "suffix_label", "label")
-    order = {"label": 0, "scores": 1, "embedding_out": 2}
-    outputs = sorted(whole.graph.output, key=lambda o: order[o.name])
+    outputs = sorted(whole.graph.output, key=lambda o: OUTPUTS.index(o.name))
     del whole.graph.output[:]
     whole.graph.output.extend(outputs)
-    _free_name(whole.graph)
     onnx.checker.check_model(whole, full_check=True)
     dimension = outputs[2].type.tensor_type.shape.dim[1].dim_value
     specs = (
@@ -56,9 +57,21 @@ def export(
 
 def _inputs(profile: Profile) -> tuple[InputSpec, ...]:
     if profile.image:
-        return (InputSpec(profile.image, "UINT8", (-1, *profile.shape), "image", (profile.image,), profile.shape),)
-    numbers = [InputSpec(name, "FP64", (-1, 1), "column", (name,)) for name in profile.numbers]
-    return (*numbers, *(InputSpec(name, "BYTES", (-1, 1), "column", (name,)) for name in profile.categories))
+        return (
+            InputSpec(
+                _input_name(profile.image), "UINT8", (-1, *profile.shape), "image", (profile.image,), profile.shape
+            ),
+        )
+    numbers = [InputSpec(_input_name(name), "FP64", (-1, 1), "column", (name,)) for name in profile.numbers]
+    return (
+        *numbers,
+        *(InputSpec(_input_name(name), "BYTES", (-1, 1), "column", (name,)) for name in profile.categories),
+    )
+
+
+def _input_name(column: str) -> str:
+    """A graph's inputs and outputs share one space of names, so a column called like an output gets another."""
+    return f"{column}_column" if column in OUTPUTS else column
 
 
 def _core(network: Network, profile: Profile, example: tuple[Tensor, ...]) -> onnx.ModelProto:
@@ -79,8 +92,6 @@ def _core(network: Network, profile: Profile, example: tuple[Tensor, ...]) -> on
         raise RuntimeError("torch.onnx.export answered nothing")
     model: onnx.ModelProto = program.model_proto
     model.ir_version = _IR
-    if profile.image:
-        _rename(model.graph, "pixels", profile.image)
     return model
 
 
@@ -92,6 +103,7 @@ def _quiet() -> Iterator[None]:
     logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"# The axis name", UserWarning)
             for category in (DeprecationWarning, FutureWarning, PendingDeprecationWarning):
                 warnings.simplefilter("ignore", category)
             yield
@@ -115,26 +127,26 @@ def _with_columns(core: onnx.ModelProto, profile: Profile) -> onnx.ModelProto:
     for place, (name, mean, deviation) in enumerate(
         zip(profile.numbers, profile.means, profile.deviations, strict=True)
     ):
-        inputs.append(helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["batch", 1]))
+        inputs.append(helper.make_tensor_value_info(_input_name(name), TensorProto.DOUBLE, ["batch", 1]))
         constants += [
-            helper.make_tensor(f"prefix_mean_{place}", TensorProto.DOUBLE, [], [mean]),
-            helper.make_tensor(f"prefix_deviation_{place}", TensorProto.DOUBLE, [], [deviation]),
+            helper.make_tensor(f"prefix/mean_{place}", TensorProto.DOUBLE, [], [mean]),
+            helper.make_tensor(f"prefix/deviation_{place}", TensorProto.DOUBLE, [], [deviation]),
         ]
         nodes += [
-            helper.make_node("Sub", [name, f"prefix_mean_{place}"], [f"prefix_centred_{place}"]),
+            helper.make_node("Sub", [_input_name(name), f"prefix/mean_{place}"], [f"prefix/centred_{place}"]),
             helper.make_node(
-                "Div", [f"prefix_centred_{place}", f"prefix_deviation_{place}"], [f"prefix_standard_{place}"]
+                "Div", [f"prefix/centred_{place}", f"prefix/deviation_{place}"], [f"prefix/standard_{place}"]
             ),
-            helper.make_node("Cast", [f"prefix_standard_{place}"], [f"prefix_number_{place}"], to=TensorProto.FLOAT),
+            helper.make_node("Cast", [f"prefix/standard_{place}"], [f"prefix/number_{place}"], to=TensorProto.FLOAT),
         ]
     for place, name in enumerate(profile.categories):
-        inputs.append(helper.make_tensor_value_info(name, TensorProto.STRING, ["batch", 1]))
+        inputs.append(helper.make_tensor_value_info(_input_name(name), TensorProto.STRING, ["batch", 1]))
         keys = ["", *profile.levels[name]]
         nodes.append(
             helper.make_node(
                 "LabelEncoder",
-                [name],
-                [f"prefix_code_{place}"],
+                [_input_name(name)],
+                [f"prefix/code_{place}"],
                 domain="ai.onnx.ml",
                 keys_strings=keys,
                 values_int64s=list(range(1, len(keys) + 1)),
@@ -142,24 +154,14 @@ def _with_columns(core: onnx.ModelProto, profile: Profile) -> onnx.ModelProto:
             )
         )
     for group, one, count, kind in (
-        ("numbers", "prefix_number", len(profile.numbers), TensorProto.FLOAT),
-        ("codes", "prefix_code", len(profile.categories), TensorProto.INT64),
+        ("numbers", "prefix/number", len(profile.numbers), TensorProto.FLOAT),
+        ("codes", "prefix/code", len(profile.categories), TensorProto.INT64),
     ):
         if count:
-            nodes.append(
-                helper.make_node("Concat", [f"{one}_{i}" for i in range(count)], [f"prefix_{group}"], axis=1)
-            )
-            outputs.append(helper.make_tensor_value_info(f"prefix_{group}", kind, ["batch", count]))
-            io_map.append((f"prefix_{group}", group))
-    # A column may be called like a value inside the core; its names move out of the way.
-    taken = set(profile.numbers) | set(profile.categories)
+            nodes.append(helper.make_node("Concat", [f"{one}_{i}" for i in range(count)], [f"prefix/{group}"], axis=1))
+            outputs.append(helper.make_tensor_value_info(f"prefix/{group}", kind, ["batch", count]))
+            io_map.append((f"prefix/{group}", f"core/{group}"))
     prefix = _model(helper.make_graph(nodes, "columns", inputs, outputs, constants))
-    if taken & _names_in(core.graph):
-        kept = {"out_embedding", "out_scores", "out_index"}
-        core = compose.add_prefix(core, "core/")
-        for name in kept:
-            _rename(core.graph, f"core/{name}", name)
-        io_map = [(a, f"core/{b}") for a, b in io_map]
     return compose.merge_models(prefix, _same_versions(core), io_map=io_map)
 
 
@@ -167,15 +169,15 @@ def _names(classes: tuple[str, ...]) -> onnx.ModelProto:
     """The suffix: index of a class to its name."""
     node = helper.make_node(
         "LabelEncoder",
-        ["suffix_index"],
-        ["suffix_label"],
+        ["suffix/index"],
+        ["suffix/label"],
         domain="ai.onnx.ml",
         keys_int64s=list(range(len(classes))),
         values_strings=list(classes),
         default_string="",
     )
-    source = helper.make_tensor_value_info("suffix_index", TensorProto.INT64, ["batch"])
-    target = helper.make_tensor_value_info("suffix_label", TensorProto.STRING, ["batch"])
+    source = helper.make_tensor_value_info("suffix/index", TensorProto.INT64, ["batch"])
+    target = helper.make_tensor_value_info("suffix/label", TensorProto.STRING, ["batch"])
     return _model(helper.make_graph([node], "names", [source], [target]))
 
 
@@ -190,10 +192,6 @@ def _same_versions(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def _names_in(graph: onnx.GraphProto) -> set[str]:
-    return {n for node in graph.node for n in (*node.input, *node.output)} | {t.name for t in graph.initializer}
-
-
 def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
     for node in graph.node:
         node.input[:] = [new if n == old else n for n in node.input]
@@ -201,14 +199,3 @@ def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
     for value in (*graph.input, *graph.output):
         if value.name == old:
             value.name = new
-
-
-def _free_name(graph: onnx.GraphProto) -> None:
-    """Call the embedding output `embedding`, after what the exporter itself calls so has moved out of the way."""
-    for wanted in ("embedding",):
-        if wanted in _names_in(graph):
-            _rename(graph, wanted, f"inner/{wanted}")
-            for tensor in graph.initializer:
-                if tensor.name == wanted:
-                    tensor.name = f"inner/{wanted}"
-    _rename(graph, "embedding_out", "embedding")

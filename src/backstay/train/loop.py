@@ -225,7 +225,9 @@ def _parity(network: Network, profile: Profile, table: pa.Table, content: bytes,
     embeddings, scores, _ = network.eval()(*tensors_of(profile, table))
     answered = Model(Path(), draft, open_session(content)).run(arrays_for(draft, table))
     if answered.scores is None or answered.embeddings is None:
-        raise BackstayError("the exported model lacks scores or embeddings", fix="report this: it is a fault of Backstay")
+        raise BackstayError(
+            "the exported model lacks scores or embeddings", fix="report this: it is a fault of Backstay"
+        )
     gap = max(
         float(np.max(np.abs(answered.scores - scores.numpy()))),
         float(np.max(np.abs(answered.embeddings - embeddings.numpy()))),

@@ -34,6 +34,13 @@ def test_sound_rows_have_nothing_grave(people: pa.Table) -> None:
 
 
 def test_every_check_has_a_name_on_the_shelf() -> None:
+    for name in CHECKS:
+        assert callable(CHECKS[name])
+    # No module of a check may shadow the package's own functions.
+    from backstay.data import audit as package
+
+    assert callable(package.overlap)
+    assert callable(package.audit)
     assert set(CHECKS) >= {"overlap", "target_leak", "label_errors", "single_class", "duplicates", "time_order"}
 
 

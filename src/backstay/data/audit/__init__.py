@@ -19,6 +19,10 @@ CHECKS = Shelf(
     "audit check",
     "backstay.audits",
     {
+        # The module is not called overlap: importing it would hide the function `overlap` of this package.
+        "overlap": "backstay.data.audit.shared_rows:check",
+    }
+    | {
         name: f"backstay.data.audit.{name}:check"
         for name in (
             "constant",
@@ -28,7 +32,6 @@ CHECKS = Shelf(
             "imbalance",
             "label_errors",
             "missing",
-            "overlap",
             "single_class",
             "target_leak",
             "time_order",
@@ -64,7 +67,7 @@ def audit(
 def overlap(train_table: pa.Table, gate_table: pa.Table, schema: Schema, data_id: str) -> tuple[Finding, ...]:
     """Rows, near-copies, ids and groups that training rows share with gate rows. Both conform to the schema."""
     from backstay.data.audit.groups_across_parts import shared_groups
-    from backstay.data.audit.overlap import compare
+    from backstay.data.audit.shared_rows import compare
 
     return (
         *compare(train_table, gate_table, schema, data_id),

@@ -44,7 +44,8 @@ def shared_groups(train: pa.Table, gate: pa.Table, schema: Schema, data_id: str)
         Finding(
             CHECK,
             Severity.HIGH,
-            f"{shared.sum()} gate rows belong to a group of {name!r} that is in the training rows too, for example {first}",
+            f"{shared.sum()} gate rows belong to a group of {name!r} that is in the training rows too, "
+            f"for example {first}",
             "keep each group on one side: split by hash with data.group declared, or correct the official split",
             data_id,
             (name,),

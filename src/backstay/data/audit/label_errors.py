@@ -55,7 +55,7 @@ def check(subject: Subject) -> Iterable[Finding]:
 def doubts(
     x: FloatRows, labels: npt.NDArray[np.int64], classes: int, fit_predict: object = None
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """For each row: the share of its 10 neighbours with its label, and its out-of-fold margin (own minus best other)."""
+    """Of each row: the share of its 10 neighbours with its label, and its out-of-fold margin (own - best other)."""
     fit = fit_predict if callable(fit_predict) else ridge_scores
     (small,) = shrink([x])
     _, places = nearest(small, small, NEIGHBOURS, itself=True)

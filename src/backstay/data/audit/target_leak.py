@@ -27,8 +27,8 @@ def check(subject: Subject) -> Iterable[Finding]:
     labels = np.unique(subject.labels[rows].astype(str), return_inverse=True)[1]
     if labels.max() == 0:
         return
-    table = subject.table.select(list(subject.plain_features)).take(pa.array(rows)) if subject.plain_features else None
-    for name in subject.plain_features if table is not None else ():
+    table = subject.table.select(list(subject.plain_features)).take(pa.array(rows))
+    for name in subject.plain_features:
         codes = _codes(table.column(name), subject.schema.column(name).kind)
         told = told_by(codes, labels)
         if told >= TELLS:

@@ -15,7 +15,7 @@ _LIMIT = 10.0
 
 
 class TableEncoder(nn.Module):
-    """Takes `numbers` float32 [rows, p] (standardised, NaN where missing) and `codes` int64 [rows, q], or one of them."""
+    """Takes `numbers` float32 [rows, p] (NaN where missing) and `codes` int64 [rows, q], or one of them."""
 
     def __init__(self, numbers: int, levels: tuple[int, ...], dimension: int) -> None:
         super().__init__()

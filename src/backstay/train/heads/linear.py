@@ -55,7 +55,7 @@ class LinearHead(nn.Module):
             loss.backward()  # type: ignore[no-untyped-call] # torch does not annotate it
             return loss
 
-        optimiser.step(closure)
+        optimiser.step(closure)  # type: ignore[no-untyped-call] # torch does not annotate it
         with torch.no_grad():
             self.linear.weight.copy_(weight)
             self.linear.bias.copy_(bias)

@@ -21,5 +21,5 @@ class CrossEntropy:
         return (each * weights).sum() / weights.sum().clamp(min=1e-12)
 
 
-def build(recipe: TrainSettings) -> CrossEntropy:
+def build(_: TrainSettings) -> CrossEntropy:
     return CrossEntropy()

@@ -1,0 +1,1 @@
+"""Model and data to report: figures with intervals, slices, paired differences, controls."""

@@ -1,0 +1,56 @@
+"""Answers and truths of one model on one set of rows: what every metric is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from backstay.kernel.errors import BackstayError
+from backstay.maths.arrays import AnyArray, IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """Rows [n].
+
+    Args:
+        labels: true class positions; -1 for a class that the model does not know.
+        predicted: the model's class positions.
+        scores: probabilities [n, classes], None where the model gives none. embeddings: [n, d].
+        groups: codes of rows that depend on each other.
+    """
+
+    labels: IntArray
+    predicted: IntArray
+    scores: npt.NDArray[np.floating] | None
+    embeddings: npt.NDArray[np.floating] | None
+    groups: IntArray | None
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("predicted", "scores", "embeddings", "groups"):
+            values = getattr(self, name)
+            if values is not None and len(values) != len(self.labels):
+                raise BackstayError(
+                    f"{len(self.labels)} labels and {len(values)} {name}", fix="give one of each for every row"
+                )
+        if self.scores is not None and self.scores.shape[1] != len(self.classes):
+            raise BackstayError(
+                f"{self.scores.shape[1]} scores a row for {len(self.classes)} classes", fix="give one a class"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, chosen: AnyArray) -> Case:
+        """The case of these rows (places or a mask)."""
+        return Case(
+            labels=self.labels[chosen],
+            predicted=self.predicted[chosen],
+            scores=None if self.scores is None else self.scores[chosen],
+            embeddings=None if self.embeddings is None else self.embeddings[chosen],
+            groups=None if self.groups is None else self.groups[chosen],
+            classes=self.classes,
+        )

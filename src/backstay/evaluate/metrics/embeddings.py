@@ -1,0 +1,32 @@
+"""Figures of the embeddings: do rows of one class lie together?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backstay.evaluate.case import Case
+from backstay.evaluate.metrics import Figure
+from backstay.maths.retrieval import retrieval
+
+NAN = float("nan")
+
+
+def recall_at_1(case: Case) -> Figure:
+    """Share of rows whose nearest other row (of another group) has their class, in [0, 1]."""
+    return _figure(case, 0)
+
+
+def map_at_r(case: Case) -> Figure:
+    """Mean average precision at R, R being the number of other rows of the query's class, in [0, 1]."""
+    return _figure(case, 1)
+
+
+def _figure(case: Case, which: int) -> Figure:
+    if case.embeddings is None:
+        return Figure(NAN, 0)
+    known = np.flatnonzero(case.labels >= 0)
+    groups = None if case.groups is None else case.groups[known]
+    rows = retrieval(case.embeddings[known], case.labels[known], groups=groups)[which]
+    if len(rows) == 0:
+        return Figure(NAN, 0)
+    return Figure(float(rows.mean()), len(rows), rows=rows, binary=which == 0)
