@@ -18,17 +18,16 @@ from backstay.kernel.ids import event_id
 INPUT = "in."
 
 
-def write_part(directory: Path, rows: Rows) -> Path:
-    """Write rows as one new file of this directory."""
-    target = directory / f"{event_id('part')}.parquet"
+def write_part(directory: Path, rows: Rows, *, name: str | None = None) -> Path:
+    """Write rows as one file of this directory, a new one unless its name is given."""
+    target = directory / f"{name or event_id('part')}.parquet"
     fresh = directory / f".{target.name}.tmp"
     try:
         directory.mkdir(parents=True, exist_ok=True)
         pq.write_table(to_table(rows), fresh, compression="zstd")
-        handle = os.open(fresh, os.O_RDONLY)
-        os.fsync(handle)
-        os.close(handle)
-        fresh.rename(target)
+        _synchronise(fresh)
+        fresh.replace(target)
+        _synchronise(directory)
     except OSError as error:
         fresh.unlink(missing_ok=True)
         raise BackstayError(
@@ -36,6 +35,14 @@ def write_part(directory: Path, rows: Rows) -> Path:
             fix="free disk space or check the folder's owner",
         ) from error
     return target
+
+
+def _synchronise(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def to_table(rows: Rows) -> pa.Table:

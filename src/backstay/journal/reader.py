@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from backstay.bundle.inputs import table_from
 from backstay.bundle.manifest import Manifest
 from backstay.journal.entries import Feedback, Predictions, array, unpack
 from backstay.journal.parts import from_table, write_part
-from backstay.journal.rows import Rows
+from backstay.journal.rows import Rows, first_of_each
 from backstay.journal.segment import frames, in_use
 from backstay.journal.writer import SEGMENTS
 from backstay.kernel.errors import BackstayError
@@ -51,14 +52,16 @@ class Journal:
         """
         parts = [from_table(_read(path)) for path in self._parts(model, environment)]
         parts += self._from_segments(self._segments("p"), model, environment, manifests or {})
-        found = self._without_forgotten(Rows.concat(parts))
+        parts, duplicates = first_of_each(parts)
+        # Each part is narrowed down before they are joined: releases may differ in what they score and embed.
+        chosen = [self._without_forgotten(part) for part in parts]
         if release is not None:
-            found = found.of_release(release)
-        found = found.first_wins()
+            chosen = [part.of_release(release) for part in chosen]
         if since is not None or until is not None:
             earliest, latest = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
-            found = found.between(since or earliest, until or latest)
-        return found.take(np.argsort(found.times, kind="stable").astype(np.int64))
+            chosen = [part.between(since or earliest, until or latest) for part in chosen]
+        found = Rows.concat(chosen)
+        return replace(found.take(np.argsort(found.times, kind="stable").astype(np.int64)), duplicates=duplicates)
 
     def add(self, rows: Rows, *, model: str, environment: str) -> None:
         """Add rows that were predicted elsewhere: all, or none when an id was logged before."""
@@ -100,10 +103,17 @@ class Journal:
         for path in self._segments("p"):
             if in_use(path):
                 continue
-            scopes = {(e.model, e.environment) for e in self._entries([path]) if isinstance(e, Predictions)}
-            for model, environment in sorted(scopes):
-                rows = Rows.concat(self._from_segments([path], model, environment, manifests)).first_wins()
-                write_part(self.directory / PARTS / model / environment, self._without_forgotten(rows))
+            entries = [e for e in self._entries([path]) if isinstance(e, Predictions)]
+            if any(e.inputs and e.release not in manifests for e in entries):
+                # Without its manifest a tensor cannot become columns: better a segment kept than inputs lost.
+                continue
+            for number, (model, environment, release) in enumerate(sorted({_scope(e) for e in entries})):
+                own = [e for e in entries if _scope(e) == (model, environment, release)]
+                rows = self._without_forgotten(_rows(own, manifests.get(release)).first_wins())
+                if len(rows):
+                    # Named after its segment: a compaction that was killed and is done again writes the same file.
+                    name = f"part-{path.stem}-{number}"
+                    write_part(self.directory / PARTS / model / environment, rows, name=name)
             path.unlink()
             done += 1
         return done
@@ -174,6 +184,10 @@ class Journal:
             if isinstance(entry, Predictions) and (entry.model, entry.environment) == (model, environment):
                 by_release.setdefault(entry.release, []).append(entry)
         return [_rows(entries, manifests.get(release)) for release, entries in by_release.items()]
+
+
+def _scope(entry: Predictions) -> tuple[str, str, str]:
+    return entry.model, entry.environment, entry.release
 
 
 def _rows(entries: list[Predictions], manifest: Manifest | None) -> Rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -95,14 +95,31 @@ class Rows:
 
     def first_wins(self) -> Rows:
         """The same rows without ids that were seen before; how many were dropped is counted."""
-        _, first = np.unique(self.ids.astype(str), return_index=True)
-        if len(first) == len(self):
-            return self
-        kept = self.take(np.sort(first).astype(np.int64))
-        return Rows(
-            kept.ids, kept.times, kept.releases, kept.predictions, kept.scores, kept.embeddings, kept.groups,
-            kept.inputs, self.duplicates + len(self) - len(first),
-        )
+        (kept,), dropped = first_of_each([self])
+        return replace(kept, duplicates=self.duplicates + dropped)
+
+
+def first_of_each(parts: Sequence[Rows]) -> tuple[list[Rows], int]:
+    """These parts without ids that an earlier row of any of them has, and how many rows that dropped."""
+    seen: set[str] = set()
+    kept: list[Rows] = []
+    dropped = 0
+    for part in parts:
+        ids = part.ids.tolist()
+        before = len(seen)
+        fresh = set(ids)
+        if len(fresh) == len(ids) and seen.isdisjoint(fresh):
+            seen |= fresh
+            kept.append(part)
+            continue
+        first = np.zeros(len(ids), dtype=np.bool_)
+        for place, row_id in enumerate(ids):
+            if row_id not in seen:
+                seen.add(row_id)
+                first[place] = True
+        dropped += len(ids) - (len(seen) - before)
+        kept.append(part.take(first))
+    return kept, dropped
 
 
 def _stamp(at: datetime) -> np.datetime64:

@@ -12,6 +12,7 @@ from backstay.kernel.errors import Tampered
 
 HEADER = struct.Struct("<II")
 MOST_BYTES = 256 * 2**20
+SEARCHED_BYTES = 2**20
 
 
 def frame(payload: bytes) -> bytes:
@@ -34,17 +35,36 @@ def frames(path: Path, offset: int = 0) -> Iterator[tuple[bytes, int]]:
             length, checksum = HEADER.unpack(header)
             end = offset + HEADER.size + length
             if end > size:
+                if _later_frame(path, offset + 1, size):
+                    raise _damaged(path, offset)
                 return
             payload = file.read(length)
             if length > MOST_BYTES or zlib.crc32(payload) != checksum:
                 if end == size:
                     return
-                raise Tampered(
-                    f"{path} is damaged at byte {offset}: a frame does not match its checksum",
-                    fix="restore the journal from a backup; rows before that place can still be read",
-                )
+                raise _damaged(path, offset)
             offset = end
             yield payload, offset
+
+
+def _later_frame(path: Path, start: int, size: int) -> bool:
+    """Whether a sound frame follows: then what looks like a torn end is a damaged length. A killed writer leaves none."""
+    with path.open("rb") as file:
+        file.seek(start)
+        rest = file.read(min(size - start, SEARCHED_BYTES))
+    for place in range(len(rest) - HEADER.size):
+        length, checksum = HEADER.unpack_from(rest, place)
+        body = place + HEADER.size
+        if 0 < length <= len(rest) - body and zlib.crc32(rest[body : body + length]) == checksum:
+            return True
+    return False
+
+
+def _damaged(path: Path, offset: int) -> Tampered:
+    return Tampered(
+        f"{path} is damaged at byte {offset}: a frame does not match its checksum",
+        fix="restore the journal from a backup; rows before that place can still be read",
+    )
 
 
 class SegmentWriter:

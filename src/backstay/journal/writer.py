@@ -81,7 +81,10 @@ class JournalWriter:
         self._free_checked -= size
         if self._free_checked > 0:
             return
-        free = shutil.disk_usage(self._directory).free
+        try:
+            free = shutil.disk_usage(self._directory).free
+        except OSError as error:
+            raise JournalFull(f"the log's folder cannot be read ({error.strerror})", fix="bring it back") from error
         if free < self._minimum_free:
             raise JournalFull(
                 f"{free} bytes are free where the log is, {self._minimum_free} are kept back",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
 from backstay.kernel.errors import BackstayError, Conflict, Tampered
@@ -27,7 +27,7 @@ def make_engine(path: Path) -> Engine:
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={PATIENCE_MS}", "foreign_keys=ON"):
+        for pragma in (f"busy_timeout={PATIENCE_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
@@ -40,42 +40,46 @@ def make_engine(path: Path) -> Engine:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A connection that sees one snapshot."""
-    with explained(engine), engine.connect() as connection, connection.begin():
+    with explained(engine.url.database), engine.connect() as connection, connection.begin():
         yield connection
 
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """A connection that holds the write lock from its first statement, so what it read cannot have moved."""
-    with explained(engine):
+    with explained(engine.url.database):
         options = {"sqlite_begin": "IMMEDIATE"}
         with engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
 
 
 @contextmanager
-def explained(engine: Engine) -> Iterator[None]:
+def explained(where: Path | str | None) -> Iterator[None]:
     """Turn SQLite's complaints into ours. Whatever was begun has been rolled back by then."""
-    where = engine.url.database
     try:
         yield
-    except OperationalError as error:
-        text = str(error.orig)
-        if "locked" in text or "busy" in text:
-            raise Conflict("another process holds the store", fix="let it finish and try again") from error
-        if "full" in text or "disk I/O" in text:
-            raise BackstayError(
-                f"the store {where} could not be written ({text}); nothing was changed", fix="free some disk space"
-            ) from error
-        if "readonly" in text or "unable to open" in text:
-            raise BackstayError(
-                f"the store {where} cannot be opened for writing ({text})", fix="check who owns the folder"
-            ) from error
-        raise
-    except DatabaseError as error:
-        if isinstance(error.orig, sqlite3.DatabaseError) and "not a database" in str(error.orig):
-            raise Tampered(f"{where} is not a Backstay store", fix="restore a backup") from error
-        raise
+    except (DatabaseError, sqlite3.DatabaseError) as error:
+        # Statements fail with SQLAlchemy's wrapper, the settings of a fresh connection with SQLite's own error.
+        known = _explanation(str(error.orig if isinstance(error, DatabaseError) else error), where)
+        if known is None:
+            raise
+        raise known from error
+
+
+def _explanation(text: str, where: Path | str | None) -> BackstayError | None:
+    if "locked" in text or "busy" in text:
+        return Conflict("another process holds the store", fix="let it finish and try again")
+    if "full" in text or "disk I/O" in text:
+        return BackstayError(
+            f"the store {where} could not be written ({text}); nothing was changed", fix="free some disk space"
+        )
+    if "readonly" in text or "unable to open" in text:
+        return BackstayError(
+            f"the store {where} cannot be opened for writing ({text})", fix="check who owns the folder"
+        )
+    if "not a database" in text or "malformed" in text:
+        return Tampered(f"{where} is not a Backstay store, or is damaged ({text})", fix="restore a backup")
+    return None
 
 
 def refuse_network_folder(folder: Path, mounts: Path = Path("/proc/mounts")) -> None:
@@ -89,7 +93,7 @@ def refuse_network_folder(folder: Path, mounts: Path = Path("/proc/mounts")) -> 
     for line in lines:
         fields = line.split()
         point = fields[1].replace("\\040", " ")
-        if os.path.commonpath([here, point]) == point and len(point) > len(best):
+        if os.path.commonpath([here, point]) == point and len(point) >= len(best):
             best, kind = point, fields[2]
     if kind in REMOTE_SYSTEMS:
         raise BackstayError(

@@ -33,7 +33,7 @@ class FileBlobs:
             synchronise(self.folder)
         except OSError as error:
             fresh.unlink(missing_ok=True)
-            raise BackstayError(f"{target} cannot be written ({error.strerror})", fix="free disk space or check the folder's owner") from error
+            raise _unwritable(target, error) from error
         return target
 
     def put_directory(self, blob_id: str, source: Path) -> Path:
@@ -45,13 +45,14 @@ class FileBlobs:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             shutil.copytree(source, fresh)
-            for file in fresh.rglob("*"):
-                synchronise(file)
+            synchronise_tree(fresh)
             fresh.replace(target)
             synchronise(self.folder)
         except OSError as error:
             shutil.rmtree(fresh, ignore_errors=True)
-            raise BackstayError(f"{target} cannot be written ({error.strerror})", fix="free disk space or check the folder's owner") from error
+            # Another process may have put the same content there a moment ago: then all is well.
+            if not target.is_dir():
+                raise _unwritable(target, error) from error
         return target
 
     def path(self, blob_id: str) -> Path:
@@ -90,6 +91,20 @@ def synchronise(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def synchronise_tree(folder: Path) -> None:
+    """Force everything below a folder to disk, and the folder itself."""
+    for entry in folder.rglob("*"):
+        synchronise(entry)
+    synchronise(folder)
+
+
+def _unwritable(target: Path, error: OSError) -> BackstayError:
+    return BackstayError(
+        f"{target} cannot be written ({error.strerror or error}); nothing was left there",
+        fix="free disk space or check who owns the folder",
+    )
 
 
 def size_of(path: Path) -> int:

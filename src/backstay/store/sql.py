@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, RowMapping, func, insert, select, update
+from sqlalchemy import Engine, Select, Table, func, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from backstay.kernel.clock import Clock
 from backstay.kernel.codec import decode, encode
 from backstay.kernel.errors import BackstayError, Conflict, NotFound, StoreTooNew, nearest
-from backstay.kernel.ids import canonical_json
 from backstay.kernel.ports import Transaction
 from backstay.kernel.records import Json, Label, LabelRequest, LedgerRow, Release
 from backstay.store import tables
-from backstay.store.chain import GENESIS, problems, row_hash
-from backstay.store.engine import make_engine, reading, refuse_network_folder, writing
+from backstay.store.chain import problems, release_problems
+from backstay.store.create import create_database
+from backstay.store.engine import explained, make_engine, reading, refuse_network_folder, writing
 from backstay.store.files import FileBlobs
+from backstay.store.transaction import SqlTransaction, champion_of, head_of, ledger_row, state_of
 
 T = TypeVar("T")
 FILE = "state.db"
@@ -41,7 +44,7 @@ def open_store(folder: Path, clock: Clock, *, create: bool = False) -> Store:
     if not file.exists():
         if not create:
             raise NotFound(f"there is no store in {folder}", fix="begin with `backstay adopt` or `backstay init`")
-        _create(folder, file)
+        create_database(file)
     store = Store(folder, clock)
     version = store.version
     if version > tables.SCHEMA_VERSION:
@@ -54,22 +57,6 @@ def open_store(folder: Path, clock: Clock, *, create: bool = False) -> Store:
     return store
 
 
-def _create(folder: Path, file: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BackstayError(
-            f"the folder {folder} cannot be made ({error.strerror})", fix="choose another with store.path"
-        ) from error
-    engine = make_engine(file)
-    with writing(engine) as connection:
-        tables.metadata.create_all(connection)
-        stamp = {"key": "version", "value": str(tables.SCHEMA_VERSION)}
-        # Two processes may begin at the same moment; the second finds the first one's tables.
-        connection.execute(upsert(tables.meta).values(stamp).on_conflict_do_nothing())
-    engine.dispose()
-
-
 class Store:
     """Implements the ports Catalog and Ledger; `blobs` implements Blobs."""
 
@@ -78,14 +65,17 @@ class Store:
         self.clock = clock
         self.blobs = FileBlobs(folder / "blobs")
         self._engine: Engine = make_engine(folder / FILE)
+        self._watching = Lock()
 
     @property
     def version(self) -> int:
+        """The version of the tables' layout, by one query."""
+        query = select(tables.meta.c.value).where(tables.meta.c.key == "version")
         with reading(self._engine) as connection:
             try:
-                found = connection.execute(select(tables.meta.c.value).where(tables.meta.c.key == "version")).scalar()
-            except Exception as error:
-                if "no such table" not in str(error):
+                found = connection.execute(query).scalar()
+            except OperationalError as error:
+                if "no such table" not in str(error.orig):
                     raise
                 found = None
         if found is None:
@@ -100,7 +90,9 @@ class Store:
             with writing(self._engine) as connection:
                 yield SqlTransaction(connection, self.clock)
         except IntegrityError as error:
-            raise Conflict(f"the store has that already ({error.orig})", fix="look at what is there and try again") from error
+            raise Conflict(
+                f"the store has that already ({error.orig})", fix="look at what is there and try again"
+            ) from error
 
     def rows(self, kind: str | None = None) -> Iterator[LedgerRow]:
         query = select(tables.ledger).order_by(tables.ledger.c.seq)
@@ -108,30 +100,18 @@ class Store:
             query = query.where(tables.ledger.c.kind == kind)
         with reading(self._engine) as connection:
             found = connection.execute(query).mappings().all()
-        return (_ledger_row(row) for row in found)
+        return (ledger_row(row) for row in found)
 
     def head(self) -> tuple[int, str]:
         with reading(self._engine) as connection:
-            return _head(connection)
+            return head_of(connection)
 
     def verify(self, expected_head: tuple[int, str] | None = None) -> list[str]:
+        ledger = select(tables.ledger).order_by(tables.ledger.c.seq)
         with reading(self._engine) as connection:
-            rows = [_ledger_row(r) for r in connection.execute(select(tables.ledger).order_by(tables.ledger.c.seq)).mappings()]
-            made = connection.execute(select(tables.releases.c.id, tables.releases.c.ledger_seq, tables.releases.c.body)).all()
-        found = problems(rows, expected_head)
-        by_seq = {row.seq: row for row in rows}
-        for release_id, seq, body in made:
-            row = by_seq.get(seq)
-            told = None if row is None else row.body.get("record")
-            if told is None or canonical_json(told) != canonical_json(json.loads(body)):
-                found.append(f"releases: {release_id} is not what row {seq} of the ledger says")
-        listed = {release_id for release_id, _, _ in made}
-        found += [
-            f"releases: {row.body['release']}, which row {row.seq} made, is missing"
-            for row in rows
-            if "release" in row.body and "record" in row.body and row.body["release"] not in listed
-        ]
-        return found
+            rows = [ledger_row(r) for r in connection.execute(ledger).mappings()]
+            filed = connection.execute(select(tables.releases)).mappings().all()
+        return problems(rows, expected_head) + release_problems(rows, filed)
 
     # Catalog
     def get(self, kind: str, record_id: str, as_type: type[T]) -> T:
@@ -163,8 +143,7 @@ class Store:
         if environment is not None:
             query = query.where(table.c.environment == environment)
         query = query.order_by(table.c.number.desc() if newest_first else table.c.number).limit(limit)
-        with reading(self._engine) as connection:
-            return [decode(as_type, json.loads(body)) for body in connection.execute(query).scalars()]
+        return self._decoded(query, as_type)
 
     def resolve(self, kind: str, prefix: str) -> str:
         ids = self._ids(kind)
@@ -172,7 +151,9 @@ class Store:
         if not found:
             raise NotFound(f"no {kind} begins with {prefix!r}", fix=nearest(prefix, ids[-20:]))
         if len(found) > 1:
-            raise BackstayError(f"{len(found)} {kind}s begin with {prefix!r}", fix=f"say more of it: {', '.join(found[:5])}")
+            raise BackstayError(
+                f"{len(found)} {kind}s begin with {prefix!r}", fix=f"say more of it: {', '.join(found[:5])}"
+            )
         return found[0]
 
     def _ids(self, kind: str) -> list[str]:
@@ -185,17 +166,24 @@ class Store:
 
     def champion(self, model: str, environment: str) -> Release | None:
         with reading(self._engine) as connection:
-            return _champion(connection, model, environment)
+            return champion_of(connection, model, environment)
 
     def releases(self, model: str, environment: str) -> list[Release]:
         table = tables.releases
         query = select(table.c.body).where(table.c.model == model, table.c.environment == environment)
+        return self._decoded(query.order_by(table.c.sequence), Release)
+
+    def every_release(self) -> list[Release]:
+        """Releases of all models and environments, in the order in which they were made."""
+        return self._decoded(select(tables.releases.c.body).order_by(tables.releases.c.ledger_seq), Release)
+
+    def _decoded(self, query: Select[tuple[str]], as_type: type[T]) -> list[T]:
         with reading(self._engine) as connection:
-            return [decode(Release, json.loads(b)) for b in connection.execute(query.order_by(table.c.sequence)).scalars()]
+            return [decode(as_type, json.loads(body)) for body in connection.execute(query).scalars()]
 
     def get_state(self, key: str) -> Json | None:
         with reading(self._engine) as connection:
-            return _get_state(connection, key)
+            return state_of(connection, key)
 
     def states(self, prefix: str) -> Mapping[str, Json]:
         query = select(tables.state).where(tables.state.c.key.startswith(prefix, autoescape=True))
@@ -216,21 +204,14 @@ class Store:
             }
             for label in labels
         ]
-        if not values:
-            return 0
-        with writing(self._engine) as connection:
-            before = connection.execute(select(func.count()).select_from(table)).scalar_one()
-            connection.execute(upsert(table).on_conflict_do_nothing(), values)
-            after = connection.execute(select(func.count()).select_from(table)).scalar_one()
-        return int(after - before)
+        return self._insert_new(table, values)
 
     def labels(self, model: str, environment: str, *, use: str | None = None) -> list[Label]:
         table = tables.labels
         query = select(table.c.body).where(table.c.model == model, table.c.environment == environment)
         if use is not None:
             query = query.where(table.c.use == use)
-        with reading(self._engine) as connection:
-            return [decode(Label, json.loads(b)) for b in connection.execute(query.order_by(table.c.number)).scalars()]
+        return self._decoded(query.order_by(table.c.number), Label)
 
     def add_requests(self, requests: list[LabelRequest]) -> int:
         table = tables.requests
@@ -245,13 +226,16 @@ class Store:
             }
             for r in requests
         ]
+        return self._insert_new(table, values)
+
+    def _insert_new(self, table: Table, values: list[dict[str, Any]]) -> int:
         if not values:
             return 0
+        count = select(func.count()).select_from(table)
         with writing(self._engine) as connection:
-            before = connection.execute(select(func.count()).select_from(table)).scalar_one()
+            before = connection.execute(count).scalar_one()
             connection.execute(upsert(table).on_conflict_do_nothing(), values)
-            after = connection.execute(select(func.count()).select_from(table)).scalar_one()
-        return int(after - before)
+            return int(connection.execute(count).scalar_one() - before)
 
     def requests(self, model: str, environment: str, *, status: str | None = None) -> list[LabelRequest]:
         table = tables.requests
@@ -273,91 +257,10 @@ class Store:
 
     def change_counter(self) -> int:
         """SQLite's data_version on a connection of its own: moves when any other connection has committed."""
-        return int(self._watcher.exec_driver_sql("PRAGMA data_version").scalar_one())
+        with self._watching, explained(self.folder / FILE):
+            return int(self._watcher.execute("PRAGMA data_version").fetchone()[0])
 
     @cached_property
-    def _watcher(self) -> Connection:
-        return self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-
-
-class SqlTransaction:
-    """Implements the Transaction port over an open connection."""
-
-    def __init__(self, connection: Connection, clock: Clock) -> None:
-        self._connection = connection
-        self._clock = clock
-
-    def put(self, kind: str, record_id: str, record: Any, *, model: str = "", environment: str = "") -> None:
-        table = tables.records
-        body = json.dumps(encode(record))
-        there = self._connection.execute(
-            select(table.c.body).where(table.c.kind == kind, table.c.id == record_id)
-        ).scalar()
-        if there is not None:
-            if json.loads(there) != json.loads(body):
-                raise Conflict(f"{kind} {record_id!r} is filed already, with other content", fix="records are never changed")
-            return
-        values = {"kind": kind, "id": record_id, "model": model, "environment": environment, "body": body}
-        self._connection.execute(insert(table).values(values))
-
-    def append(self, kind: str, body: Json, *, actor: str) -> LedgerRow:
-        seq, prev = _head(self._connection)
-        clock = "injected" if self._clock.injected else "system"
-        draft = LedgerRow(seq + 1, self._clock.now(), actor, kind, encode(body), prev, "", clock)
-        row = LedgerRow(draft.seq, draft.at, actor, kind, draft.body, prev, row_hash(draft), clock)
-        values = {**encode(row), "body": json.dumps(row.body)}
-        self._connection.execute(insert(tables.ledger).values(values))
-        return row
-
-    def champion(self, model: str, environment: str) -> Release | None:
-        return _champion(self._connection, model, environment)
-
-    def get(self, kind: str, record_id: str, as_type: type[T]) -> T:
-        table = tables.records
-        query = select(table.c.body).where(table.c.kind == kind, table.c.id == record_id)
-        body = self._connection.execute(query).scalar()
-        if body is None:
-            raise NotFound(f"there is no {kind} {record_id!r}", fix="name one that `backstay history` shows")
-        return decode(as_type, json.loads(body))
-
-    def add_release(self, release: Release, *, actor: str, kind: str, body: Json) -> None:
-        row = self.append(kind, {**body, "release": release.id, "record": encode(release)}, actor=actor)
-        values = {
-            "id": release.id,
-            "model": release.model,
-            "environment": release.environment,
-            "sequence": release.sequence,
-            "ledger_seq": row.seq,
-            "body": json.dumps(encode(release)),
-        }
-        self._connection.execute(insert(tables.releases).values(values))
-
-    def set_state(self, key: str, value: Json) -> None:
-        fresh = {"key": key, "value": json.dumps(value)}
-        statement = upsert(tables.state).values(fresh)
-        self._connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_={"value": fresh["value"]}))
-
-    def get_state(self, key: str) -> Json | None:
-        return _get_state(self._connection, key)
-
-
-def _head(connection: Connection) -> tuple[int, str]:
-    table = tables.ledger
-    row = connection.execute(select(table.c.seq, table.c.hash).order_by(table.c.seq.desc()).limit(1)).first()
-    return (0, GENESIS) if row is None else (int(row.seq), str(row.hash))
-
-
-def _champion(connection: Connection, model: str, environment: str) -> Release | None:
-    table = tables.releases
-    query = select(table.c.body).where(table.c.model == model, table.c.environment == environment)
-    body = connection.execute(query.order_by(table.c.sequence.desc()).limit(1)).scalar()
-    return None if body is None else decode(Release, json.loads(body))
-
-
-def _get_state(connection: Connection, key: str) -> Json | None:
-    value = connection.execute(select(tables.state.c.value).where(tables.state.c.key == key)).scalar()
-    return None if value is None else dict(json.loads(value))
-
-
-def _ledger_row(row: RowMapping) -> LedgerRow:
-    return decode(LedgerRow, {**{str(k): v for k, v in row.items()}, "body": json.loads(row["body"])})
+    def _watcher(self) -> sqlite3.Connection:
+        # Not through SQLAlchemy: it would hold a transaction open, in which the counter stands still.
+        return sqlite3.connect(self.folder / FILE, isolation_level=None, check_same_thread=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import Connection, update
 
 from backstay.kernel.clock import Clock
-from backstay.kernel.errors import StoreTooNew
+from backstay.kernel.errors import NotFound, StoreTooNew
 from backstay.store import tables
 from backstay.store.backup import backup
 from backstay.store.engine import make_engine, writing
@@ -29,9 +29,10 @@ class Upgraded:
     backup: str | None
 
 
-def upgrade(state: Path, clock: Clock, *, dry_run: bool = False, steps: dict[int, Callable[[Connection], None]] | None = None) -> Upgraded:
+def upgrade(state: Path, clock: Clock, *, dry_run: bool = False) -> Upgraded:
     """Migrate the store in this folder. A dry run changes nothing; a failed step leaves the old store as it was."""
-    known = STEPS if steps is None else steps
+    if not (state / FILE).is_file():
+        raise NotFound(f"there is no store in {state}", fix="name the project with --project")
     target = tables.SCHEMA_VERSION
     before = Store(state, clock).version
     if before > target:
@@ -45,7 +46,7 @@ def upgrade(state: Path, clock: Clock, *, dry_run: bool = False, steps: dict[int
     engine = make_engine(state / FILE)
     with writing(engine) as connection:
         for version in range(before, target):
-            known[version](connection)
+            STEPS[version](connection)
         connection.execute(update(tables.meta).where(tables.meta.c.key == "version").values(value=str(target)))
     engine.dispose()
     return Upgraded(before, target, str(copy))
