@@ -51,21 +51,26 @@ class Client:
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """One request; raises BackstayError with the server's own words when it is not answered with 200."""
-        if self._connection is None:
-            where = urlsplit(self.url)
-            self._connection = http.client.HTTPConnection(where.hostname or "127.0.0.1", where.port, timeout=30)
-        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
-        self._connection.request(method, path, None if body is None else json.dumps(body), headers)
-        response = self._connection.getresponse()
-        content = response.read()
+        sent = None if body is None else json.dumps(body)
+        try:
+            response, content = self._exchange(method, path, sent)
+        except (http.client.RemoteDisconnected, ConnectionError):
+            # A connection that lay idle for long may have been closed meanwhile: once more on a fresh one.
+            self._connection = None
+            response, content = self._exchange(method, path, sent)
         if response.status != 200:
             self.failed += 1
             raise BackstayError(f"the server answered {response.status}: {content[:300].decode()}", fix="see its log")
         return json.loads(content) if content else None
 
-    def live_version(self) -> str:
-        """The newest version that the server answers with."""
-        return str(self.call("GET", f"/v2/models/{self.model}")["versions"][-1])
+    def _exchange(self, method: str, path: str, body: str | None) -> tuple[http.client.HTTPResponse, bytes]:
+        if self._connection is None:
+            where = urlsplit(self.url)
+            self._connection = http.client.HTTPConnection(where.hostname or "127.0.0.1", where.port, timeout=30)
+        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
+        self._connection.request(method, path, body, headers)
+        response = self._connection.getresponse()
+        return response, response.read()
 
 
 class Probe(threading.Thread):

@@ -109,6 +109,7 @@ def tell(output: Path, *, seed: int = 0, as_json: bool = False) -> int:
         Telling(stage, World(seed), tale, output, loud=not as_json).play()
     tale.facts["seconds"] = time.monotonic() - began
     tale.facts["peak_megabytes"] = memory.finish() / 2**20
+    (output / "commands.txt").write_text("".join(f"{took:6.2f} s  {line}\n" for line, took in stage.commands))
     result = {"seed": seed, **tale.facts, "refusals": tale.refusals}
     (output / "result.json").write_text(json.dumps(result, indent=2, default=float) + "\n")
     if as_json:

@@ -15,19 +15,25 @@ def refused(rule: str, message: str, **evidence: object) -> RuleOutcome:
 def measurement(report: Report, metric: str) -> Measurement | None:
     """The model's figure over all rows; None when it is missing, has no interval, or is not a number."""
     found = report.find(metric)
-    return found if found is not None and found.finite else None
+    if found is None or found.interval is None:
+        return None
+    figures = (found.value, found.interval.low, found.interval.high, found.n)
+    return found if all(is_number(f) for f in figures) else None
 
 
 def comparisons(report: Report, metric: str, against: str | None, *, sliced: bool) -> list[Comparison]:
     """Paired differences against a baseline: over all rows, or slice by slice."""
-    return [
-        c for c in report.comparisons if c.metric == metric and c.against == against and bool(c.slice) is sliced
-    ]
+    return [c for c in report.comparisons if c.metric == metric and c.against == against and bool(c.slice) is sliced]
 
 
 def sound(c: Comparison) -> bool:
     """Every figure that a decision rests on is a number."""
-    return all(math.isfinite(v) for v in (c.difference, c.one_sided_low, c.p_better, c.p_worse))
+    return all(is_number(v) for v in (c.difference, c.one_sided_low, c.p_better, c.p_worse, c.n))
+
+
+def is_number(value: object) -> bool:
+    """Finite, and a number at all: a report that was read back may hold anything."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def facts(c: Comparison) -> dict[str, object]:

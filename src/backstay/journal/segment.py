@@ -33,6 +33,9 @@ def frames(path: Path, offset: int = 0) -> Iterator[tuple[bytes, int]]:
             if len(header) < HEADER.size:
                 return
             length, checksum = HEADER.unpack(header)
+            if length == 0:
+                # No frame is empty: zeros are what a file system may leave behind when the power went.
+                return
             end = offset + HEADER.size + length
             if end > size:
                 if _later_frame(path, offset + 1, size):

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from backstay.data.audit import audit as check_all
 from backstay.data.split import split
+from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import ModelRecord, Schema, Task
 from backstay.loop.examples import keep, project_rows, target_of, texts
 from backstay.loop.gating import GateRows, Offered, offer
 from backstay.loop.reference import with_use
 from backstay.loop.workspace import Workspace
-from backstay.train.loop import fit
 
 
 def run(ws: Workspace) -> Offered:
@@ -44,13 +45,19 @@ def train(
     ws: Workspace,
     table: pa.Table,
     schema: Schema,
-    parts: dict[str, np.ndarray],
+    parts: dict[str, npt.NDArray[np.int64]],
     *,
     data_id: str,
     reference_id: str,
     parent: str | None = None,
 ) -> ModelRecord:
     """Fit the recipe of the settings and file the model. A run that was killed goes on where it stopped."""
+    try:
+        from backstay.train.loop import fit
+    except ModuleNotFoundError as error:
+        raise BackstayError(
+            f"training needs {error.name}, which is not installed", fix="install it with `pip install 'backstay[learn]'`"
+        ) from error
     known = sorted(set(texts(table.take(pa.array(parts["train"])), target_of(schema))))
     trained = fit(
         table,

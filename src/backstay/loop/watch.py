@@ -20,7 +20,6 @@ from backstay.loop.examples import bring, texts
 from backstay.loop.gating import Offered
 from backstay.loop.label import ingest_feedback, live_rows
 from backstay.loop.lookup import window_results
-from backstay.loop.pages import write_watch_page
 from backstay.loop.promote import promote
 from backstay.loop.reference import reference_of, views
 from backstay.loop.retrain import retrain
@@ -98,6 +97,9 @@ def watch(ws: Workspace, *, close_now: bool = False, act: bool = False, page: Pa
     acted, promoted = _act(ws, decision) if act else (None, None)
     written = None
     if latest is not None and page is not None:
+        # Drawing needs matplotlib, which a look without a page can do without.
+        from backstay.loop.pages import write_watch_page
+
         written = str(write_watch_page(ws, page, latest, history, rows, release, decision))
     return Watched(
         tuple(done), latest, pending, decision, tuple(requested), written, acted, promoted, tuple(notes)

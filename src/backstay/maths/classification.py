@@ -7,8 +7,6 @@ Macro figures are plain means over the classes that occur among the labels.
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import rankdata
-
 from backstay.maths.arrays import BoolArray, FloatArray, IntArray
 
 NAN = float("nan")
@@ -95,8 +93,15 @@ def _area(positive: BoolArray, score: FloatArray) -> float:
     n_negative = len(positive) - n_positive
     if n_positive == 0 or n_negative == 0:
         return NAN
-    ranks = rankdata(score)
+    ranks = _mean_ranks(score)
     return float((ranks[positive].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
+
+
+def _mean_ranks(values: FloatArray) -> FloatArray:
+    """Ranks from 1, ties sharing the mean of theirs (scipy.stats has this too, for a second of imports)."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return np.asarray((last - (counts - 1) / 2.0)[place.reshape(-1)])
 
 
 def log_losses(labels: IntArray, scores: FloatArray) -> FloatArray:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from backstay.kernel.clock import Clock
-from backstay.kernel.ids import event_id
 from backstay.kernel.errors import Refused
+from backstay.kernel.ids import event_id
 from backstay.kernel.ports import Ledger, Transaction
 from backstay.kernel.records import Release, ReleaseKind, Verdict
 
@@ -38,7 +38,11 @@ def promote(
             {
                 "candidate": verdict.candidate,
                 "verdict": verdict.id,
+                "policy": verdict.policy_digest,
+                "data": verdict.data_id,
+                "report": verdict.report_id,
                 "champion": None if champion is None else champion.model_id,
+                "previous": None if champion is None else champion.id,
                 "why": what,
                 "reason": reason,
             },
@@ -49,7 +53,8 @@ def promote(
 
 
 def _objection(verdict: Verdict, champion: Release | None, policy_digest: str) -> tuple[str, str] | None:
-    if not verdict.passed:
+    # The outcomes are read too, so that a verdict whose one word was changed still promotes nothing.
+    if not verdict.passed or not verdict.outcomes or verdict.reasons:
         reasons = "; ".join(verdict.reasons) or "it gave no reason"
         return f"the gate refused {verdict.candidate}: {reasons}", "offer a better candidate"
     if verdict.policy_digest != policy_digest:
@@ -63,7 +68,8 @@ def _objection(verdict: Verdict, champion: Release | None, policy_digest: str) -
         return f"{verdict.candidate} is live already", "there is nothing to do"
     if verdict.champion != live:
         return (
-            f"{verdict.candidate} was measured against {verdict.champion or 'nothing'}, but {live or 'nothing'} is live",
+            f"{verdict.candidate} was measured against {verdict.champion or 'nothing'}, "
+            f"but {live or 'nothing'} is live",
             "offer the candidate to the gate again: somebody else was first",
         )
     return None

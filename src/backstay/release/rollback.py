@@ -55,6 +55,7 @@ def rollback(
         body = {
             "candidate": target.model_id,
             "to": target.id,
+            "verdict": target.verdict_id,
             "previous": champion.id,
             "reference": target.reference_id,
             "reason": reason,
@@ -68,9 +69,13 @@ def _target(former: dict[str, Release], champion: Release, to: str | None) -> Re
         if to not in former:
             raise NotFound(f"there is no release {to!r} of this model", fix="see `backstay history`")
         if former[to].model_id == champion.model_id:
-            raise BackstayError(f"the model of release {former[to].sequence} is live already", fix="name another release")
+            raise BackstayError(
+                f"the model of release {former[to].sequence} is live already", fix="name another release"
+            )
         return former[to]
     others = [r for r in former.values() if r.model_id != champion.model_id]
     if not others:
-        raise NotFound("no other model was ever live, so there is nothing to go back to", fix="promote a successor instead")
+        raise NotFound(
+            "no other model was ever live, so there is nothing to go back to", fix="promote a successor instead"
+        )
     return max(others, key=lambda r: r.sequence)

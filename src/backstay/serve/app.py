@@ -26,7 +26,7 @@ from backstay.serve.live import Live, Loaded
 from backstay.serve.loopback import is_loopback
 from backstay.serve.metrics import Metrics
 from backstay.serve.problems import Problem
-from backstay.serve.protocol import Question, answer, metadata, parse
+from backstay.serve.protocol import MOST_ID, Question, answer, metadata, parse
 from backstay.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ MODEL = re.compile(r"^/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+)
 KINDS = ("application/json", "application/octet-stream", "")
 HEADER_LENGTH = b"inference-header-content-length"
 MOST_FEEDBACK = 10_000
+MOST_VALUE = 1024
 FEEDBACK_KINDS = ("label", "rating", "override", "click", "conversion", "dwell")
 
 
@@ -176,7 +177,8 @@ class App:
         if not self._serve.require_key:
             return None
         given = headers.get(b"authorization", b"").decode("latin-1")
-        token = given[7:].strip() if given[:7].lower() == "bearer " else headers.get(b"x-api-key", b"").decode("latin-1")
+        other = headers.get(b"x-api-key", b"").decode("latin-1")
+        token = given[7:].strip() if given[:7].lower() == "bearer " else other
         refusal: Forbidden | None = None
         for scope in scopes:
             try:
@@ -264,7 +266,7 @@ class App:
     def _take_feedback(self, body: bytes, key: KeyRecord | None) -> Reply:
         try:
             items = _feedback.decode(body if body.lstrip()[:1] == b"[" else b"[" + body + b"]")
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Problem(400, f"the body is not feedback: {error}", 'send {"id": ..., "value": ...} or a list') from error
         if not 0 < len(items) <= MOST_FEEDBACK:
             raise Problem(413 if items else 400, f"{len(items)} entries, 1 to {MOST_FEEDBACK} are taken at a time")
@@ -282,6 +284,8 @@ class App:
         if item.kind not in FEEDBACK_KINDS:
             raise Problem(400, f"{item.kind[:50]!r} is not a kind of feedback", f"known: {', '.join(FEEDBACK_KINDS)}")
         value = str(item.value).lower() if isinstance(item.value, bool) else str(item.value)
+        if not 0 < len(item.id) <= MOST_ID or not 0 < len(value) <= MOST_VALUE:
+            raise Problem(400, "an id or a value is empty or too long", f"up to {MOST_ID} and {MOST_VALUE} characters")
         return Feedback(self._settings.name, self._settings.environment, item.id, value, source, at, item.kind)
 
 

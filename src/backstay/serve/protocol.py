@@ -83,7 +83,7 @@ def parse(body: bytes, header_length: int | None, manifest: Manifest, *, max_row
         request = _decoder.decode(head)
     except msgspec.ValidationError as error:
         raise Problem(400, f"the request is not an inference request: {error}", "see docs/serving.md") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problem(400, f"the body is not JSON: {error}", "send a JSON object (NaN is not JSON; say null)") from error
     given = {tensor.name: tensor for tensor in request.inputs}
     specs = {spec.name: spec for spec in manifest.inputs}
@@ -187,7 +187,7 @@ def _json_values(spec: InputSpec, raw: msgspec.Raw, count: int) -> npt.NDArray[A
         raise Problem(400, f"input {spec.name!r} has no data")
     try:
         values = _flat(spec, data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problem(400, f"the data of input {spec.name!r} are not {spec.datatype}: {error}") from error
     if spec.datatype == "BYTES":
         return _objects(spec, ["" if v is None else str(v) for v in values], count)
@@ -205,7 +205,7 @@ def _json_values(spec: InputSpec, raw: msgspec.Raw, count: int) -> npt.NDArray[A
 
 def _flat(spec: InputSpec, data: bytes) -> list[Any]:
     """Values in row-major order. Nested lists, which the protocol allows too, are flattened first."""
-    if data[:2] == b"[[" or data.lstrip()[:1] == b"[" and data.lstrip()[1:].lstrip()[:1] == b"[":
+    if data.lstrip()[:1] == b"[" and data.lstrip()[1:].lstrip()[:1] == b"[":
         nested = msgspec.json.decode(data)
         while nested and isinstance(nested[0], list):
             if not all(isinstance(part, list) for part in nested):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from backstay.kernel.clock import Clock
-from backstay.kernel.records import DataVersion, ModelRecord, Release, Report, Verdict
-from backstay.store.files import TEMPORARY, size_of
+from backstay.kernel.records import DataVersion, ModelRecord, Report, Verdict
+from backstay.store.files import size_of
 from backstay.store.sql import Store, open_store
+
+HOLD = "hold/"
+"""A state key `hold/ID` keeps the blob or bundle of this id, whoever set it."""
+QUIET_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -20,40 +25,46 @@ class Removed:
     bytes: int
 
 
-def collect(state: Path, clock: Clock, *, dry_run: bool = False) -> Removed:
-    """Remove bundles of models that were never released nor judged, unfiled blobs, and leavings of killed writers."""
+def collect(state: Path, clock: Clock, *, dry_run: bool = False, quiet_seconds: float = QUIET_SECONDS) -> Removed:
+    """Remove bundles of models that were never released nor judged, unfiled blobs, and leavings of killed writers.
+
+    Args:
+        quiet_seconds: what was written to since is left alone: a run in progress files its records last.
+    """
     store = open_store(state, clock)
     bundles, blobs = _named(store)
+    held = {key.removeprefix(HOLD) for key in store.states(HOLD)}
+    newest = time.time() - quiet_seconds
     ids: list[str] = []
     total = 0
     for folder, kept in ((state / "bundles", bundles), (state / "blobs", blobs), (state / "training", set[str]())):
-        if not folder.is_dir():
-            continue
-        for entry in sorted(folder.iterdir()):
-            if entry.name in kept and not entry.name.startswith(TEMPORARY):
+        for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if entry.name in kept | held or _written_at(entry) > newest:
                 continue
             ids.append(entry.name)
             total += size_of(entry)
             if not dry_run:
-                if entry.is_dir():
-                    shutil.rmtree(entry)
-                else:
-                    entry.unlink()
+                _remove(entry)
     return Removed(ids, total)
 
 
+def _remove(entry: Path) -> None:
+    if entry.is_dir():
+        shutil.rmtree(entry)
+    else:
+        entry.unlink()
+
+
+def _written_at(entry: Path) -> float:
+    """When anything in it was last written, in seconds since 1970 by the machine's clock."""
+    return max(p.stat().st_mtime for p in (entry, *entry.rglob("*")))
+
+
 def _named(store: Store) -> tuple[set[str], set[str]]:
-    """Bundle names and blob names that some record needs."""
+    """Bundle names and blob names that some record needs. The rows of every data version stay."""
     models = {m.id: m for m in store.find("model", ModelRecord)}
-    verdicts = store.find("verdict", Verdict)
-    reports = store.find("report", Report)
-    releases = [r for m in models.values() for r in store.releases(m.model, "production")]
-    releases += [r for v in verdicts for r in store.releases(v.model, v.environment)]
-    needed = {r.model_id for r in releases} | {v.candidate for v in verdicts} | {r.model_id for r in reports}
+    needed = {r.model_id for r in store.every_release()}
+    needed |= {name for v in store.find("verdict", Verdict) for name in (v.candidate, v.champion) if name}
+    needed |= {r.model_id for r in store.find("report", Report)}
     bundles = {str(models[i].bundle) for i in needed if i in models and models[i].bundle}
-    data = {d.id: d for d in store.find("data", DataVersion)}
-    return bundles, {d.blob for d in data.values()} | _references(releases, data)
-
-
-def _references(releases: list[Release], data: dict[str, DataVersion]) -> set[str]:
-    return {data[r.reference_id].blob for r in releases if r.reference_id in data}
+    return bundles, {d.blob for d in store.find("data", DataVersion)}

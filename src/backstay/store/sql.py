@@ -177,7 +177,7 @@ class Store:
         """Releases of all models and environments, in the order in which they were made."""
         return self._decoded(select(tables.releases.c.body).order_by(tables.releases.c.ledger_seq), Release)
 
-    def _decoded(self, query: Select[tuple[str]], as_type: type[T]) -> list[T]:
+    def _decoded(self, query: Select[Any], as_type: type[T]) -> list[T]:
         with reading(self._engine) as connection:
             return [decode(as_type, json.loads(body)) for body in connection.execute(query).scalars()]
 

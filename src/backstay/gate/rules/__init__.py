@@ -21,7 +21,7 @@ class Context:
 class Check(Protocol):
     """One rule. What is missing or not a number is refused, never passed over."""
 
-    def __call__(self, report: Report, rule: Rule, context: Context) -> RuleOutcome: ...
+    def __call__(self, report: Report, rule: Rule, context: Context, /) -> RuleOutcome: ...
 
 
 RULES = Shelf(

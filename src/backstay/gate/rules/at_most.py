@@ -8,7 +8,7 @@ from backstay.kernel.records import Report, RuleOutcome
 from backstay.settings import Rule
 
 
-def check(report: Report, rule: Rule, context: Context) -> RuleOutcome:
+def check(report: Report, rule: Rule, _context: Context) -> RuleOutcome:
     """Pass when the 95% interval of `metric` lies at or below `value` (for log loss, calibration error)."""
     name = f"at_most {rule.metric}"
     if rule.value is None:

@@ -10,7 +10,7 @@ from backstay.settings import Rule
 MAJORITY = "control:majority"
 
 
-def check(report: Report, rule: Rule, context: Context) -> RuleOutcome:
+def check(report: Report, rule: Rule, _context: Context) -> RuleOutcome:
     """Pass when the model is above the majority class, and behind no other control by more than `margin`.
 
     "Behind" is judged by the one-sided lower bound of the paired difference. `control` narrows it to one control.

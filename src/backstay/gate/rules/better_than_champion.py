@@ -22,6 +22,7 @@ def check(report: Report, rule: Rule, context: Context) -> RuleOutcome:
     return RuleOutcome(
         name,
         passed,
-        f"{word} than the champion: {rule.metric} {c.difference:+.3f} (p={c.p_better:.3g}, asked for {rule.alpha:g}, n={c.n})",
+        f"{word} than the champion: {rule.metric} {c.difference:+.3f} "
+        f"(p={c.p_better:.3g}, asked for {rule.alpha:g}, n={c.n})",
         {**facts(c), "alpha": rule.alpha},
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backstay.gate.evidence import refused
+from backstay.gate.evidence import measurement, refused
 from backstay.gate.rules import Context
 from backstay.kernel.records import Report, RuleOutcome
 from backstay.settings import Rule
@@ -10,9 +10,9 @@ from backstay.settings import Rule
 
 def check(report: Report, rule: Rule, context: Context) -> RuleOutcome:
     """Pass when the metric was measured on at least the policy's number of rows. Always on."""
-    found = report.find(rule.metric)
+    found = measurement(report, rule.metric)
     if found is None:
-        return refused("minimum_n", f"{rule.metric} was not measured")
+        return refused("minimum_n", f"{rule.metric} was not measured, or is not a number")
     return RuleOutcome(
         "minimum_n",
         found.n >= context.minimum_n,

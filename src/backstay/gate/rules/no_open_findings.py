@@ -7,8 +7,8 @@ from backstay.kernel.records import Report, RuleOutcome, Severity
 from backstay.settings import Rule
 
 
-def check(report: Report, rule: Rule, context: Context) -> RuleOutcome:
-    """Pass when no audit found anything of high severity: leaked rows, a column that gives the answer away. Always on."""
+def check(report: Report, _rule: Rule, _context: Context) -> RuleOutcome:
+    """Pass when no audit found anything of high severity: leaked rows, a tell-tale column. Always on."""
     high = [f for f in report.findings if f.severity is Severity.HIGH]
     if high:
         told = "; ".join(f"{f.check}: {f.message}" for f in high)

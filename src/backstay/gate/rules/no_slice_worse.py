@@ -17,6 +17,8 @@ def check(report: Report, rule: Rule, context: Context) -> RuleOutcome:
     name = f"no_slice_worse {rule.metric}"
     if context.champion is None:
         return RuleOutcome(name, True, "there is no champion yet")
+    if not comparisons(report, rule.metric, context.champion, sliced=False):
+        return refused(name, f"{rule.metric} was not compared with the champion on the same rows")
     found = comparisons(report, rule.metric, context.champion, sliced=True)
     judged = [c for c in found if c.n >= rule.minimum_n]
     thin = [c.slice for c in found if c.n < rule.minimum_n]
