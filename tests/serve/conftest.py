@@ -137,7 +137,13 @@ class Server:
         return http.client.HTTPConnection(where.hostname or "", where.port, timeout=20)
 
     def call(
-        self, method: str, path: str, body: Any = None, *, token: str | None = None, headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        token: str | None = None,
+        headers: dict[str, str] | None = None,
     ) -> tuple[int, Any]:
         """Status and decoded body. A body that is bytes is sent as it is."""
         connection = self.connect()
@@ -180,7 +186,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """One place for tests that change nothing but the log."""
     made = Place(tmp_path_factory.mktemp("shared"))
-    made.token, *others = made.keys(("predict", "feedback", "read"), ("feedback",), ("predict",))
+    made.token, *others = made.keys(("predict", "feedback", "read"), ("feedback",), ("predict",), ("read",))
     (made.folder / "tokens.json").write_text(json.dumps(others))
     made.point(made.bundle(1.0))
     yield made

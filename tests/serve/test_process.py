@@ -166,7 +166,7 @@ def test_a_full_disk_refuses_or_marks(place, ask):
     assert len(Journal(place.folder / "journal").rows("risk", "production")) == 0
 
 
-def test_a_clock_that_cannot_be_read_is_no_reason_to_hang(place, ask):
+def test_a_probe_is_answered_and_not_logged(place, ask):
     server = place.start()
     assert server.infer(ask(1.0, probe=True))[1]["parameters"]["logged"] is False
     assert len(Journal(place.folder / "journal").rows("risk", "production")) == 0

@@ -82,11 +82,13 @@ def test_content_types(server, ask):
 
 
 def test_keys(server, shared, ask):
-    only_feedback, only_predict = json.loads((shared.folder / "tokens.json").read_text())
+    only_feedback, only_predict, only_read = json.loads((shared.folder / "tokens.json").read_text())
     assert server.infer(ask(1.0), token="")[0] == 401
     assert server.infer(ask(1.0), token="bsk_000000000000.wrong")[0] == 401
     assert server.infer(ask(1.0), token=only_feedback)[0] == 403
     assert server.infer(ask(1.0), token=only_predict)[0] == 200
+    assert server.infer(ask(1.0), token=only_read)[0] == 403
+    assert server.call("GET", "/metrics", token=only_read)[0] == 200
     assert server.call("GET", "/metrics", token=only_predict)[0] == 403
     assert server.call("GET", "/metrics", token="")[0] == 401
     feedback = {"id": "x", "value": "yes"}
@@ -175,7 +177,13 @@ def test_metadata_and_metrics(server, ask):
     server.infer(ask(1.0))
     status, text = server.call("GET", "/metrics")
     assert status == 200
-    for name in ("requests_total", "infer_seconds_bucket", "batch_rows_bucket", "unlogged_total", "swap_failures_total"):
+    for name in (
+        "requests_total",
+        "infer_seconds_bucket",
+        "batch_rows_bucket",
+        "unlogged_total",
+        "swap_failures_total",
+    ):
         assert f"backstay_{name}".encode() in text
     assert b'backstay_release{environment="production",model="risk"} 1.0' in text
 
@@ -193,7 +201,15 @@ def test_feedback(server, shared):
         ("c", "x", "rating", "key:key0"),
     ]
     assert journal.feedback(after)[0] == []
-    for bad in ([], b"{", {"id": "a"}, {"id": 1, "value": "x"}, {"id": "a", "value": [1]}, {"id": "", "value": "x"}, {"id": "a", "value": ""}):
+    for bad in (
+        [],
+        b"{",
+        {"id": "a"},
+        {"id": 1, "value": "x"},
+        {"id": "a", "value": [1]},
+        {"id": "", "value": "x"},
+        {"id": "a", "value": ""},
+    ):
         status, answer = server.call("POST", path, bad)
         assert (status, list(answer)) == (400, ["error"]), bad
     assert server.call("POST", path, {"id": "a", "value": "x", "kind": "nonsense"})[0] == 400

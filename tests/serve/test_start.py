@@ -34,7 +34,7 @@ def test_a_taken_port_is_told(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(BackstayError, match="cannot be bound.*--port"):
+        with pytest.raises(BackstayError, match=r"cannot be bound.*--port"):
             start(tmp_path, port=taken.getsockname()[1])
 
 

@@ -20,19 +20,19 @@ HARBOUR_TILT = 10.0
 
 @dataclass(frozen=True)
 class Scanner:
-    """The state of the scanner. `contrast` 1 and `blur` 0 is new; `brightness` moves all pixels, of 255."""
+    """The state of the scanner. `wear` 0 is new; `brightness` moves all pixels, of 255.
 
-    contrast: float = 1.0
-    blur: float = 0.0
+    Wear takes contrast and sharpness, from some sheets more than from others: the sheet's place on the glass decides.
+    """
+
+    wear: float = 0.0
     brightness: float = 0.0
 
 
 NEW = Scanner()
-
-
-def aged(wear: float) -> Scanner:
-    """The scanner after this much wear: 0 is new, at 1 contrast and sharpness are all but gone."""
-    return Scanner(contrast=1.0 - 0.9 * wear, blur=1.1 * wear)
+CONTRAST_LOST = 0.9
+BLUR = 1.1
+PAPER = 80.0
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,10 @@ def draw(
     angles = rng.normal(0.0, 3.0, n) + np.where(offices == "harbour", HARBOUR_TILT, 0.0)
     shifts = rng.normal(0.0, 0.2, (n, 2))
     noise = rng.normal(0.0, 8.0, (n, 8, 8))
+    place = rng.random(n)
     seen = np.stack([_moved(pools.images[s], a, d) for s, a, d in zip(scans, angles, shifts, strict=True)])
     return Batch(
-        pixels=_scan(seen, scanner, noise)[..., None],
+        pixels=_scan(seen, scanner, place, noise)[..., None],
         digits=pools.digits[scans],
         scans=scans,
         offices=offices,
@@ -110,9 +111,16 @@ def _moved(image: npt.NDArray[np.float64], angle: float, shift: npt.NDArray[np.f
     return moved
 
 
-def _scan(images: npt.NDArray[np.float64], scanner: Scanner, noise: npt.NDArray[np.float64]) -> Pixels:
+def _scan(
+    images: npt.NDArray[np.float64],
+    scanner: Scanner,
+    place: npt.NDArray[np.float64],
+    noise: npt.NDArray[np.float64],
+) -> Pixels:
     from scipy.ndimage import gaussian_filter
 
-    soft = gaussian_filter(images, sigma=(0, scanner.blur, scanner.blur)) if scanner.blur else images
-    seen = 80.0 + (soft - 80.0) * scanner.contrast + scanner.brightness + noise
+    wear = np.minimum(scanner.wear * (0.4 + 1.2 * place**3), 1.0)[:, None, None]
+    blurred = gaussian_filter(images, sigma=(0, BLUR, BLUR))
+    soft = images + wear * (blurred - images)
+    seen = PAPER + (soft - PAPER) * (1.0 - CONTRAST_LOST * wear) + scanner.brightness + noise
     return np.clip(np.rint(seen), 0, 255).astype(np.uint8)

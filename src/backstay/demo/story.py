@@ -62,7 +62,7 @@ minimum_rows = 100
 trusted_sources = ["review"]
 
 [retrain]
-value_per_error = 2.0     # what a wrongly filed form costs
+value_per_error = 5.0     # what a wrongly filed form costs
 labels = 1200             # what the reviewer can do at a stretch, outside the standing budget
 cost_per_label = 0.25
 auto_promote = true       # the demo's policy: the loop may promote what passes the gate
@@ -106,10 +106,13 @@ def tell(output: Path, *, seed: int = 0, as_json: bool = False) -> int:
     memory.start()
     tale = Tale(seed)
     with Stage(output / "project") as stage:
-        Telling(stage, World(seed), tale, output, loud=not as_json).play()
+        try:
+            Telling(stage, World(seed), tale, output, loud=not as_json).play()
+        finally:
+            lines = [f"{took:6.2f} s  {line}\n" for line, took in stage.commands]
+            (output / "commands.txt").write_text("".join(lines))
     tale.facts["seconds"] = time.monotonic() - began
     tale.facts["peak_megabytes"] = memory.finish() / 2**20
-    (output / "commands.txt").write_text("".join(f"{took:6.2f} s  {line}\n" for line, took in stage.commands))
     result = {"seed": seed, **tale.facts, "refusals": tale.refusals}
     (output / "result.json").write_text(json.dumps(result, indent=2, default=float) + "\n")
     if as_json:
@@ -153,7 +156,7 @@ class Telling:
         """Somebody's classifier becomes ours to watch."""
         self.say("\n1. A live model is adopted and measured")
         stage, world = self.stage, self.world
-        with self.progress.step("adopt", total=4) as tick:
+        with self.progress.step("adopt", total=5) as tick:
             foreign = draw(world.pools, world.pools.foreign, 4000, NEW, world.rng)
             model = fit_classifier(foreign, seed=world.seed)
             (stage.folder / "foreign.onnx").write_bytes(model)
@@ -168,7 +171,8 @@ class Telling:
             key = stage.cli("key", "create", "forms-desk", "--scope", "predict", "--scope", "read")
             self.client = Client(stage.serve(), key["token"], NAME)
             tick()
-        self.fading = fading(self.foreign_accuracy(model), FADING_WEEKS)
+            self.fading = fading(self.foreign_accuracy(model), FADING_WEEKS)
+            tick()
         accuracy = measured(adopted["report"], "accuracy")
         neighbours = measured(adopted["report"], "accuracy", of="control:raw_knn")
         self.tale.facts["adopted_accuracy"] = accuracy["value"]
@@ -184,7 +188,7 @@ class Telling:
         session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
 
         def at(scanner: Scanner) -> float:
-            batch = draw(self.world.pools, self.world.pools.early, 1500, scanner, np.random.default_rng(self.world.seed))
+            batch = draw(self.world.pools, self.world.pools.early, 1000, scanner, np.random.default_rng(self.world.seed))
             labels = session.run(["label"], {"image": batch.pixels})[0]
             return float(np.mean(labels == np.array(batch.truth)))
 
@@ -192,14 +196,14 @@ class Telling:
 
     # 2
     def fade(self) -> None:
-        """The scanner ages. Nobody has labels."""
+        """The scanner ages. Nobody has labels, until Backstay asks for some."""
         self.say("\n2. The scanner ages, in silence")
         facts = self.tale.facts
         with self.progress.step("weeks", total=STEADY_WEEKS + FADING_WEEKS) as tick:
             for _ in range(STEADY_WEEKS):
                 self.week("the scanner is new")
                 tick()
-            facts["false_alarms_before"] = sum(len(w["windows"][-1]["new_alarms"]) for w in self.watched if w["windows"])
+            facts["false_alarms_before"] = sum(len(w["windows"][-1]["new_alarms"]) for w in self.watched)
             self.harmless()
             for step, scanner in enumerate(self.fading, start=1):
                 self.world.scanner = scanner
@@ -207,12 +211,13 @@ class Telling:
                 tick()
                 if seen["new_alarms"] and "fade_alarm_week" not in facts:
                     self.alarmed(step, week, seen)
-                estimate = label_free(seen)
-                if estimate["value"] is None and "refused_week" not in facts and "fade_alarm_week" in facts:
-                    self.ask(step, estimate, seen)
-                elif "ppi" not in facts and "refused_week" in facts:
+                refused = label_free(seen)["value"] is None
+                if "refused_week" in facts:
                     self.answered(week, seen)
-                    break
+                    if self.watched[-1]["decision"]["retrain"]:
+                        break
+                if "fade_alarm_week" in facts and (refused or "refused_week" in facts):
+                    self.ask(step, seen)
 
     def harmless(self) -> None:
         """A new lamp: everything is a little brighter, nothing is read worse."""
@@ -246,21 +251,23 @@ class Telling:
         if estimate["value"] is not None:
             self.tell(f"Estimated without labels: {spread(estimate)}; {estimate['assumption']} (truth {week.accuracy:.3f}).")
 
-    def ask(self, step: int, estimate: dict[str, Any], seen: dict[str, Any]) -> None:
-        """The estimate is refused: label as many rows as Backstay asks for."""
-        wanted = max(int(estimate["labels_needed"]), 1)
-        self.tale.facts["refused_week"] = step
-        self.tale.facts["labels_asked"] = wanted
-        self.tell(f"Week {step}: no estimate any more ({estimate['refusals'][0]}). Backstay asks for {wanted} labels.")
+    def ask(self, step: int, seen: dict[str, Any]) -> None:
+        """The estimate is refused: label as many rows as Backstay asks for, and the standing sample with them."""
+        estimate = label_free(seen)
+        wanted = min(max(int(estimate["labels_needed"]), 30), 200)
+        if "refused_week" not in self.tale.facts:
+            self.tale.facts["refused_week"] = step
+            self.tale.facts["labels_asked"] = wanted
+            self.tell(f"Week {step}: no estimate any more ({estimate['refusals'][0]}). Backstay asks for {wanted} labels.")
         self.stage.cli("label", "--request", str(wanted), "--purpose", "estimate")
-        self.review("estimate")
+        self.review("estimate", "standing")
 
     def answered(self, week: Week, seen: dict[str, Any]) -> None:
         found = next((e for e in seen["estimates"] if e["kind"] in ("ppi", "labels") and e["value"] is not None), None)
         if found is None:
             return
         self.tale.facts["ppi"] = {"value": found["value"], **found["interval"], "truth": week.accuracy}
-        self.tell(f"With {found['labels']} labels: accuracy {spread(found)} (truth {week.accuracy:.3f}). {seen['headline']}")
+        self.tell(f"With {found['labels']} labels: accuracy {spread(found)} (truth {week.accuracy:.3f}): {seen['condition']}.")
 
     def review(self, *purposes: str) -> None:
         """The reviewer works through the queue."""

@@ -36,9 +36,16 @@ class Case:
                 raise BackstayError(
                     f"{len(self.labels)} labels and {len(values)} {name}", fix="give one of each for every row"
                 )
-        if self.scores is not None and self.scores.shape[1] != len(self.classes):
+        for name in ("labels", "predicted"):
+            highest = int(getattr(self, name).max(initial=-1))
+            if highest >= max(len(self.classes), 1):
+                raise BackstayError(
+                    f"{name} hold class number {highest}, there are {len(self.classes)} classes",
+                    fix="give positions in `classes`, -1 for a class that is not among them",
+                )
+        if self.scores is not None and self.scores.shape[1:] != (len(self.classes),):
             raise BackstayError(
-                f"{self.scores.shape[1]} scores a row for {len(self.classes)} classes", fix="give one a class"
+                f"scores of shape {self.scores.shape} for {len(self.classes)} classes", fix="give one a class [n, k]"
             )
 
     def __len__(self) -> int:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import ColumnKind, Schema
 from backstay.maths.arrays import FloatArray, IntArray
 from backstay.maths.neighbours import nearest, vote
@@ -16,8 +17,13 @@ CLIP = 6.0
 
 
 def majority(known: IntArray, rows: int) -> IntArray:
-    """The commonest class, for every row."""
-    return np.full(rows, int(np.bincount(known[known >= 0]).argmax()), dtype=np.int64)
+    """The commonest known class (the first of equals), for every row."""
+    present = known[known >= 0]
+    if len(present) == 0:
+        raise BackstayError(
+            f"none of {len(known)} labels is a class that the model knows", fix="give rows of the model's classes"
+        )
+    return np.full(rows, int(np.bincount(present).argmax()), dtype=np.int64)
 
 
 def raw_knn(
@@ -30,24 +36,27 @@ def raw_knn(
     leave_out: IntArray | None = None,
     seed: int = 0,
 ) -> FloatArray:
-    """Class shares among the k nearest raw rows [m, classes].
+    """Class shares among the k nearest raw rows [m, classes]. A larger gallery is thinned to 20,000 rows.
 
     Args:
+        gallery: rows [n, d] of the classes `known` [n]; -1 for an unknown one, which has no vote.
         leave_out: group codes; then gallery and queries are the same rows, and a row's own group is no neighbour.
-        seed: draws 20,000 rows of a larger gallery.
+        seed: of the thinning.
     """
-    if leave_out is not None:
-        places, distances = nearest(gallery, queries, k, apart=(leave_out, leave_out))
-    else:
-        if len(gallery) > MOST_GALLERY:
-            kept = np.sort(np.random.default_rng(seed).choice(len(gallery), MOST_GALLERY, replace=False))
-            gallery, known = gallery[kept], known[kept]
-        places, distances = nearest(gallery, queries, k)
-    return vote(known, places, distances, classes)
+    kept = np.arange(len(gallery))
+    if len(gallery) > MOST_GALLERY:
+        kept = np.sort(np.random.default_rng(seed).choice(len(gallery), MOST_GALLERY, replace=False))
+    apart = None if leave_out is None else (leave_out[kept], leave_out)
+    places, distances = nearest(gallery[kept], queries, k, apart=apart)
+    return vote(known[kept], places, distances, classes)
 
 
 def raw_matrix(table: pa.Table, schema: Schema) -> npt.NDArray[np.float32]:
-    """The features as one matrix [n, d]: pixels in [0, 1], numbers standardised, common categories as indicators."""
+    """The features as one matrix [n, d]: pixels in [0, 1], numbers standardised, common categories as indicators.
+
+    Numbers are clipped at 6 standard deviations and carry an indicator of what is missing (which is put at the mean);
+    a category becomes indicators of its 20 commonest values. Texts and times have no distance here and are left out.
+    """
     parts: list[npt.NDArray[np.float32]] = []
     for name in schema.features:
         kind, column = schema.column(name).kind, table.column(name)

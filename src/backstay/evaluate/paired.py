@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from backstay.evaluate.case import Case
+from backstay.evaluate.slices import slice_rows
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Comparison, Interval
 from backstay.maths.arrays import AnyArray, FloatArray
@@ -14,6 +15,7 @@ from backstay.maths.classification import correct, log_losses
 from backstay.maths.paired import paired_difference
 
 METRICS = ("accuracy", "log_loss")
+NAN = float("nan")
 
 
 def compare(
@@ -21,32 +23,37 @@ def compare(
 ) -> tuple[Comparison, ...]:
     """Challenger minus baseline, so that positive is better (log loss is turned round).
 
+    Each is judged by its own classes: a row of a class that only the challenger knows is an error of the baseline.
+    Where a score of either is no probability, the comparison of log loss is NaN, which a gate refuses. A slice of
+    fewer than two rows is NaN as well.
+
     Raises BackstayError when the two were not measured on the same rows.
     """
-    if len(challenger) != len(baseline) or not np.array_equal(
-        _names(challenger), _names(baseline)
-    ):
+    if not _same_rows(challenger, baseline):
         raise BackstayError("the two models were not measured on the same rows", fix="measure both on one table")
+    parts: list[tuple[str, AnyArray]] = [("", np.arange(len(challenger))), *slice_rows(slices, len(challenger))]
     found: list[Comparison] = []
     for metric in METRICS:
         ours, theirs = _scores(metric, challenger), _scores(metric, baseline)
         if ours is None or theirs is None:
             continue
-        found.append(_comparison(metric, ours, theirs, challenger.groups, against, data_id, ""))
-        for column, values in slices.items():
-            for value in sorted({str(v) for v in values}):
-                rows = np.asarray([str(v) == value for v in values])
-                groups = None if challenger.groups is None else challenger.groups[rows]
-                found.append(
-                    _comparison(metric, ours[rows], theirs[rows], groups, against, data_id, f"{column}={value}")
-                )
+        for part, rows in parts:
+            groups = None if challenger.groups is None else challenger.groups[rows]
+            found.append(_comparison(metric, ours[rows], theirs[rows], groups, against, data_id, part))
     return tuple(found)
+
+
+def _same_rows(first: Case, second: Case) -> bool:
+    """Same length and, where both know the true class, the same one by name."""
+    if len(first) != len(second):
+        return False
+    both = (first.labels >= 0) & (second.labels >= 0)
+    return bool(np.array_equal(_names(first)[both], _names(second)[both]))
 
 
 def _names(case: Case) -> AnyArray:
     """True class names, since two models may number their classes differently."""
-    known = np.array([*case.classes, ""], dtype=object)
-    return known[case.labels] if case.classes == () or len(case) else known[:0]
+    return np.array([*case.classes, ""], dtype=object)[case.labels]
 
 
 def _scores(metric: str, case: Case) -> FloatArray | None:
@@ -58,9 +65,8 @@ def _scores(metric: str, case: Case) -> FloatArray | None:
 def _comparison(
     metric: str, ours: FloatArray, theirs: FloatArray, groups: AnyArray | None, against: str, data_id: str, part: str
 ) -> Comparison:
-    if len(ours) < 2:
-        nan = float("nan")
-        return Comparison(metric, against, nan, None, nan, nan, nan, len(ours), data_id, part)
+    if len(ours) < 2 or not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
+        return Comparison(metric, against, NAN, None, NAN, NAN, NAN, len(ours), data_id, part)
     d = paired_difference(theirs, ours, groups)
     return Comparison(
         metric=metric,

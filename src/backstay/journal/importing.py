@@ -61,9 +61,7 @@ def rows_from(
 
 def _column(table: pa.Table, name: str, setting: str) -> pa.ChunkedArray:
     if name not in table.column_names:
-        raise BackstayError(
-            f"there is no column {name!r} (named by {setting})", fix=nearest(name, table.column_names)
-        )
+        raise BackstayError(f"there is no column {name!r} (named by {setting})", fix=nearest(name, table.column_names))
     return table.column(name)
 
 
@@ -118,7 +116,9 @@ def utc_times(column: pa.ChunkedArray, name: str, time_zone: str | None) -> npt.
     if not pa.types.is_timestamp(kind):
         raise BackstayError(f"the column {name!r} holds {kind}, not times", fix="name a column of times")
     if kind.tz is None:
-        column = pc.assume_timezone(column.cast(pa.timestamp("us")), _zone(time_zone, name), ambiguous="earliest", nonexistent="latest")
+        column = pc.assume_timezone(
+            column.cast(pa.timestamp("us")), _zone(time_zone, name), ambiguous="earliest", nonexistent="latest"
+        )
     found: npt.NDArray[np.datetime64] = column.cast(pa.timestamp("us", tz="UTC")).to_numpy().astype("datetime64[us]")
     return found
 
@@ -127,7 +127,9 @@ def _parse(text: str, name: str, time_zone: str | None) -> np.datetime64:
     try:
         at = datetime.fromisoformat(text)
     except ValueError as error:
-        raise BackstayError(f"{text!r} in {name!r} is not an ISO 8601 time", fix="write it like 2026-03-01T12:00:00+00:00") from error
+        raise BackstayError(
+            f"{text!r} in {name!r} is not an ISO 8601 time", fix="write it like 2026-03-01T12:00:00+00:00"
+        ) from error
     if at.tzinfo is None:
         at = at.replace(tzinfo=ZoneInfo(_zone(time_zone, name)))
     return np.datetime64(at.astimezone(UTC).replace(tzinfo=None), "us")
@@ -172,7 +174,9 @@ def _probabilities(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
     try:
         values = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise BackstayError(f"the column {name!r} does not hold numbers", fix="name the column of probabilities") from error
+        raise BackstayError(
+            f"the column {name!r} does not hold numbers", fix="name the column of probabilities"
+        ) from error
     if not np.all(np.isfinite(values)) or values.min(initial=0.0) < 0.0 or values.max(initial=0.0) > 1.0:
         raise BackstayError(
             f"the column {name!r} holds values outside [0, 1]", fix="give probabilities, not margins or percentages"
@@ -184,8 +188,17 @@ def _probabilities(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
 def _embeddings(table: pa.Table, name: str | None) -> npt.NDArray[np.float32] | None:
     if name is None:
         return None
-    values = _column(table, name, "predictions.embedding").to_pylist()
-    widths = {-1 if v is None else len(v) for v in values}
-    if len(widths) > 1 or -1 in widths:
+    column = _column(table, name, "predictions.embedding")
+    kind = column.type
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
+        raise BackstayError(f"the column {name!r} holds {kind}, not lists of numbers", fix="name the embedding column")
+    widths = pc.unique(pc.list_value_length(column)).to_pylist()
+    if len(widths) > 1 or None in widths:
         raise BackstayError(f"the embeddings in {name!r} are not all of one length", fix="log whole embeddings only")
-    return np.array(values, dtype=np.float32)
+    try:
+        flat = pc.list_flatten(column).cast(pa.float32()).to_numpy()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise BackstayError(f"the lists in {name!r} do not hold numbers", fix="name the embedding column") from error
+    if not np.isfinite(flat).all():
+        raise BackstayError(f"the embeddings in {name!r} are not finite everywhere", fix="log whole embeddings only")
+    return np.asarray(flat, dtype=np.float32).reshape(table.num_rows, widths[0] if widths else 0)

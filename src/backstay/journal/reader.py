@@ -69,7 +69,8 @@ class Journal:
         repeated = [str(i) for i in rows.ids if str(i) in known]
         if repeated:
             raise BackstayError(
-                f"{len(repeated)} of {len(rows)} ids were logged before (the first is {repeated[0]!r}); nothing was added",
+                f"{len(repeated)} of {len(rows)} ids were logged before (the first is {repeated[0]!r}); "
+                "nothing was added",
                 fix="leave these rows out, or give them ids of their own",
             )
         write_part(self.directory / PARTS / model / environment, rows)

@@ -51,7 +51,7 @@ def frames(path: Path, offset: int = 0) -> Iterator[tuple[bytes, int]]:
 
 
 def _later_frame(path: Path, start: int, size: int) -> bool:
-    """Whether a sound frame follows: then what looks like a torn end is a damaged length. A killed writer leaves none."""
+    """Whether a sound frame follows: then what looks like a torn end, which nothing follows, is a damaged length."""
     with path.open("rb") as file:
         file.seek(start)
         rest = file.read(min(size - start, SEARCHED_BYTES))

@@ -49,7 +49,8 @@ class JournalWriter:
             return SegmentWriter(self._directory / f"{event_id(kind)}-{os.getpid()}.seg")
         except OSError as error:
             raise JournalFull(
-                f"the log in {self._directory} cannot be opened ({error.strerror})", fix="check its owner and free space"
+                f"the log in {self._directory} cannot be opened ({error.strerror})",
+                fix="check its owner and free space",
             ) from error
 
     def append_predictions(self, entries: list[Predictions]) -> None:
@@ -117,5 +118,7 @@ class JournalWriter:
     def __enter__(self) -> JournalWriter:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()

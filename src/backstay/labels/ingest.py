@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Label, LabelRequest
@@ -11,10 +13,66 @@ from backstay.labels.trust import REVIEW, is_trusted, use_of
 from backstay.settings import LabelSettings
 
 SHOWN = 5
+Given = tuple[str, str, datetime]
+
+
+class Posted(Protocol):
+    """Feedback as it lies in the log; `at` is when it came."""
+
+    @property
+    def prediction_id(self) -> str: ...
+    @property
+    def value(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def at(self) -> datetime: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """Feedback by source, and how much of it was left in the log and why.
+
+    Args:
+        by_source: (prediction id, value, time) that `labels_from` takes; sources and ids in order.
+        unknown: for ids that were never logged. empty: without a value. contradicted: the same source had said
+            something else of the same row before.
+    """
+
+    by_source: dict[str, list[Given]]
+    unknown: int
+    empty: int
+    contradicted: int
+
+
+def sort_feedback(posted: Iterable[Posted], logged: Mapping[str, object]) -> Sorted:
+    """What strangers posted, made fit for `labels_from`. Never raises: nobody can stop the intake by posting nonsense.
+
+    Of a source that says two things of one row the first one stands, here as in the store.
+
+    Args:
+        logged: has every prediction id that was logged.
+    """
+    first: dict[tuple[str, str], Given] = {}
+    unknown = empty = contradicted = 0
+    for item in sorted(posted, key=lambda p: (p.source, p.prediction_id, p.at, p.value)):
+        if item.prediction_id not in logged:
+            unknown += 1
+        elif not item.value:
+            empty += 1
+        else:
+            kept = first.setdefault(
+                (item.source, item.prediction_id), (item.prediction_id, item.value, item.at)
+            )
+            contradicted += kept[1] != item.value
+    by_source: dict[str, list[Given]] = {}
+    for (source, _), given in first.items():
+        by_source.setdefault(source, []).append(given)
+    return Sorted(by_source, unknown, empty, contradicted)
 
 
 def labels_from(
-    given: Sequence[tuple[str, str, datetime]],
+    given: Sequence[Given],
     *,
     groups: Mapping[str, str | None],
     requests: Mapping[str, LabelRequest],
@@ -23,7 +81,7 @@ def labels_from(
     model: str,
     environment: str,
 ) -> list[Label]:
-    """Labels for (prediction id, value, time), in the order given.
+    """Labels for (prediction id, value, time), in the order given: all of them, or an error and none.
 
     Args:
         groups: group by prediction id, of every prediction that was logged; an id that is not here is unknown.
@@ -45,7 +103,9 @@ def labels_from(
     labels: list[Label] = []
     for prediction_id, value, at in given:
         if not value:
-            raise BackstayError(f"the label of {prediction_id!r} is empty", fix="fill it in or leave the row out")
+            raise BackstayError(
+                f"the label of {prediction_id!r} is empty; nothing was added", fix="fill it in or leave the row out"
+            )
         if seen.setdefault(prediction_id, value) != value:
             raise BackstayError(
                 f"{prediction_id!r} is labelled {seen[prediction_id]!r} and {value!r}; nothing was added",
@@ -59,7 +119,7 @@ def labels_from(
                 value=value,
                 source=source,
                 trusted=trusted,
-                adjudicated=source == REVIEW,
+                adjudicated=trusted and source == REVIEW,
                 use=use_of(group or prediction_id, None if request is None else request.purpose, source, settings),
                 at=at,
                 model=model,

@@ -14,11 +14,11 @@ from backstay.journal.importing import rows_from
 from backstay.journal.rows import Rows
 from backstay.kernel.errors import Refused
 from backstay.kernel.ids import fraction
-from backstay.kernel.records import Decision, Label, Release, Schema, WindowResult
+from backstay.kernel.records import Decision, Label, LabelUse, Release, Schema, WindowResult
 from backstay.labels.queue import draw_requests
 from backstay.loop.examples import bring, texts
 from backstay.loop.gating import Offered
-from backstay.loop.label import ingest_feedback, live_rows
+from backstay.loop.label import ingest_feedback, live_rows, request
 from backstay.loop.lookup import window_results
 from backstay.loop.promote import promote
 from backstay.loop.reference import reference_of, views
@@ -94,7 +94,7 @@ def watch(ws: Workspace, *, close_now: bool = False, act: bool = False, page: Pa
     latest = history[-1] if history else None
     pending = int(np.count_nonzero(rows.times >= stamp(memory.last_end))) if memory.last_end else len(rows)
     decision = _decide(ws, history, release)
-    acted, promoted = _act(ws, decision) if act else (None, None)
+    acted, promoted, said = _act(ws, decision, release) if act else (None, None, [])
     written = None
     if latest is not None and page is not None:
         # Drawing needs matplotlib, which a look without a page can do without.
@@ -102,7 +102,7 @@ def watch(ws: Workspace, *, close_now: bool = False, act: bool = False, page: Pa
 
         written = str(write_watch_page(ws, page, latest, history, rows, release, decision))
     return Watched(
-        tuple(done), latest, pending, decision, tuple(requested), written, acted, promoted, tuple(notes)
+        tuple(done), latest, pending, decision, tuple(requested), written, acted, promoted, (*notes, *said)
     )
 
 
@@ -222,16 +222,36 @@ def _decide(ws: Workspace, history: list[WindowResult], release: Release) -> Dec
     )
 
 
-def _act(ws: Workspace, decision: Decision | None) -> tuple[Offered | None, Release | None]:
+def _act(ws: Workspace, decision: Decision | None, release: Release) -> tuple[Offered | None, Release | None, list[str]]:
     """Retrain when it pays; promote by ourselves only where the project file says so. A refusal is no error here."""
     if decision is None or not decision.retrain:
-        return None, None
+        return None, None, []
+    missing = _labels_missing(ws, release)
+    if missing:
+        return None, None, [_ask_for_training(ws, missing)]
     offered = retrain(ws)
     if not (offered.verdict.passed and ws.settings.retrain.auto_promote):
-        return offered, None
+        return offered, None, []
     try:
-        return offered, promote(ws, offered.model.id, reason=decision.headline)
+        return offered, promote(ws, offered.model.id, reason=decision.headline), []
     except Refused as refusal:
-        ws.progress.say(str(refusal))
-        return offered, None
+        return offered, None, [str(refusal)]
 
+
+def _labels_missing(ws: Workspace, release: Release) -> int:
+    """How many labels for training and gate are still wanted, counting trusted ones of this release's time."""
+    there = sum(
+        1
+        for label in ws.catalog.labels(ws.name, ws.environment)
+        if label.trusted and label.use is not LabelUse.STANDING and label.at >= release.created_at
+    )
+    return max(ws.settings.retrain.labels - there, 0)
+
+
+def _ask_for_training(ws: Workspace, missing: int) -> str:
+    """Queue rows to learn from; what is queued already is not asked for again."""
+    waiting = ws.catalog.requests(ws.name, ws.environment, status="open")
+    asked = sum(1 for r in waiting if r.purpose == "retrain")
+    if missing > asked:
+        request(ws, missing - asked, purpose="retrain")
+    return f"retraining pays, and waits for {missing} labels: they are in the review queue (`backstay label --export FILE`)"

@@ -1,16 +1,25 @@
 """Figures of a classifier's answers. What cannot be computed is NaN, never a made-up number.
 
 Labels and predictions are class positions [n]; -1 stands for "none of the known classes" and never counts as right.
-Macro figures are plain means over the classes that occur among the labels.
+With two classes precision, recall and F1 are those of the second, the positive one; with more they are plain means
+over the classes that occur among the labels (macro). Rows of unknown classes together count as one class more, whose
+recall is 0.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from backstay.maths.arrays import BoolArray, FloatArray, IntArray
+from scipy.special import stdtrit
+
+from backstay.maths.arrays import AnyArray, BoolArray, FloatArray, IntArray
+from backstay.maths.clusters import clusters, mean_variance
+from backstay.maths.intervals import Bounds, proportion
 
 NAN = float("nan")
 FLOOR = 1e-15
+# Scores from files are often rounded; beyond this they are no probabilities.
+SUM_TOLERANCE = 0.02
+EDGE_TOLERANCE = 1e-5
 
 
 def correct(labels: IntArray, predicted: IntArray) -> FloatArray:
@@ -29,59 +38,91 @@ def accuracy(labels: IntArray, predicted: IntArray) -> float:
 
 def recalls(labels: IntArray, predicted: IntArray, classes: int) -> FloatArray:
     """Of the rows of each class the share that was found [classes]; NaN for a class without rows."""
-    found = np.bincount(labels[(labels == predicted) & (labels >= 0)], minlength=classes)[:classes]
-    there = np.bincount(labels[labels >= 0], minlength=classes)[:classes]
-    return np.where(there > 0, found / np.maximum(there, 1), NAN)
+    return _shares(_right(labels, predicted, classes), _count(labels, classes))
 
 
 def precisions(labels: IntArray, predicted: IntArray, classes: int) -> FloatArray:
     """Of the rows answered with each class the share that was right [classes]; NaN for a class never answered."""
-    found = np.bincount(labels[(labels == predicted) & (labels >= 0)], minlength=classes)[:classes]
-    said = np.bincount(predicted[predicted >= 0], minlength=classes)[:classes]
-    return np.where(said > 0, found / np.maximum(said, 1), NAN)
+    return _shares(_right(labels, predicted, classes), _count(predicted, classes))
 
 
-def macro_recall(labels: IntArray, predicted: IntArray, classes: int) -> float:
-    """Mean recall over the classes that occur; with two classes that of the second, the positive one."""
-    return _macro(recalls(labels, predicted, classes), labels, classes)
-
-
-def macro_precision(labels: IntArray, predicted: IntArray, classes: int) -> float:
-    """Mean precision over the classes that occur (0 for one that was never answered); of the positive one for two."""
-    return _macro(np.nan_to_num(precisions(labels, predicted, classes), nan=0.0), labels, classes)
-
-
-def macro_f1(labels: IntArray, predicted: IntArray, classes: int) -> float:
-    """Mean over classes of the harmonic mean of precision and recall; of the positive one for two classes."""
-    p = np.nan_to_num(precisions(labels, predicted, classes), nan=0.0)
-    r = recalls(labels, predicted, classes)
-    with np.errstate(invalid="ignore"):
-        harmonic = np.where(p + r > 0, 2 * p * r / np.maximum(p + r, FLOOR), 0.0)
-    return _macro(np.where(np.isnan(r), NAN, harmonic), labels, classes)
+def f1_scores(labels: IntArray, predicted: IntArray, classes: int) -> FloatArray:
+    """2 right / (rows + answers) of each class [classes]; NaN for a class that neither occurs nor was answered."""
+    return _shares(2 * _right(labels, predicted, classes), _count(labels, classes) + _count(predicted, classes))
 
 
 def balanced_accuracy(labels: IntArray, predicted: IntArray, classes: int) -> float:
-    """Mean recall over the classes that occur (both of them when there are two)."""
+    """Mean recall over the classes that occur."""
+    return _mean_over_classes(recalls(labels, predicted, classes), labels, classes)
+
+
+def recall(labels: IntArray, predicted: IntArray, classes: int) -> float:
+    """Recall of the positive class for two classes, mean over the classes that occur for more."""
     per_class = recalls(labels, predicted, classes)
-    there = ~np.isnan(per_class)
-    return float(per_class[there].mean()) if there.any() else NAN
+    return float(per_class[1]) if classes == 2 else _mean_over_classes(per_class, labels, classes)
 
 
-def _macro(per_class: FloatArray, labels: IntArray, classes: int) -> float:
-    there = np.bincount(labels[labels >= 0], minlength=classes)[:classes] > 0
+def precision(labels: IntArray, predicted: IntArray, classes: int) -> float:
+    """Precision of the positive class for two classes, mean over the classes that occur for more.
+
+    NaN when the only class that is asked about was never answered; in a mean such a class counts 0, as a model must
+    not gain by never answering a hard class.
+    """
+    per_class = precisions(labels, predicted, classes)
     if classes == 2:
-        return float(per_class[1]) if there[1] else NAN
-    return float(per_class[there].mean()) if there.any() else NAN
+        return float(per_class[1])
+    occur = _count(labels, classes) > 0
+    return float(np.nan_to_num(per_class[occur], nan=0.0).mean()) if occur.any() else NAN
+
+
+def f1(labels: IntArray, predicted: IntArray, classes: int) -> float:
+    """F1 of the positive class for two classes, mean over the classes that occur for more."""
+    per_class = f1_scores(labels, predicted, classes)
+    return float(per_class[1]) if classes == 2 else _mean_over_classes(per_class, labels, classes)
+
+
+def class_mean_bounds(
+    hits: FloatArray, strata: IntArray, groups: AnyArray | None, over: int, level: float = 0.95
+) -> Bounds | None:
+    """Interval for the mean over classes of a share: recall (`strata` true classes) or precision (answered ones).
+
+    Exact intervals of the classes are combined by MOVER (Zou & Donner 2008), so that a perfect score on few rows is
+    not reported as certain. With groups the interval is at least as wide as the cluster-robust one of the linearised
+    mean, since one group may bring rows of several classes. None with fewer than two groups.
+
+    Args:
+        hits: 0/1 [n]; strata: class of each row [n]; over: number of classes that the mean is taken over.
+    """
+    if len(hits) == 0 or (groups is not None and len(np.unique(groups)) < 2):
+        return None
+    value = below = above = 0.0
+    residual = np.empty(len(hits))
+    for stratum in np.unique(strata):
+        rows = strata == stratum
+        share = float(hits[rows].mean())
+        low, high = proportion(hits[rows], None if groups is None else groups[rows], level)
+        value += share / over
+        below += ((share - low) / over) ** 2
+        above += ((high - share) / over) ** 2
+        residual[rows] = (hits[rows] - share) * len(hits) / (over * int(rows.sum()))
+    half = 0.0
+    if groups is not None:
+        grouping = clusters(groups, len(hits))
+        half = float(stdtrit(grouping.count - 1, 0.5 + level / 2) * np.sqrt(mean_variance(residual, grouping)))
+    return Bounds(max(0.0, value - max(below**0.5, half)), min(1.0, value + max(above**0.5, half)))
 
 
 def auc(labels: IntArray, scores: FloatArray) -> float:
     """Area under the ROC curve, ties counted half (Mann-Whitney); the mean over one-against-rest for more classes.
 
-    NaN unless at least two classes occur.
+    Classes without rows, or with all rows, are left out of the mean. NaN unless at least two classes occur, and
+    where any score is not finite.
 
     >>> auc(np.array([0, 0, 1, 1]), np.array([[.9, .1], [.6, .4], [.65, .35], [.2, .8]]))
     0.75
     """
+    if not np.isfinite(scores).all():
+        return NAN
     classes = scores.shape[1]
     areas = [_area(labels == c, scores[:, c]) for c in ((1,) if classes == 2 else range(classes))]
     known = [a for a in areas if not np.isnan(a)]
@@ -89,27 +130,54 @@ def auc(labels: IntArray, scores: FloatArray) -> float:
 
 
 def _area(positive: BoolArray, score: FloatArray) -> float:
-    n_positive = int(positive.sum())
-    n_negative = len(positive) - n_positive
-    if n_positive == 0 or n_negative == 0:
+    above, below = score[positive], np.sort(score[~positive])
+    if len(above) == 0 or len(below) == 0:
         return NAN
-    ranks = _mean_ranks(score)
-    return float((ranks[positive].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
-
-
-def _mean_ranks(values: FloatArray) -> FloatArray:
-    """Ranks from 1, ties sharing the mean of theirs (scipy.stats has this too, for a second of imports)."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return np.asarray((last - (counts - 1) / 2.0)[place.reshape(-1)])
+    won = np.searchsorted(below, above, side="left").sum() + np.searchsorted(below, above, side="right").sum()
+    return float(won / (2.0 * len(above) * len(below)))
 
 
 def log_losses(labels: IntArray, scores: FloatArray) -> FloatArray:
-    """Negative logarithm of the probability given to the true class [n]; probabilities are floored at 1e-15."""
+    """Negative logarithm of the probability given to the true class [n], floored at 1e-15.
+
+    NaN for a row whose scores are no probabilities: a model must not gain by scores that add up to more than 1.
+    """
     given = np.where(labels >= 0, scores[np.arange(len(labels)), np.maximum(labels, 0)], 0.0)
-    return np.asarray(-np.log(np.clip(given, FLOOR, 1.0)))
+    losses = -np.log(np.clip(given, FLOOR, 1.0))
+    return np.where(proper(scores), losses, NAN)
 
 
-def confidence(scores: FloatArray) -> FloatArray:
-    """The highest probability of each row [n]."""
-    return np.asarray(scores.max(axis=1))
+def proper(scores: FloatArray) -> BoolArray:
+    """Which rows of `scores` [n, k] are probabilities: within 0 and 1, adding up to 1 within 0.02."""
+    with np.errstate(invalid="ignore"):
+        inside = ((scores >= -EDGE_TOLERANCE) & (scores <= 1.0 + EDGE_TOLERANCE)).all(axis=1)
+        return np.asarray(inside & (np.abs(scores.sum(axis=1) - 1.0) <= SUM_TOLERANCE))
+
+
+def confidence(predicted: IntArray, scores: FloatArray) -> FloatArray:
+    """The probability given to the answer [n], in [0, 1]; the highest one where the answer is no known class."""
+    own = scores[np.arange(len(predicted)), np.maximum(predicted, 0)]
+    return np.clip(np.where(predicted >= 0, own, scores.max(axis=1)), 0.0, 1.0)
+
+
+def _right(labels: IntArray, predicted: IntArray, classes: int) -> IntArray:
+    return _count(labels[labels == predicted], classes)
+
+
+def _count(positions: IntArray, classes: int) -> IntArray:
+    return np.bincount(positions[positions >= 0], minlength=classes)
+
+
+def _shares(part: IntArray, whole: IntArray) -> FloatArray:
+    return np.where(whole > 0, part / np.maximum(whole, 1), NAN)
+
+
+def _mean_over_classes(per_class: FloatArray, labels: IntArray, classes: int) -> float:
+    occur = _count(labels, classes) > 0
+    over = classes_that_occur(labels)
+    return float(per_class[occur].sum() / over) if over else NAN
+
+
+def classes_that_occur(labels: IntArray) -> int:
+    """Distinct classes among the labels, all unknown ones together being one."""
+    return len(np.unique(np.maximum(labels, -1)))

@@ -34,7 +34,9 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-MODEL = re.compile(r"^/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?:/(?P<verb>ready|infer|feedback))?/?$")
+MODEL = re.compile(
+    r"^/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?:/(?P<verb>ready|infer|feedback))?/?$"
+)
 KINDS = ("application/json", "application/octet-stream", "")
 HEADER_LENGTH = b"inference-header-content-length"
 MOST_FEEDBACK = 10_000
@@ -103,7 +105,7 @@ class App:
             reply = await self._route(scope, receive)
         except Problem as problem:
             reply = Reply(problem.status, msgspec.json.encode({"error": problem.text}))
-        except Exception as error:  # noqa: BLE001 - a fault of ours is told in the protocol's form, without its inside
+        except Exception as error:
             told = str(error) if isinstance(error, BackstayError) else "the server failed; see its log"
             logger.exception("a request failed")
             reply = Reply(500, msgspec.json.encode({"error": told}))
@@ -267,7 +269,9 @@ class App:
         try:
             items = _feedback.decode(body if body.lstrip()[:1] == b"[" else b"[" + body + b"]")
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Problem(400, f"the body is not feedback: {error}", 'send {"id": ..., "value": ...} or a list') from error
+            raise Problem(
+                400, f"the body is not feedback: {error}", 'send {"id": ..., "value": ...} or a list'
+            ) from error
         if not 0 < len(items) <= MOST_FEEDBACK:
             raise Problem(413 if items else 400, f"{len(items)} entries, 1 to {MOST_FEEDBACK} are taken at a time")
         at = int(self._clock.now().timestamp() * 1_000_000)

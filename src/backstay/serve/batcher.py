@@ -109,7 +109,10 @@ class Batcher:
                 for ticket in batch:
                     self._answer([ticket])
                 return
-            _tell(batch[0], Problem(400, str(error)) if isinstance(error, BackstayError) else Problem(500, "the model failed"))
+            _tell(
+                batch[0],
+                Problem(400, str(error)) if isinstance(error, BackstayError) else Problem(500, "the model failed"),
+            )
             return
         logged = self._log([pair for pair in answered if not pair[0].question.probe])
         for ticket, outputs in answered:

@@ -84,7 +84,9 @@ def parse(body: bytes, header_length: int | None, manifest: Manifest, *, max_row
     except msgspec.ValidationError as error:
         raise Problem(400, f"the request is not an inference request: {error}", "see docs/serving.md") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Problem(400, f"the body is not JSON: {error}", "send a JSON object (NaN is not JSON; say null)") from error
+        raise Problem(
+            400, f"the body is not JSON: {error}", "send a JSON object (NaN is not JSON; say null)"
+        ) from error
     given = {tensor.name: tensor for tensor in request.inputs}
     specs = {spec.name: spec for spec in manifest.inputs}
     if len(given) < len(request.inputs):
@@ -115,22 +117,20 @@ def parse(body: bytes, header_length: int | None, manifest: Manifest, *, max_row
 def _rows(tensors: list[RequestTensor], max_rows: int) -> int:
     counts = {tensor.shape[0] if tensor.shape else -1 for tensor in tensors}
     if len(counts) != 1 or min(counts) < 1:
-        raise Problem(400, "the inputs do not have one common number of rows, at least 1", "the first dimension is the rows")
+        raise Problem(
+            400, "the inputs do not have one common number of rows, at least 1", "the first dimension is the rows"
+        )
     rows = counts.pop()
     if rows > max_rows:
         raise Problem(413, f"{rows} rows in one request, at most {max_rows} are taken", "send several requests")
     return rows
 
 
-def _array(
-    tensor: RequestTensor, spec: InputSpec, rows: int, tail: memoryview
-) -> tuple[npt.NDArray[Any], memoryview]:
+def _array(tensor: RequestTensor, spec: InputSpec, rows: int, tail: memoryview) -> tuple[npt.NDArray[Any], memoryview]:
     if tensor.datatype != spec.datatype:
         raise Problem(400, f"input {spec.name!r} is {tensor.datatype}, the model takes {spec.datatype}")
     wanted = [rows if size == -1 and place == 0 else size for place, size in enumerate(spec.shape)]
-    fits = len(wanted) == len(tensor.shape) and all(
-        w in (-1, s) for w, s in zip(wanted, tensor.shape, strict=True)
-    )
+    fits = len(wanted) == len(tensor.shape) and all(w in (-1, s) for w, s in zip(wanted, tensor.shape, strict=True))
     if not fits or any(size < 0 for size in tensor.shape):
         raise Problem(400, f"input {spec.name!r} has shape {tensor.shape}, the model takes {wanted}")
     count = int(np.prod(tensor.shape))
@@ -143,7 +143,9 @@ def _array(
         values = _json_values(spec, tensor.data, count)
     gaps = spec.datatype in FLOATS and not np.all(np.isfinite(values))
     if gaps and (spec.adapter == "image" or not np.all(np.isnan(values) | np.isfinite(values))):
-        raise Problem(400, f"input {spec.name!r} holds NaN or infinity, which the model does not take", "send finite numbers")
+        raise Problem(
+            400, f"input {spec.name!r} holds NaN or infinity, which the model does not take", "send finite numbers"
+        )
     if gaps and not _nullable(spec):
         raise Problem(400, f"input {spec.name!r} holds NaN, which the model does not take", "send finite numbers")
     return values.reshape(tensor.shape), tail
@@ -237,7 +239,11 @@ def _ids(request: InferRequest, rows: int) -> list[str] | None:
         if not request.id:
             return None
         return [request.id] if rows == 1 else [f"{request.id}/{row}" for row in range(rows)]
-    if not isinstance(ids, list) or len(ids) != rows or not all(isinstance(i, str) and 0 < len(i) <= MOST_ID for i in ids):
+    if (
+        not isinstance(ids, list)
+        or len(ids) != rows
+        or not all(isinstance(i, str) and 0 < len(i) <= MOST_ID for i in ids)
+    ):
         raise Problem(400, f"prediction_ids must be {rows} texts of 1 to {MOST_ID} characters, one a row")
     if len(set(ids)) < rows:
         raise Problem(400, "prediction_ids are not all different")

@@ -103,6 +103,7 @@ def _listen(serve: ServeSettings) -> socket.socket:
     except OSError as error:
         listener.close()
         raise BackstayError(
-            f"{serve.host}:{serve.port} cannot be bound ({error.strerror})", fix="choose another --port, or 0 for a free one"
+            f"{serve.host}:{serve.port} cannot be bound ({error.strerror})",
+            fix="choose another --port, or 0 for a free one",
         ) from error
     return listener

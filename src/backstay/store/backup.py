@@ -60,7 +60,7 @@ def _copy_steadily(entry: Path, target: Path) -> None:
         before = _files_of(entry)
         with suppress(FileNotFoundError, shutil.Error):
             shutil.copytree(entry, target, ignore=shutil.ignore_patterns(f"{TEMPORARY}*", "*.tmp"))
-            if before <= _files_of(entry):
+            if before <= _files_of(target):
                 return
         # A full disk comes back as the same error on the last round, which is then raised below.
         shutil.rmtree(target, ignore_errors=True)

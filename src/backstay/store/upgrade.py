@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, select, update
 
 from backstay.kernel.clock import Clock
 from backstay.kernel.errors import NotFound, StoreTooNew
@@ -45,7 +45,9 @@ def upgrade(state: Path, clock: Clock, *, dry_run: bool = False) -> Upgraded:
     backup(state, copy)
     engine = make_engine(state / FILE)
     with writing(engine) as connection:
-        for version in range(before, target):
+        # Read again under the lock: another process may have migrated it meanwhile.
+        stamp = connection.execute(select(tables.meta.c.value).where(tables.meta.c.key == "version")).scalar_one()
+        for version in range(int(stamp), target):
             STEPS[version](connection)
         connection.execute(update(tables.meta).where(tables.meta.c.key == "version").values(value=str(target)))
     engine.dispose()

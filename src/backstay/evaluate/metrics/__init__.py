@@ -1,4 +1,4 @@
-"""The shelf of metrics. A metric is a function `measure(case) -> Figure` that answers NaN where it cannot be computed."""
+"""The shelf of metrics. A metric is a function `measure(case) -> Figure`: NaN where it cannot be computed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ class Figure:
     """A metric's value.
 
     Args:
-        bounds: 95% interval where the metric has its own; None to have it made from `rows` or by bootstrap.
-        rows: per-row contributions whose mean is the value, where the metric is a mean; `groups` belong to them.
         n: rows (or queries) that the value is made of.
+        bounds: 95% interval where the metric has its own, made by `method`; otherwise it is made from `rows`, or by
+            bootstrap unless `resample` is False.
+        rows: per-row contributions whose mean is the value, where the metric is a mean; `groups` belong to them.
+        binary: the contributions are 0 and 1.
     """
 
     value: float
@@ -27,6 +29,8 @@ class Figure:
     rows: FloatArray | None = None
     groups: IntArray | None = None
     binary: bool = False
+    method: str = "bootstrap"
+    resample: bool = True
 
 
 class Metric(Protocol):

@@ -12,21 +12,23 @@ NAN = float("nan")
 
 
 def recall_at_1(case: Case) -> Figure:
-    """Share of rows whose nearest other row (of another group) has their class, in [0, 1]."""
-    return _figure(case, 0)
+    """Share of rows whose nearest other row (of another group) has their class, in [0, 1]. A tie counts as a miss."""
+    return _figure(case, first=True)
 
 
 def map_at_r(case: Case) -> Figure:
     """Mean average precision at R, R being the number of other rows of the query's class, in [0, 1]."""
-    return _figure(case, 1)
+    return _figure(case, first=False)
 
 
-def _figure(case: Case, which: int) -> Figure:
-    if case.embeddings is None:
+def _figure(case: Case, *, first: bool) -> Figure:
+    if case.embeddings is None or not np.isfinite(case.embeddings).all():
         return Figure(NAN, 0)
     known = np.flatnonzero(case.labels >= 0)
     groups = None if case.groups is None else case.groups[known]
-    rows = retrieval(case.embeddings[known], case.labels[known], groups=groups)[which]
+    found = retrieval(case.embeddings[known], case.labels[known], groups=groups)
+    rows = found.hit if first else found.precision
     if len(rows) == 0:
         return Figure(NAN, 0)
-    return Figure(float(rows.mean()), len(rows), rows=rows, binary=which == 0)
+    asked = None if groups is None else groups[found.queries]
+    return Figure(float(rows.mean()), len(rows), rows=rows, groups=asked, binary=first)

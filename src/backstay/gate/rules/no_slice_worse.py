@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backstay.gate.evidence import comparisons, refused, sound
+from backstay.gate.evidence import comparisons, is_number, refused, sound
 from backstay.gate.rules import Context
 from backstay.kernel.records import Report, RuleOutcome
 from backstay.settings import Rule
@@ -17,11 +17,12 @@ def check(report: Report, rule: Rule, context: Context) -> RuleOutcome:
     name = f"no_slice_worse {rule.metric}"
     if context.champion is None:
         return RuleOutcome(name, True, "there is no champion yet")
-    if not comparisons(report, rule.metric, context.champion, sliced=False):
-        return refused(name, f"{rule.metric} was not compared with the champion on the same rows")
+    overall = comparisons(report, rule.metric, context.champion, sliced=False)
+    if len(overall) != 1 or not sound(overall[0]):
+        return refused(name, f"{rule.metric} was not compared with the champion on the same rows, or is not a number")
     found = comparisons(report, rule.metric, context.champion, sliced=True)
-    judged = [c for c in found if c.n >= rule.minimum_n]
-    thin = [c.slice for c in found if c.n < rule.minimum_n]
+    thin = [c.slice for c in found if is_number(c.n) and c.n < rule.minimum_n]
+    judged = [c for c in found if c.slice not in thin]
     broken = [c.slice for c in judged if not sound(c)]
     if broken:
         return refused(name, f"{rule.metric} is not a number on {', '.join(broken)}")

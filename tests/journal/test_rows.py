@@ -1,0 +1,87 @@
+"""Rows: taking, cutting, joining, and what parts do not share."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backstay.journal.parts import from_table, to_table, write_part
+from backstay.journal.rows import Rows, first_of_each
+
+
+def objects(values):
+    found = np.empty(len(values), dtype=object)
+    found[:] = values
+    return found
+
+
+def rows(ids, *, width=2, **more):
+    n = len(ids)
+    values = {
+        "ids": objects(ids),
+        "times": np.datetime64("2026-01-01", "us") + np.arange(n),
+        "releases": objects(["r"] * n),
+        "predictions": objects(["yes"] * n),
+        "scores": np.arange(n * width, dtype=np.float32).reshape(n, width),
+    }
+    return Rows(**{**values, **more})
+
+
+def images(n):
+    kind = pa.fixed_shape_tensor(pa.uint8(), (2, 2, 1))
+    pixels = pa.array(np.arange(n * 4, dtype=np.uint8))
+    return pa.ExtensionArray.from_storage(kind, pa.FixedSizeListArray.from_arrays(pixels, 4))
+
+
+def test_images_survive_taking_joining_and_the_disk(tmp_path):
+    made = rows(
+        ["a", "b", "c"],
+        inputs=pa.table({"image": images(3), "city": ["x", None, "z"]}),
+        groups=objects(["g", None, "h"]),
+    )
+    joined = Rows.concat([made.take(np.array([2, 0])), made.take(np.array([False, True, False]))])
+    assert joined.ids.tolist() == ["c", "a", "b"]
+    found = from_table(pa.parquet.read_table(write_part(tmp_path, joined)))
+    assert to_table(found).equals(to_table(joined))
+    assert found.groups.tolist() == ["h", "g", None]
+    assert found.inputs.column("image").combine_chunks().to_numpy_ndarray()[0].reshape(-1).tolist() == [8, 9, 10, 11]
+    assert isinstance(found.inputs.column("image").type, pa.FixedShapeTensorType)
+
+
+def test_what_some_parts_lack_is_lacking_in_all():
+    both = Rows.concat([rows(["a"], width=2), rows(["b"], width=3)])
+    assert both.scores is None
+    assert Rows.concat([rows(["a"]), rows(["b"], scores=None)]).scores is None
+    one = rows(["a"], inputs=pa.table({"x": [1.0]}))
+    two = rows(["b"], inputs=pa.table({"y": ["u"]}))
+    assert Rows.concat([one, two]).inputs.to_pylist() == [{"x": 1.0, "y": None}, {"x": None, "y": "u"}]
+    assert Rows.concat([one, rows(["b"])]).inputs is None
+    assert len(Rows.concat([])) == len(Rows.none()) == 0
+
+
+def test_between_is_half_open():
+    made = rows(["a", "b", "c"])
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    assert made.between(start, start.replace(microsecond=2)).ids.tolist() == ["a", "b"]
+
+
+@given(st.lists(st.lists(st.sampled_from("abcdef"), max_size=5), max_size=4))
+def test_first_of_each_is_the_plain_loop(ids):
+    seen, wanted, dropped = set(), [], 0
+    for part in ids:
+        kept = []
+        for i in part:
+            if i in seen:
+                dropped += 1
+            else:
+                kept.append(i)
+                seen.add(i)
+        wanted.append(kept)
+    found, count = first_of_each([rows(part) for part in ids])
+    assert [part.ids.tolist() for part in found] == wanted
+    assert count == dropped
