@@ -19,7 +19,7 @@ VERSION = 1
 class Section(BaseModel):
     """A table of the project file. Unknown keys are errors that name the nearest known key."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class SplitSettings(Section):
@@ -29,9 +29,13 @@ class SplitSettings(Section):
     """
 
     train: float = Field(0.6, gt=0, lt=1)
+    """Share of rows that models learn from."""
     tune: float = Field(0.15, gt=0, lt=1)
+    """Share for early stopping and calibration."""
     gate: float = Field(0.25, gt=0, lt=1)
+    """Share that judges, and that nothing learns from."""
     by: Literal["hash", "time"] = "hash"
+    """Deal by "hash" of the group, the id or else the row's content, or by "time": the newest rows to the gate."""
 
     @model_validator(mode="after")
     def _whole(self) -> SplitSettings:
@@ -44,15 +48,25 @@ class DataSettings(Section):
     """Where the rows are and what their columns mean."""
 
     source: str | None = None
+    """File or folder of rows, relative to the project file."""
     target: str | None = None
+    """Column of true labels."""
     id: str | None = None
+    """Column with a value of its own per row."""
     time: str | None = None
+    """Column that says when the row happened."""
     group: str | None = None
+    """Column of persons, machines or documents: rows of one group stay on one side of the gate."""
     time_zone: str | None = None
+    """IANA name of the zone of times that carry none; without it such times are refused."""
     features: tuple[str, ...] | None = None
+    """Columns that the model sees; all that have no other role when absent."""
     ignore: tuple[str, ...] = ()
+    """Columns to leave out."""
     slices: tuple[str, ...] = ()
+    """Columns by whose values results are measured on their own."""
     columns: dict[str, Literal["number", "integer", "category", "text", "boolean", "time", "image"]] = {}
+    """How a column is read, by column name."""
     split: SplitSettings = SplitSettings()
 
 
@@ -60,52 +74,80 @@ class PredictionSettings(Section):
     """Column names in files of predictions that another system made."""
 
     id: str = "id"
+    """Column of prediction ids."""
     time: str | None = None
+    """Column of times; the time of logging when absent."""
     prediction: str = "prediction"
+    """Column of predicted labels."""
     score: str | None = None
+    """Column of one class's probability."""
     positive: str | None = None
+    """The class that `score` is the probability of; of two classes the second when absent."""
     scores: dict[str, str] = {}
+    """Column of the probability of each class, by class; instead of `score`."""
     embedding: str | None = None
+    """Column of embeddings, a list of numbers a row."""
     group: str | None = None
+    """Column that names whose rows belong together."""
 
 
 class TrainSettings(Section):
     """The recipe. Two runs with the same recipe, data, seed, threads and versions give the same bundle."""
 
     encoder: str = "auto"
+    """"auto" takes conv for images and mlp for tables; see docs/learning.md."""
     objective: str = "cross_entropy"
+    """What training minimises; see docs/learning.md."""
     epochs: int = Field(20, ge=1, le=10_000)
+    """Most passes over the training rows."""
     patience: int = Field(4, ge=1)
+    """Epochs without progress on the tuning rows after which training stops."""
     batch_size: int = Field(256, ge=2)
+    """Rows a step."""
     learning_rate: float = Field(1e-3, gt=0)
+    """Step size at its highest."""
     weight_decay: float = Field(1e-4, ge=0)
+    """Pull of the weights towards zero."""
     dimension: int = Field(64, ge=2, le=4096)
+    """Length of an embedding."""
     temperature: float = Field(0.1, gt=0)
+    """Temperature of the contrastive objective; smaller looks at harder pairs."""
     seed: int = Field(0, ge=0)
+    """Of everything that is random in training."""
     threads: int = Field(1, ge=1)
+    """Threads of the training process; part of what makes a bundle repeatable."""
 
 
 class Rule(Section):
     """One rule of the gate. Which keys matter depends on the rule: see docs/gate.md."""
 
     rule: str
+    """Name of the rule."""
     metric: str = "accuracy"
+    """Metric that the rule reads; see docs/metrics.md."""
     value: float | None = None
+    """What at_least and at_most ask for."""
     margin: float = Field(0.0, ge=0)
+    """How far behind still passes, in units of the metric."""
     alpha: float = Field(0.05, gt=0, lt=0.5)
+    """One-sided level of the rule's test."""
     minimum_n: int = Field(30, ge=1)
+    """no_slice_worse judges slices from so many rows on."""
     control: str | None = None
+    """beats_controls looks at this control only: majority or raw_knn."""
 
 
 class GateSettings(Section):
     """The policy. Its digest is written into every verdict; a verdict under another policy promotes nothing."""
 
     minimum_n: int = Field(100, ge=1)
+    """Fewest rows that may decide anything."""
     rules: tuple[Rule, ...] = (
         Rule(rule="beats_controls", margin=0.02),
         Rule(rule="no_worse_than_champion", margin=0.02),
         Rule(rule="no_slice_worse", margin=0.05),
     )
+    """All must pass; minimum_n and no_open_findings are asked besides, whatever stands here."""
 
     @property
     def digest(self) -> str:
@@ -116,82 +158,129 @@ class BudgetSettings(Section):
     """What the team accepts: false alarms a year over all detectors, and labels a month."""
 
     false_alarms_per_year: float = Field(1.0, gt=0, le=100)
+    """Expected false alarms a year that the team accepts, over all detectors."""
     labels_per_month: int = Field(50, ge=0)
+    """Labels that the team gives each month for the standing sample."""
     weights: dict[str, Annotated[float, Field(gt=0)]] = {}
+    """A detector's part of the false alarms relative to the others, by name."""
 
 
 class WatchSettings(Section):
     """How traffic is cut into windows and when an estimate is believed."""
 
     window_days: float = Field(7.0, gt=0, le=400)
+    """Length of a window."""
     minimum_rows: int = Field(100, ge=20)
+    """A window with fewer rows is joined to the next."""
     detectors: tuple[str, ...] = ("embedding", "prediction", "columns", "labelled_error")
+    """Which ones watch; see docs/detectors.md."""
     tolerance: float = Field(0.02, ge=0, lt=0.5)
+    """How much accuracy may fall below the reference before it counts as worse."""
     label_free_minimum: int = Field(500, ge=50)
+    """Labelled reference rows below which accuracy is not estimated without labels."""
     maximum_label_age_days: float = Field(90.0, gt=0)
+    """Without a label newer than this, accuracy is no longer estimated from inputs alone."""
     quiet_windows: int = Field(2, ge=1)
+    """Windows without a signal that end an alarm episode."""
 
 
 class LabelSettings(Section):
     """Whose labels are believed, and what they may be used for."""
 
     trusted_sources: tuple[str, ...] = ("review",)
+    """Sources that are believed. Keys that post feedback are `key:NAME`."""
     census_sources: tuple[str, ...] = ()
+    """Trusted sources that label every row, late or soon: a third of their labels are the standing sample."""
     train_share: float = Field(0.5, gt=0, lt=1)
+    """Share of the trusted labels that is learned from; the rest goes to the gate."""
     source_cap: float = Field(0.1, ge=0, le=1)
+    """Most that one untrusted source may be of the training rows."""
 
 
 class RetrainSettings(Section):
     """What an error costs, what retraining costs, and whether the loop may promote by itself."""
 
     value_per_error: float = Field(1.0, ge=0)
+    """Cost of one wrong answer, in your currency, as all costs here."""
     predictions_per_day: float | None = None
+    """Rows answered a day; counted over the last four windows when absent."""
     horizon_days: float = Field(90.0, gt=0)
+    """How long a retrained model is expected to be of use."""
     cost_training: float = Field(50.0, ge=0)
+    """Cost of training once."""
     cost_per_label: float = Field(0.5, ge=0)
+    """Cost of one label."""
     cost_risk: float = Field(50.0, ge=0)
+    """What replacing a live model costs in care and risk."""
     labels: int = Field(500, ge=1)
+    """New labels to have for training and gate before retraining."""
     cool_down_days: float = Field(7.0, ge=0)
+    """No retraining so soon after a promotion."""
     auto_promote: bool = False
+    """Whether `watch --act` may promote what passed the gate."""
 
 
 class ServeSettings(Section):
     """Limits of the server. It binds to loopback and asks for a key unless told otherwise."""
 
     host: str = "127.0.0.1"
+    """Address to bind to. One that others can reach demands keys."""
     port: int = Field(8080, ge=0, le=65535)
+    """Port; 0 picks a free one and prints it."""
     require_key: bool = True
+    """Whether requests need a key."""
     max_rows: int = Field(4096, ge=1)
+    """Most rows in one request."""
     max_body_bytes: int = Field(32 * 2**20, ge=1024)
+    """Most bytes in one request."""
     max_batch_rows: int = Field(64, ge=1)
+    """Most rows that are run through the model together."""
     log_inputs: Literal["all", "hashed", "none"] = "all"
+    """What is kept of inputs: "all", "hashed" (a SHA-256 a row), or "none"."""
     on_log_failure: Literal["refuse", "answer_unlogged"] = "refuse"
+    """When the log cannot be written: "refuse" (507), or "answer_unlogged" and count it."""
     minimum_free_bytes: int = Field(64 * 2**20, ge=0)
+    """Free disk space below which nothing more is logged."""
 
 
 class StoreSettings(Section):
     """Where the state is. Relative paths are relative to the project file."""
 
     path: str = ".backstay"
+    """Folder of all state, on a local disk."""
 
 
 class Settings(Section):
     """One model in one environment: the top of the project file, with its overrides merged in."""
 
     version: int = VERSION
+    """Version of this file's schema; `backstay upgrade` moves it."""
     name: str = Field("model", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    """What the model is called, in addresses and in the ledger."""
     environment: str = Field("production", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    """Where it runs; each environment has its own releases."""
     task: Literal["classification", "predictions"] = "classification"
+    """"predictions": the model lives elsewhere and only its answers are known."""
     data: DataSettings = DataSettings()
+    """The rows."""
     predictions: PredictionSettings = PredictionSettings()
+    """Columns in files of predictions."""
     train: TrainSettings = TrainSettings()
+    """The recipe."""
     gate: GateSettings = GateSettings()
+    """The policy."""
     budget: BudgetSettings = BudgetSettings()
+    """What the team accepts."""
     watch: WatchSettings = WatchSettings()
+    """How traffic is judged."""
     labels: LabelSettings = LabelSettings()
+    """Whose labels count."""
     retrain: RetrainSettings = RetrainSettings()
+    """When retraining pays."""
     serve: ServeSettings = ServeSettings()
+    """The server."""
     store: StoreSettings = StoreSettings()
+    """Where the state is."""
 
 
 def find(start: Path) -> Path:
@@ -201,7 +290,7 @@ def find(start: Path) -> Path:
             return folder / FILE_NAME
     raise NotFound(
         f"no {FILE_NAME} in {start} or above",
-        fix="begin with `backstay adopt MODEL.onnx ...` or `backstay init DATA ...`, or name the project with --project",
+        fix="begin with `backstay adopt MODEL.onnx ...` or `backstay init DATA ...`, or name one with --project",
     )
 
 

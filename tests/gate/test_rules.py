@@ -164,7 +164,12 @@ class TestControls:
         assert ask("beats_controls", report(self.majority(compared), behind), margin=0.02, control="majority").passed
 
     def test_no_control_is_refused(self, report, compared):
-        for others in ((), (compared(),), (self.majority(compared, slice="a=b"),), (self.majority(compared, metric="f1"),)):
+        for others in (
+            (),
+            (compared(),),
+            (self.majority(compared, slice="a=b"),),
+            (self.majority(compared, metric="f1"),),
+        ):
             assert not ask("beats_controls", report(*others)).passed
         assert not ask("beats_controls", report(self.majority(compared)), control="raw_knn").passed
 

@@ -89,9 +89,7 @@ def test_a_chain_that_was_written_anew_does_not_match_the_exported_head():
     head = (3, chain(3)[-1].hash)
     anew = chain(5)
     assert problems(anew, None) == []
-    assert problems(anew, head) == [
-        "ledger: row 3 is not the row whose head was exported: history was rewritten"
-    ]
+    assert problems(anew, head) == ["ledger: row 3 is not the row whose head was exported: history was rewritten"]
 
 
 def test_a_head_whose_row_was_cut_from_the_middle_is_told_as_deleted_not_truncated():

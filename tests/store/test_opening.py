@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy import event
 
 from backstay.kernel.errors import BackstayError, Conflict, NotFound, StoreTooNew, Tampered
+from backstay.store import create, tables
 from backstay.store import engine as engines
-from backstay.store import tables
 from backstay.store.engine import refuse_network_folder
 from backstay.store.sql import FILE, open_store
 
@@ -138,9 +138,13 @@ def test_a_full_disk_is_told_and_nothing_is_half_written(store, publish):
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {pages}")
 
-    with pytest.raises(BackstayError, match="could not be written") as caught, store.transaction() as tx:
-        tx.append("small", {}, actor="ann")
-        tx.append("large", {"fill": "x" * 100_000}, actor="ann")
+    def write():
+        with store.transaction() as tx:
+            tx.append("small", {}, actor="ann")
+            tx.append("large", {"fill": "x" * 100_000}, actor="ann")
+
+    with pytest.raises(BackstayError, match="could not be written") as caught:
+        write()
     assert "free some disk space" in caught.value.fix
     event.remove(store._engine, "connect", _small)
     assert store.head() == head
@@ -191,6 +195,22 @@ for i in range(5):
 
     store = open_store(tmp_path / "s", SystemClock())
     assert (store.head()[0], store.verify()) == (15, [])
+
+
+def test_who_comes_second_keeps_the_first_ones_store(folder, clock, monkeypatch):
+    real = create.synchronise
+
+    def overtaken(path):
+        monkeypatch.setattr(create, "synchronise", real)
+        first = open_store(folder, clock, create=True)
+        with first.transaction() as tx:
+            tx.append("first", {}, actor="ann")
+        real(path)
+
+    monkeypatch.setattr(create, "synchronise", overtaken)
+    store = open_store(folder, clock, create=True)
+    assert [row.kind for row in store.rows()] == ["first"]
+    assert not [p for p in folder.iterdir() if p.name.startswith(".tmp")]
 
 
 def test_opening_asks_one_question_and_loads_no_migrations(store, folder):

@@ -56,6 +56,11 @@ class Batch:
         return [f"scan-{s:04d}" for s in self.scans]
 
 
+    def take(self, chosen: npt.NDArray[np.bool_]) -> Batch:
+        """Rows where this is true."""
+        return Batch(self.pixels[chosen], self.digits[chosen], self.scans[chosen], self.offices[chosen])
+
+
 @dataclass(frozen=True)
 class Pools:
     """Disjoint sets of scans: what the foreign model learned from, early traffic, later traffic."""

@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
 from backstay.cli.progress import reporter
 from backstay.demo.client import Client, Probe
 from backstay.demo.foreign import fit_classifier
-from backstay.demo.scans import NEW, Scanner, draw
+from backstay.demo.scans import NEW, Batch, Scanner, draw
 from backstay.demo.stage import MemoryWatch, Stage
 from backstay.demo.table import closing_table
-from backstay.demo.world import Week, World, brighter, fading, table
+from backstay.demo.world import Week, World, brighter, fading, joined, table
 from backstay.kernel.errors import BackstayError
 
 NAME = "digits"
@@ -272,7 +274,10 @@ class Telling:
     def review(self, *purposes: str) -> None:
         """The reviewer works through the queue."""
         waiting = self.stage.cli("label")["requests"]
-        answers = self.world.review([r["prediction_id"] for r in waiting if r["purpose"] in purposes])
+        self.file(self.world.review([r["prediction_id"] for r in waiting if r["purpose"] in purposes]))
+
+    def file(self, answers: pa.Table) -> None:
+        """Hand the reviewer's answers in."""
         path = self.stage.folder / "reviewed.csv"
         pyarrow.csv.write_csv(answers, path)
         self.stage.cli("label", "--answers", path.name, "--source", "review")
@@ -282,11 +287,13 @@ class Telling:
         """Waiting costs more than retraining: a challenger is trained, compared pairwise, promoted, swapped in."""
         self.say("\n3. A challenger, through the gate")
         facts = self.tale.facts
-        with self.progress.step("replace", total=4) as tick:
+        with self.progress.step("replace", total=5) as tick:
             first = self.stage.cli("watch", "--act", accept=(0, 3))
             self.tell(first["decision"]["headline"])
             tick()
             self.review("retrain")
+            tick()
+            self.offer("sliced", *self.sliced())
             tick()
             probe = Probe(Client(self.client.url, self.client.key, NAME), self.world.batch(1))
             probe.start()
@@ -332,44 +339,67 @@ class Telling:
 
     # 4
     def refuse(self) -> None:
-        """Three successors that must not go live, each for its own reason."""
-        self.say("\n4. Successors that are refused")
+        """Two more that must not go live, each for its own reason, and one who tries all the same."""
+        self.say("\n4. More successors that are refused")
         world, stage = self.world, self.stage
         world.later = True
-        with self.progress.step("refuse", total=4) as tick:
+        with self.progress.step("refuse", total=3) as tick:
             for _ in range(SETTLED_WEEKS):
                 self.week("the challenger is live")
             tick()
-            for name, batch, labels in self.successors():
-                (stage.folder / f"{name}.onnx").write_bytes(fit_classifier(batch, hidden=96, seed=world.seed, labels=labels))
-                ids = [f"{name}-{i:04d}" for i in range(len(batch))]
-                pq.write_table(table(batch, ids, labels), stage.folder / f"{name}_rows.parquet")
-                offered = stage.cli(
-                    "adopt", f"{name}.onnx", "--challenger", "--trained-on", f"{name}_rows.parquet", accept=(0, 3)
-                )
-                self.judged(name, offered)
-                tick()
+            self.offer("noise", *self.noise())
+            tick()
+            self.offer("leaky", *self.leaked())
+            tick()
         attempt = stage.cli("promote", self.leaky, "--reason", "it scores so well", accept=(0, 3))
         self.tale.facts["forced_promotion_refused"] = attempt["exit_code"] == 3
         self.tell("An attempt to promote the leaky one anyway was refused, and the attempt is in the ledger.")
 
-    def successors(self) -> list[tuple[str, Any, Any]]:
-        """Name, training rows and the labels that their maker learned, of each successor."""
-        from backstay.demo.world import joined
+    def offer(self, name: str, batch: Batch, labels: npt.NDArray[np.str_]) -> None:
+        """Somebody trains a successor on these rows and offers it, rows and all."""
+        stage = self.stage
+        model = fit_classifier(batch, hidden=128, seed=self.world.seed, labels=labels)
+        (stage.folder / f"{name}.onnx").write_bytes(model)
+        ids = [f"{name}-{i:04d}" for i in range(len(batch))]
+        pq.write_table(table(batch, ids, labels), stage.folder / f"{name}_rows.parquet")
+        self.judged(
+            name, stage.cli("adopt", f"{name}.onnx", "--challenger", "--trained-on", f"{name}_rows.parquet", accept=(0, 3))
+        )
 
+    def sliced(self) -> tuple[Batch, npt.NDArray[np.str_]]:
+        """The vendor's quick fix: much of the worn scanner's work, but half of the harbour office's rows misfiled."""
         world = self.world
-        early = [w for w in world.weeks[:-SETTLED_WEEKS]]
-        gate_like = joined([w.batch for w in early[-3:]])
-        foreign = draw(world.pools, world.pools.foreign, 5000, world.scanner, world.rng)
-        sliced = np.array(foreign.truth)
-        harbour = foreign.offices == "harbour"
-        sliced[harbour] = np.array(foreign.truth)[harbour][world.rng.permutation(int(harbour.sum()))]
-        few = draw(world.pools, world.pools.foreign, 1500, world.scanner, world.rng)
-        return [
-            ("sliced", foreign, sliced),
-            ("noise", few, np.array(few.truth)),
-            ("leaky", gate_like, np.array(gate_like.truth)),
-        ]
+        batch = draw(world.pools, world.pools.foreign, 6000, world.scanner, world.rng)
+        labels = np.array(batch.truth)
+        misfiled = np.flatnonzero((batch.offices == "harbour") & (world.rng.random(len(batch)) < 0.7))
+        labels[misfiled] = labels[misfiled][world.rng.permutation(len(misfiled))]
+        return batch, labels
+
+    def noise(self) -> tuple[Batch, npt.NDArray[np.str_]]:
+        """As good as the champion: the same labelled rows, and the vendor's own."""
+        world = self.world
+        learned = self.rows_of("train")
+        own = draw(world.pools, world.pools.foreign, 4000, world.scanner, world.rng)
+        batch = joined([learned, learned, own])
+        return batch, np.array(batch.truth)
+
+    def leaked(self) -> tuple[Batch, npt.NDArray[np.str_]]:
+        """Trained on everything that was labelled, the gate's rows included."""
+        batch = joined([self.rows_of("train"), self.rows_of("gate")])
+        return batch, np.array(batch.truth)
+
+    def rows_of(self, use: str) -> Batch:
+        """Reviewed rows that were dealt to this use, as whoever has the log could collect them."""
+        from backstay.project import Project
+
+        ws = Project.open(self.stage.folder, clock=self.stage.clock).ws
+        wanted = {label.prediction_id for label in ws.catalog.labels(ws.name, ws.environment, use=use)}
+        parts = []
+        for week in self.world.weeks:
+            chosen = np.array([i in wanted for i in week.ids])
+            if chosen.any():
+                parts.append(week.batch.take(chosen))
+        return joined(parts)
 
     def judged(self, name: str, offered: dict[str, Any]) -> None:
         verdict = offered["verdict"]
@@ -393,15 +423,16 @@ class Telling:
             for step in range(1, MEANING_WEEKS + 1):
                 week, seen = self.week(f"new form, week {step}")
                 tick()
+                estimate = label_free(seen)
+                if estimate["value"] is not None:
+                    facts["meaning_label_free"], facts["meaning_truth"] = estimate["value"], week.accuracy
                 silent = silent and not any(s["alarm"] for s in seen["signals"] if s["detector"] != "labelled_error")
-                if "labelled_error" in seen["new_alarms"]:
+                if seen["condition"] == "worse":
                     facts["meaning_weeks"] = step
-                    facts["meaning_label_free"] = label_free(self.watched[-2]["windows"][-1])["value"]
-                    facts["meaning_truth"] = week.accuracy
+                    facts["meaning_by"] = ", ".join(seen["new_alarms"]) or "interval"
                     self.tell(f"Week {step}: {seen['headline']} True accuracy is {week.accuracy:.3f}.")
-                    self.tell(seen["advice"][0])
                     break
-                self.review("standing")
+                self.file(self.world.review(seen["requested"]))
         facts["meaning_drift_silent"] = silent
 
     # 6

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from backstay.kernel.errors import BackstayError
@@ -13,11 +13,12 @@ from backstay.labels.trust import REVIEW, is_trusted, use_of
 from backstay.settings import LabelSettings
 
 SHOWN = 5
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Given = tuple[str, str, datetime]
 
 
 class Posted(Protocol):
-    """Feedback as it lies in the log; `at` is when it came."""
+    """Feedback as it lies in the log; `at` is when it came, in microseconds since 1970, UTC."""
 
     @property
     def prediction_id(self) -> str: ...
@@ -26,7 +27,7 @@ class Posted(Protocol):
     @property
     def source(self) -> str: ...
     @property
-    def at(self) -> datetime: ...
+    def at(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +62,8 @@ def sort_feedback(posted: Iterable[Posted], logged: Mapping[str, object]) -> Sor
         elif not item.value:
             empty += 1
         else:
-            kept = first.setdefault(
-                (item.source, item.prediction_id), (item.prediction_id, item.value, item.at)
-            )
+            at = EPOCH + timedelta(microseconds=item.at)
+            kept = first.setdefault((item.source, item.prediction_id), (item.prediction_id, item.value, at))
             contradicted += kept[1] != item.value
     by_source: dict[str, list[Given]] = {}
     for (source, _), given in first.items():

@@ -25,8 +25,9 @@ from backstay.kernel.records import (
     Verdict,
 )
 from backstay.loop.examples import bring, keep, schema_for, target_of, texts
+from backstay.loop.gate_rows import freshest_gate, without_use
 from backstay.loop.gating import GateRows, Offered, offer
-from backstay.loop.reference import gate_rows
+from backstay.loop.label import live_rows
 from backstay.loop.run import file_model
 from backstay.loop.workspace import Workspace
 from backstay.release.adopt import adopt as release_unmeasured
@@ -124,15 +125,25 @@ def bring_model(ws: Workspace, path: Path, table: pa.Table, schema: Schema, *, o
 def offer_file(ws: Workspace, path: Path, *, trained_on: Path | None) -> Offered:
     """Offer a successor made elsewhere: measured on the champion's gate rows, checked for leakage, never made live."""
     champion = ws.champion()
-    rows = gate_rows(ws, champion)
+    _, schema = ws.rows_of(_reference_id(champion))
+    rows = freshest_gate(ws, champion, live_rows(ws), without_use(schema))
     record = bring_model(ws, path, rows.table, rows.schema, origin="offered")
     training, findings = None, (_unknown_training(rows.data_id),)
     if trained_on is not None:
-        training = conform(bring(ws, trained_on), _training_schema(rows.schema, bring(ws, trained_on)))
+        given = bring(ws, trained_on)
+        training = conform(given, _training_schema(rows.schema, given))
         findings = overlap(training, rows.table, rows.schema, data_id=rows.data_id)
     file_model(ws, record)
     report, verdict = offer(ws, record, rows, training=training, findings=findings)
     return Offered(record, report, verdict)
+
+
+def _reference_id(release: Release) -> str:
+    if release.reference_id is None:
+        raise BackstayError(
+            f"release {release.sequence} has no reference rows to measure a successor on", fix="adopt with --reference"
+        )
+    return release.reference_id
 
 
 def _training_schema(schema: Schema, table: pa.Table) -> Schema:

@@ -8,21 +8,20 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from backstay.bundle.model import Outputs
 from backstay.data.audit import audit as check_all
 from backstay.data.audit import overlap
 from backstay.data.schema import conform
-from backstay.journal.rows import Rows
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.ids import fraction
-from backstay.kernel.records import Finding, Label, Release, Schema
-from backstay.labels.training import gate_labels, training_labels
+from backstay.kernel.records import Finding, Release, Schema
+from backstay.labels.training import training_labels
 from backstay.loop.examples import bring, keep, texts
-from backstay.loop.gating import GateRows, Offered, offer
+from backstay.loop.gate_rows import freshest_gate, joined, without_use
+from backstay.loop.gating import Offered, offer
 from backstay.loop.label import live_rows
-from backstay.loop.reference import gate_rows, uses_of, with_use
+from backstay.loop.reference import uses_of, with_use
 from backstay.loop.run import train
-from backstay.loop.workspace import USE_COLUMN, Workspace
+from backstay.loop.workspace import Workspace
 
 TUNE_SHARE = 0.2
 
@@ -41,12 +40,11 @@ def retrain(ws: Workspace, *, extra: Path | None = None) -> Offered:
         raise BackstayError("the live release has no reference rows", fix="adopt with --reference first")
     with ws.progress.step("labelled rows"):
         reference, schema = ws.rows_of(champion.reference_id)
-        plain = _without_use(schema)
+        plain = without_use(schema)
         labels = ws.catalog.labels(ws.name, ws.environment)
         rows = live_rows(ws)
-        new_gate = joined(rows, gate_labels(labels), plain)
         new_train = joined(rows, training_labels(labels, ws.settings.labels), plain)
-        measured = _gate(ws, champion, new_gate, plain)
+        measured = freshest_gate(ws, champion, rows, plain)
         old = _old_rows(ws, champion, reference, schema, plain)
         added = [] if extra is None else [conform(bring(ws, extra), plain)]
         table = apart_from(pa.concat_tables([old, new_train, *added]), measured.table, plain)
@@ -70,77 +68,6 @@ def retrain(ws: Workspace, *, extra: Path | None = None) -> Offered:
     )
     report, verdict = offer(ws, record, measured, training=table.take(pa.array(parts["train"])), findings=findings)
     return Offered(record, report, verdict)
-
-
-def joined(rows: Rows, labels: list[Label], schema: Schema) -> pa.Table:
-    """Logged inputs with their true labels, under the schema of the reference. Rows that are not logged are left out."""
-    if rows.inputs is None:
-        raise BackstayError(
-            "the inputs of predictions are not logged, so nothing can be learned from them",
-            fix='set serve.log_inputs = "all", or train elsewhere and use `backstay adopt --challenger`',
-        )
-    places = {str(row_id): i for i, row_id in enumerate(rows.ids)}
-    known = [(places[label.prediction_id], label) for label in labels if label.prediction_id in places]
-    chosen = rows.take(np.array([place for place, _ in known], dtype=np.int64))
-    columns: dict[str, pa.Array | pa.ChunkedArray] = {}
-    for column in schema.columns:
-        if column.name == schema.target:
-            columns[column.name] = pa.array([label.value for _, label in known], pa.string())
-        elif column.name == schema.id:
-            columns[column.name] = pa.array([str(i) for i in chosen.ids], pa.string())
-        elif column.name == schema.time:
-            columns[column.name] = pa.array(chosen.times, pa.timestamp("us", tz="UTC"))
-        elif column.name == schema.group and chosen.groups is not None:
-            columns[column.name] = pa.array([None if g is None else str(g) for g in chosen.groups], pa.string())
-        elif chosen.inputs is not None and column.name in chosen.inputs.column_names:
-            columns[column.name] = chosen.inputs.column(column.name)
-        elif column.nullable and column.name not in schema.features:
-            columns[column.name] = pa.nulls(len(known), pa.string())
-        else:
-            raise BackstayError(
-                f"the log has no column {column.name!r}, which the reference rows have",
-                fix="log it with each prediction, or leave it out of the reference rows",
-            )
-    return conform(pa.table(columns), schema)
-
-
-def _without_use(schema: Schema) -> Schema:
-    return Schema(
-        columns=tuple(c for c in schema.columns if c.name != USE_COLUMN),
-        features=schema.features,
-        target=schema.target,
-        id=schema.id,
-        time=schema.time,
-        group=schema.group,
-    )
-
-
-def _gate(ws: Workspace, champion: Release, fresh: pa.Table, schema: Schema) -> GateRows:
-    """New gate labels; where they are too few, the unseen rows of the present reference join them."""
-    needed = ws.settings.gate.minimum_n
-    record = ws.model_record(champion.model_id)
-    if fresh.num_rows < needed:
-        old = gate_rows(ws, champion)
-        if record.bundle is None and fresh.num_rows:
-            raise BackstayError(
-                f"{fresh.num_rows} new labels are kept for the gate, the policy asks for {needed}",
-                fix=f"ask for more: `backstay label --request {2 * needed} --purpose retrain`",
-            )
-        fresh = pa.concat_tables([old.table.select(list(schema.names)), fresh])
-    version = keep(ws, fresh, schema, source="labels#gate", role="gate")
-    outputs = _logged_answers(ws, fresh, schema) if record.bundle is None else None
-    return GateRows(fresh, schema, version.id, outputs)
-
-
-def _logged_answers(ws: Workspace, table: pa.Table, schema: Schema) -> Outputs:
-    """What a model that lives elsewhere answered on these rows, by id."""
-    if schema.id is None:
-        raise BackstayError("the reference rows have no id column", fix="name it as data.id, so that answers can be joined")
-    rows = live_rows(ws)
-    places = {str(row_id): i for i, row_id in enumerate(rows.ids)}
-    order = np.array([places[str(i)] for i in table.column(schema.id).to_pylist()], dtype=np.int64)
-    chosen = rows.take(order)
-    return Outputs(chosen.predictions, chosen.scores, chosen.embeddings)
 
 
 def _old_rows(ws: Workspace, champion: Release, reference: pa.Table, schema: Schema, plain: Schema) -> pa.Table:

@@ -8,12 +8,12 @@ import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
+from importlib.metadata import version as installed_version
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
-from backstay import __version__
 from backstay.access.keys import Forbidden, KeyRecord, Unauthenticated, verify
 from backstay.bundle.model import Outputs
 from backstay.journal.entries import Feedback, Predictions, tensor
@@ -128,7 +128,9 @@ class App:
             return self._ready()
         if path in ("/v2", "/v2/") and method == "GET":
             self._allow(headers, "read", "predict")
-            return _json({"name": "backstay", "version": __version__, "extensions": ["binary_tensor_data"]})
+            return _json(
+                {"name": "backstay", "version": installed_version("backstay"), "extensions": ["binary_tensor_data"]}
+            )
         if path == "/metrics" and method == "GET":
             self._allow(headers, "read")
             return Reply(200, self._metrics.text(), b"text/plain; version=0.0.4; charset=utf-8")

@@ -21,8 +21,9 @@ def check(report: Report, rule: Rule, context: Context) -> RuleOutcome:
     if len(overall) != 1 or not sound(overall[0]):
         return refused(name, f"{rule.metric} was not compared with the champion on the same rows, or is not a number")
     found = comparisons(report, rule.metric, context.champion, sliced=True)
-    thin = [c.slice for c in found if is_number(c.n) and c.n < rule.minimum_n]
-    judged = [c for c in found if c.slice not in thin]
+    # A count that is not a number is judged too, and so refused, rather than waved through as thin.
+    judged = [c for c in found if not is_number(c.n) or c.n >= rule.minimum_n]
+    thin = [c.slice for c in found if c not in judged]
     broken = [c.slice for c in judged if not sound(c)]
     if broken:
         return refused(name, f"{rule.metric} is not a number on {', '.join(broken)}")
