@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.neighbors import KNeighborsClassifier
+
+from backstay.evaluate import controls
+from backstay.evaluate.controls import majority, raw_knn, raw_matrix
+from backstay.kernel.errors import BackstayError
+from backstay.kernel.records import Column, ColumnKind, Schema
+
+
+def test_majority_ignores_unknown_classes_and_needs_one_known() -> None:
+    assert majority(np.array([-1, -1, -1, 2, 2, 0]), 3).tolist() == [2, 2, 2]
+    with pytest.raises(BackstayError, match="none of 2 labels"):
+        majority(np.array([-1, -1]), 3)
+    with pytest.raises(BackstayError, match="none of 0 labels"):
+        majority(np.zeros(0, dtype=np.int64), 3)
+
+
+def test_neighbours_agree_with_scikit_learn() -> None:
+    x, y = load_iris(return_X_y=True)
+    rng = np.random.default_rng(0)
+    x = (x + rng.normal(0, 1e-3, x.shape)).astype(np.float32)
+    train = rng.random(len(x)) < 0.6
+    want = KNeighborsClassifier(5).fit(x[train], y[train]).predict_proba(x[~train])
+    assert raw_knn(x[train], y[train], x[~train], k=5, classes=3) == pytest.approx(want)
+
+
+def test_without_training_rows_a_row_and_its_group_are_left_out() -> None:
+    rng = np.random.default_rng(1)
+    sources = rng.normal(size=(100, 4))
+    rows = np.repeat(np.arange(100), 3)
+    x = (sources[rows] + 0.001 * rng.normal(size=(300, 4))).astype(np.float32)
+    y = rng.integers(0, 2, 100)[rows]  # labels by chance: only a copy of the same source can know them
+    leaky = raw_knn(x, y, x, k=1, classes=2, leave_out=np.arange(300)).argmax(axis=1)
+    fair = raw_knn(x, y, x, k=1, classes=2, leave_out=rows).argmax(axis=1)
+    assert (leaky == y).mean() == 1.0
+    assert 0.3 < (fair == y).mean() < 0.7
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_large_gallery_is_thinned(monkeypatch: pytest.MonkeyPatch, apart: bool) -> None:
+    sizes: list[int] = []
+    real = controls.nearest
+    monkeypatch.setattr(controls, "MOST_GALLERY", 50)
+    monkeypatch.setattr(
+        controls, "nearest", lambda gallery, *a, **k: sizes.append(len(gallery)) or real(gallery, *a, **k)
+    )
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(400, 2)).astype(np.float32), rng.integers(0, 2, 400)
+    scores = raw_knn(x, y, x, k=3, classes=2, leave_out=np.arange(400) if apart else None)
+    assert sizes == [50]
+    assert scores.shape == (400, 2)
+
+
+def test_a_row_of_every_kind_becomes_numbers() -> None:
+    pixels = np.arange(3 * 2 * 2, dtype=np.uint8).reshape(3, 4)
+    image = pa.ExtensionArray.from_storage(
+        pa.fixed_shape_tensor(pa.uint8(), (2, 2, 1)), pa.FixedSizeListArray.from_arrays(pa.array(pixels.reshape(-1)), 4)
+    )
+    table = pa.table(
+        {
+            "picture": image,
+            "age": pa.array([1.0, None, 3.0]),
+            "flat": pa.array([2, 2, 2], pa.int64()),
+            "town": pa.array(["x", None, "x"]),
+            "yes": pa.array([True, False, None]),
+            "note": pa.array(["a", "b", "c"]),
+        }
+    )
+    kinds = {
+        "picture": ColumnKind.IMAGE, "age": ColumnKind.NUMBER, "flat": ColumnKind.INTEGER,
+        "town": ColumnKind.CATEGORY, "yes": ColumnKind.BOOLEAN, "note": ColumnKind.TEXT,
+    }
+    columns = tuple(Column(n, k, shape=(2, 2, 1) if k is ColumnKind.IMAGE else ()) for n, k in kinds.items())
+    matrix = raw_matrix(table, Schema(columns, tuple(kinds)))
+    assert matrix.dtype == np.float32
+    assert matrix[:, :4] == pytest.approx(pixels / 255)
+    assert matrix[:, 4:8].tolist() == [[-1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0]]  # age and its gap, flat and its gap
+    assert matrix[:, 8:10].sum(axis=1).tolist() == [1, 1, 1]
+    assert matrix.shape == (3, 13)
+    assert np.isfinite(matrix).all()
+
+
+def test_only_the_commonest_categories_count_and_texts_alone_are_no_neighbours() -> None:
+    schema = Schema((Column("town", ColumnKind.CATEGORY), Column("note", ColumnKind.TEXT)), ("town",))
+    table = pa.table({"town": [f"t{i}" for i in range(60)], "note": ["n"] * 60})
+    assert raw_matrix(table, schema).shape == (60, controls.TOP)
+    assert raw_matrix(table, Schema(schema.columns, ("note",))).tolist() == [[0.0]] * 60

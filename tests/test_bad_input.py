@@ -1,0 +1,294 @@
+"""The table of bad input: each row ends in a clear error with a fix, and leaves everything as it was."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pickle
+import resource
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as csv
+import pyarrow.parquet as pq
+import pytest
+
+from backstay.cli.main import run
+
+HEADER = "id,prediction\n"
+
+
+def call(tiny, capsys, *arguments: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a verb on this project."""
+    capsys.readouterr()
+    code = run([*arguments, "--project", str(tiny.folder)])
+    shown = capsys.readouterr()
+    return code, shown.out, shown.err
+
+
+def done(tiny, *arguments: str) -> None:
+    assert run([*arguments, "--project", str(tiny.folder)]) in (0, 3)
+
+
+def text(tiny, name: str, content: str) -> str:
+    (tiny.folder / name).write_text(content)
+    return tiny.file(name)
+
+
+@dataclass(frozen=True)
+class Bad:
+    """One row of the table.
+
+    Args:
+        spoil: prepares the project; answers the command line.
+        says: what the message holds: which value was wrong, and what to do.
+        adds: kinds of ledger rows that this attempt leaves on record. Nothing else may change.
+    """
+
+    name: str
+    spoil: Callable[..., list[str]]
+    says: tuple[str, ...]
+    code: int = 2
+    adds: tuple[str, ...] = ()
+
+
+def logged(tiny) -> None:
+    done(tiny, "predict", tiny.file("rows.parquet"), "--output", tiny.file("answers.csv"), "--log")
+
+
+def log_of(content: str) -> Callable[..., list[str]]:
+    return lambda tiny: ["log", text(tiny, "day.csv", content)]
+
+
+def labels_of(content: str) -> Callable[..., list[str]]:
+    def spoil(tiny) -> list[str]:
+        logged(tiny)
+        return ["label", "--answers", text(tiny, "answers-to-labels.csv", content)]
+
+    return spoil
+
+
+def logged_twice(tiny) -> list[str]:
+    done(tiny, "log", text(tiny, "first.csv", HEADER + "p1,yes\np2,no\n"))
+    return ["log", text(tiny, "second.csv", HEADER + "p3,yes\np2,no\n")]
+
+
+def with_scores(value: str) -> Callable[..., list[str]]:
+    def spoil(tiny) -> list[str]:
+        change(tiny, "\n[predictions]\nscore = 'score'\npositive = 'yes'\n")
+        return ["log", text(tiny, "day.csv", f"id,prediction,score\np1,yes,0.9\np2,no,{value}\n")]
+
+    return spoil
+
+
+def change(tiny, more: str) -> None:
+    file = tiny.folder / "backstay.toml"
+    file.write_text(file.read_text() + more)
+
+
+def project_file(old: str, new: str) -> Callable[..., list[str]]:
+    def spoil(tiny) -> list[str]:
+        file = tiny.folder / "backstay.toml"
+        assert old in file.read_text()
+        file.write_text(file.read_text().replace(old, new))
+        return ["status"]
+
+    return spoil
+
+
+def future_store(tiny) -> list[str]:
+    tiny.execute("UPDATE meta SET value = '99' WHERE key = 'version'")
+    return ["status"]
+
+
+def not_a_store(tiny) -> list[str]:
+    for file in tiny.database.parent.glob("state.db*"):
+        file.unlink()
+    tiny.database.write_bytes(b"this is no database, it is a poem\n" * 200)
+    return ["status"]
+
+
+def champion_bundle(tiny) -> Path:
+    [model] = (tiny.folder / ".backstay" / "bundles").glob("*/model.onnx")
+    return model
+
+
+def tampered(*arguments: str) -> Callable[..., list[str]]:
+    def spoil(tiny) -> list[str]:
+        model = champion_bundle(tiny)
+        content = bytearray(model.read_bytes())
+        content[len(content) // 2] ^= 1
+        model.write_bytes(bytes(content))
+        return [a.replace("@", f"{tiny.folder}/") for a in arguments]
+
+    return spoil
+
+
+def edited_ledger(statement: str) -> Callable[..., list[str]]:
+    def spoil(tiny) -> list[str]:
+        done(tiny, "adopt", tiny.file("good.onnx"), "--challenger")
+        done(tiny, "promote")
+        tiny.execute(statement)
+        return ["verify"]
+
+    return spoil
+
+
+def offered(model: str, *then: str) -> Callable[..., list[str]]:
+    def spoil(tiny) -> list[str]:
+        done(tiny, "adopt", tiny.file(model), "--challenger")
+        return list(then)
+
+    return spoil
+
+
+def another_policy(tiny) -> list[str]:
+    done(tiny, "adopt", tiny.file("good.onnx"), "--challenger")
+    file = tiny.folder / "backstay.toml"
+    file.write_text(file.read_text().replace("margin = 0.05", "margin = 0.04"))
+    return ["promote"]
+
+
+def a_pickle(name: str) -> Callable[..., list[str]]:
+    def spoil(tiny) -> list[str]:
+        (tiny.folder / name).write_bytes(pickle.dumps({"coef": [1.0, 2.0]}))
+        return ["adopt", tiny.file(name), "--challenger"]
+
+    return spoil
+
+
+def in_the_way(*arguments: str) -> Callable[..., list[str]]:
+    """A file lies where a folder is wanted, which stops root as well."""
+
+    def spoil(tiny) -> list[str]:
+        logged(tiny)
+        (tiny.folder / "wall").write_text("a file\n")
+        return [a.replace("@", f"{tiny.folder}/") for a in arguments]
+
+    return spoil
+
+
+def plain(*arguments: str) -> Callable[..., list[str]]:
+    return lambda tiny: [a.replace("@", f"{tiny.folder}/") for a in arguments]
+
+
+def other_columns(drop: str) -> Callable[..., list[str]]:
+    def spoil(tiny) -> list[str]:
+        rows = pq.read_table(tiny.folder / "rows.parquet").drop_columns([drop])
+        pq.write_table(rows, tiny.folder / "fewer.parquet")
+        return ["predict", tiny.file("fewer.parquet"), "--output", tiny.file("answers.csv"), "--log"]
+
+    return spoil
+
+
+TABLE = [
+    Bad("log: a broken row", log_of(HEADER + "p1,yes\np2,no,what,is,this\n"), ("day.csv", "3", "columns")),
+    Bad("log: a missing column", log_of("id,answer\np1,yes\n"), ("'prediction'", "answer")),
+    Bad("log: no rows", log_of(HEADER), ("no rows", "header")),
+    Bad("log: an empty file", log_of(""), ("is empty", "header")),
+    Bad("log: an id twice", log_of(HEADER + "p1,yes\np1,no\n"), ("p1", "id")),
+    Bad("log: an id that was logged before", logged_twice, ("p2", "logged")),
+    Bad("log: a class that the model lacks", log_of(HEADER + "p1,yes\np2,perhaps\n"), ("perhaps", "known: no, yes")),
+    Bad("log: an empty id", log_of(HEADER + ",yes\n"), ("id",)),
+    Bad("log: a probability that is NaN", with_scores("nan"), ("score", "0")),
+    Bad("log: a probability above one", with_scores("1.5"), ("1.5", "0")),
+    Bad("log: no such file", plain("log", "@nowhere.csv"), ("nowhere.csv", "check the path")),
+    Bad("log: an unknown ending", lambda t: ["log", text(t, "day.docx", "x")], (".docx", ".parquet")),
+    Bad("predict: a missing column", other_columns("b"), ("'b'",)),
+    Bad("label: ids that were never logged", labels_of("id,label\nlive-0,yes\nghost,no\n"), ("ghost", "never logged", "leave")),
+    Bad("label: a missing column", labels_of("id,verdict\nlive-0,yes\n"), ("'label'", "id and label")),
+    Bad("label: two values for one row", labels_of("id,label\nlive-0,yes\nlive-0,no\n"), ("live-0", "one label")),
+    Bad("label: a purpose that there is not", plain("label", "--request", "3", "--purpose", "retrian"), ("retrian", "retrain")),
+    Bad("label: more rows than there are", plain("label", "--request", "9"), ("9 rows", "at most 0")),
+    Bad("retrain: no labels", plain("retrain"), ("no new labels", "backstay label")),
+    Bad("run: too few rows of data", lambda t: few_rows(t), ("rows",)),
+    Bad("project file: a future version", project_file("version = 1", "version = 99"), ("99", "newer Backstay")),
+    Bad("project file: an unknown key", project_file("minimum_n", "minimun_n"), ("minimun_n", "minimum_n")),
+    Bad("project file: an unknown rule", project_file("no_worse_than_champion", "no_worse_then_champion"), ("no_worse_then_champion", "did you mean 'no_worse_than_champion'")),
+    Bad("project file: a value out of range", project_file("labels_per_month = 50", "labels_per_month = -1"), ("labels_per_month", "-1")),
+    Bad("project file: not TOML", project_file("[budget]", "[budget"), ("TOML", "mend")),
+    Bad("store: a future version", future_store, ("version 99", "install")),
+    Bad("store: not a database", not_a_store, ("not a Backstay store", "backup")),
+    Bad("bundle tampered: predict", tampered("predict", "@rows.parquet", "--output", "@answers.csv", "--log"), ("model.onnx", "restore")),
+    Bad("bundle tampered: a successor", tampered("adopt", "@good.onnx", "--challenger"), ("model.onnx", "restore")),
+    Bad("bundle tampered: serve", tampered("serve", "--no-key", "--port", "0"), ("model.onnx", "restore")),
+    Bad("bundle tampered: verify", tampered("verify"), ("model.onnx", "NOT sound"), code=3),
+    Bad("ledger: a row edited", edited_ledger("UPDATE ledger SET actor = 'mallory' WHERE seq = 3"), ("row 3", "NOT sound"), code=3),
+    Bad("ledger: a row deleted", edited_ledger("DELETE FROM ledger WHERE seq = 4"), ("4", "NOT sound"), code=3),
+    Bad("ledger: a release moved", edited_ledger("UPDATE releases SET sequence = 9 WHERE sequence = 1"), ("release", "NOT sound"), code=3),
+    Bad("promote: nothing was offered", plain("promote"), ("no candidate", "backstay run")),
+    Bad("promote: an unknown model", plain("promote", "model-zzz"), ("model-zzz", "known")),
+    Bad("promote: a refused candidate", offered("bad.onnx", "promote"), ("may be worse", "better candidate"), 3, ("promotion_refused",)),
+    Bad("promote: under another policy", another_policy, ("policy", "again"), 3, ("promotion_refused",)),
+    Bad("rollback: no reason", plain("rollback"), ("needs a reason", "--reason")),
+    Bad("rollback: blanks for a reason", plain("rollback", "--reason", "  "), ("needs a reason", "--reason")),
+    Bad("rollback: nothing to go back to", plain("rollback", "--reason", "x"), ("no other model", "promote")),
+    Bad("rollback: an unknown release", plain("rollback", "--to", "release-zzz", "--reason", "x"), ("release-zzz", "known")),
+    Bad("adopt: a pickle", a_pickle("model.pkl"), ("pickle", "ONNX")),
+    Bad("adopt: a pickle called onnx", a_pickle("model.onnx"), ("pickle", "ONNX")),
+    Bad("adopt: not a model", lambda t: ["adopt", text(t, "m.onnx", "hello"), "--challenger"], ("m.onnx",)),
+    Bad("adopt: no such file", plain("adopt", "@none.onnx", "--challenger"), ("none.onnx",)),
+    Bad("adopt: a second time", plain("adopt", "@good.onnx", "--reference", "@ref.parquet", "--target", "y"), ("release 1", "--challenger"), 3),
+    Bad("key: an unknown scope", plain("key", "create", "app", "--scope", "predcit"), ("predcit", "predict")),
+    Bad("key: an unknown name", plain("key", "revoke", "nobody"), ("nobody",)),
+    Bad("key: no name", plain("key", "create"), ("key create", "NAME")),
+    Bad("serve: no key made", plain("serve", "--port", "0"), ("no key", "key create")),
+    Bad("serve: open to others", plain("serve", "--port", "0", "--no-key", "--host", "0.0.0.0"), ("0.0.0.0", "127.0.0.1")),  # noqa: S104 - the refusal is what is tested
+    Bad("an unknown verb", plain("promot"), ("promot",)),
+    Bad("an unknown option", plain("promote", "--because", "x"), ("--because",)),
+    Bad("an unknown model of the project", plain("status", "--model", "tiney"), ("tiney", "did you mean 'tiny'")),
+    Bad("an unknown environment", plain("status", "--environment", "prod"), ("prod", "production")),
+    Bad("init: a project is there", plain("init", "@ref.parquet", "--target", "y"), ("backstay.toml", "--force")),
+    Bad("verify: not an exported head", lambda t: ["verify", "--head", text(t, "head.json", "{}")], ("head.json", "--export-head")),
+    Bad("restore: over a store", plain("restore", "@wall"), ("wall",)),
+    Bad("unwritable: answers", in_the_way("predict", "@rows.parquet", "--output", "@wall/answers.csv"), ("wall",)),
+    Bad("unwritable: the queue", in_the_way("label", "--export", "@wall/queue.csv"), ("wall",)),
+    Bad("unwritable: a head", in_the_way("verify", "--export-head", "@wall/head.json"), ("wall",)),
+    Bad("unwritable: a backup", in_the_way("backup", "@wall/copy"), ("wall",)),
+    Bad("unwritable: the report", in_the_way("report", "--page", "@wall/report.html"), ("wall",)),
+]
+
+
+def few_rows(tiny) -> list[str]:
+    rows = pq.read_table(tiny.folder / "ref.parquet").slice(0, 3)
+    pq.write_table(rows, tiny.folder / "ref.parquet")
+    return ["run"]
+
+
+@pytest.mark.parametrize("bad", TABLE, ids=lambda bad: bad.name)
+def test_bad_input_is_explained_and_changes_nothing(tiny, capsys, bad):
+    arguments = bad.spoil(tiny)
+    before = state(tiny)
+    code, out, err = call(tiny, capsys, *arguments)
+    told = out + err
+    assert code == bad.code, told
+    assert "Traceback" not in told
+    for words in bad.says:
+        assert words in told
+    assert_only_added(before, state(tiny), bad.adds)
+
+
+def state(tiny) -> tuple[dict, dict]:
+    try:
+        return tiny.tables(), tiny.files()
+    except Exception as error:  # noqa: BLE001 - a store that was spoilt for the test cannot be listed
+        return {"unreadable": [str(error)]}, tiny.files()
+
+
+def assert_only_added(before, after, kinds: tuple[str, ...]) -> None:
+    """Nothing differs but these rows at the end of the ledger."""
+    tables, files = before
+    now, files_now = after
+    assert files_now == files
+    if kinds:
+        fresh = now["ledger"][len(tables["ledger"]) :]
+        assert len(fresh) == len(kinds)
+        assert all(kind in row for kind, row in zip(kinds, fresh, strict=True))
+        now = {**now, "ledger": now["ledger"][: len(tables["ledger"])]}
+    assert now == tables
