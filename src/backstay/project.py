@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from backstay.loop.adopt import Adopted
     from backstay.loop.audit import Audited
     from backstay.loop.gating import Offered
+    from backstay.loop.keys import CreatedKey, ListedKey
     from backstay.loop.label import Labelled, Queue
     from backstay.loop.look import History, Status, Verified
     from backstay.loop.predict import Predicted
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from backstay.loop.setup import Begun
     from backstay.loop.watch import Watched
     from backstay.loop.workspace import Workspace
-    from backstay.loop.keys import CreatedKey, ListedKey
     from backstay.store.sql import Store
 
 ACTOR_VARIABLE = "BACKSTAY_ACTOR"
@@ -332,7 +332,9 @@ class KeyVerbs:
 
     ws: Workspace
 
-    def create(self, name: str, *, scopes: Sequence[str] = ("predict", "feedback"), days: float | None = None) -> CreatedKey:
+    def create(
+        self, name: str, *, scopes: Sequence[str] = ("predict", "feedback"), days: float | None = None
+    ) -> CreatedKey:
         """A new key; its secret is shown this once."""
         from backstay.loop.keys import create
 
@@ -399,7 +401,9 @@ def adopt(
 
     if reference is None or target is None:
         missing = "--reference" if reference is None else "--target"
-        raise BackstayError(f"adopting needs {missing}", fix="name rows with true labels, and the column that holds them")
+        raise BackstayError(
+            f"adopting needs {missing}", fix="name rows with true labels, and the column that holds them"
+        )
     file = project_for_adoption(Path(folder), Path(reference), target, predictions_only=predictions_only, **columns)
     project = Project._wire(file, parse(read(file)), clock=clock, actor=actor)
     return take_over(project.ws, None if model is None else Path(model), reference=Path(reference))

@@ -119,7 +119,7 @@ class TrainSettings(Section):
 
 
 class Rule(Section):
-    """One rule of the gate. Which keys matter depends on the rule: see docs/gate.md."""
+    """One rule of the gate. Which keys matter depends on the rule: see docs/rules.md."""
 
     rule: str
     """Name of the rule."""

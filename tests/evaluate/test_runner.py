@@ -102,7 +102,8 @@ def test_scores_that_are_no_probabilities_are_nan_for_what_needs_probabilities_o
     assert found["auc"].finite
     spoilt = case.scores.copy()
     spoilt[0, 0] = np.nan
-    found = by_name(measure(Case(case.labels, case.predicted, spoilt, None, None, case.classes), data_id="d", slices={}))
+    broken = Case(case.labels, case.predicted, spoilt, None, None, case.classes)
+    found = by_name(measure(broken, data_id="d", slices={}))
     assert not any(found[name].finite for name in ("auc", "log_loss", "calibration_error"))
     assert found["accuracy"].finite
 

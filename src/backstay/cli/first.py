@@ -123,7 +123,9 @@ def run(
 
 
 def promote(
-    candidate: Annotated[str | None, typer.Argument(help="Model id or its beginning; the newest candidate if left out.")] = None,
+    candidate: Annotated[
+        str | None, typer.Argument(help="Model id or its beginning; the newest candidate if left out.")
+    ] = None,
     reason: Annotated[str, typer.Option(help="Why, for the ledger.")] = "",
     project: ProjectOption = HERE,
     model: ModelOption = None,
@@ -173,9 +175,7 @@ def serve(
 
 def watch(
     now: Annotated[bool, typer.Option("--now", help="Close the window that is still filling and judge it.")] = False,
-    rows: Annotated[
-        Path | None, typer.Option(help="Judge the rows of this file instead; nothing is recorded.")
-    ] = None,
+    rows: Annotated[Path | None, typer.Option(help="Judge the rows of this file instead; nothing is recorded.")] = None,
     act: Annotated[
         bool, typer.Option("--act", help="Retrain when it pays; promote only where the project file allows it.")
     ] = False,

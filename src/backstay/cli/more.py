@@ -45,7 +45,9 @@ def register(app: typer.Typer) -> None:
 
 
 def log(
-    source: Annotated[Path, typer.Argument(help="csv, parquet, arrow or JSON lines: a row a prediction, each with an id.")],
+    source: Annotated[
+        Path, typer.Argument(help="csv, parquet, arrow or JSON lines: a row a prediction, each with an id.")
+    ],
     project: ProjectOption = HERE,
     model: ModelOption = None,
     environment: EnvironmentOption = None,
@@ -88,7 +90,9 @@ def retrain(
     project: ProjectOption = HERE,
     model: ModelOption = None,
     environment: EnvironmentOption = None,
-    rows: Annotated[Path | None, typer.Option(help="Labelled rows to learn from besides the labels of the queue.")] = None,
+    rows: Annotated[
+        Path | None, typer.Option(help="Labelled rows to learn from besides the labels of the queue.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> int:
     """Train a challenger on old rows and new labels, compare it with the champion, ask the gate."""
@@ -111,7 +115,11 @@ def predict(
     """Answer a file of rows with the live model."""
     from backstay.cli import show
 
-    answer(opened(project, model, environment).models.predict(source, output=output, record=record), as_json, show.predicted)
+    answer(
+        opened(project, model, environment).models.predict(source, output=output, record=record),
+        as_json,
+        show.predicted,
+    )
     return 0
 
 
@@ -280,7 +288,9 @@ def gc(
 
 def forget(
     row_id: Annotated[list[str] | None, typer.Option("--id", help="Prediction ids.")] = None,
-    group: Annotated[list[str] | None, typer.Option(help="Groups: all rows of a customer, a patient, a device.")] = None,
+    group: Annotated[
+        list[str] | None, typer.Option(help="Groups: all rows of a customer, a patient, a device.")
+    ] = None,
     reason: Annotated[str, typer.Option(help="Why, for the ledger.")] = "",
     project: ProjectOption = HERE,
     model: ModelOption = None,

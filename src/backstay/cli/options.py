@@ -28,7 +28,7 @@ HERE = Path()
 
 def opened(project: Path, model: str | None, environment: str | None) -> Project:
     """The project, with progress shown as suits this output."""
-    from backstay.cli.progress import reporter
+    from backstay.progress import reporter
     from backstay.project import Project
 
     return Project.open(project, model=model, environment=environment, progress=reporter())

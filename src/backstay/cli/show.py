@@ -164,7 +164,11 @@ def labelled(value: Labelled) -> None:
 
 
 def predicted(value: Predicted) -> None:
-    say(f"answered {value.rows} rows" + (f" into {value.output}" if value.output else "") + (", logged" if value.logged else ""))
+    say(
+        f"answered {value.rows} rows"
+        + (f" into {value.output}" if value.output else "")
+        + (", logged" if value.logged else "")
+    )
 
 
 def audited(value: Audited) -> None:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from backstay.cli.progress import reporter
+from backstay.progress import reporter
 from backstay.demo.client import Client, Probe
 from backstay.demo.foreign import fit_classifier
 from backstay.demo.scans import NEW, Batch, Scanner, draw
@@ -367,13 +367,11 @@ class Telling:
         )
 
     def sliced(self) -> tuple[Batch, npt.NDArray[np.str_]]:
-        """The vendor's quick fix: much of the worn scanner's work, but half of the harbour office's rows misfiled."""
+        """The vendor's quick fix: much of the worn scanner's work, but nobody asked the harbour office for any."""
         world = self.world
-        batch = draw(world.pools, world.pools.foreign, 6000, world.scanner, world.rng)
-        labels = np.array(batch.truth)
-        misfiled = np.flatnonzero((batch.offices == "harbour") & (world.rng.random(len(batch)) < 0.7))
-        labels[misfiled] = labels[misfiled][world.rng.permutation(len(misfiled))]
-        return batch, labels
+        batch = draw(world.pools, world.pools.foreign, 9000, world.scanner, world.rng)
+        batch = batch.take(batch.offices != "harbour")
+        return batch, np.array(batch.truth)
 
     def noise(self) -> tuple[Batch, npt.NDArray[np.str_]]:
         """As good as the champion: the same labelled rows, and the vendor's own."""

@@ -177,9 +177,11 @@ def _probabilities(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
         raise BackstayError(
             f"the column {name!r} does not hold numbers", fix="name the column of probabilities"
         ) from error
-    if not np.all(np.isfinite(values)) or values.min(initial=0.0) < 0.0 or values.max(initial=0.0) > 1.0:
+    outside = np.flatnonzero(~((values >= 0.0) & (values <= 1.0)))
+    if len(outside):
         raise BackstayError(
-            f"the column {name!r} holds values outside [0, 1]", fix="give probabilities, not margins or percentages"
+            f"the column {name!r} holds {values[outside[0]]:g} in row {outside[0] + 1}, outside [0, 1]",
+            fix="give probabilities, not margins or percentages",
         )
     found: npt.NDArray[np.float64] = values
     return found

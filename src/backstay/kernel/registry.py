@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
+from types import MappingProxyType
 from typing import Any
 
 from backstay.kernel.errors import NotFound, nearest
@@ -25,6 +26,7 @@ class Shelf:
     def __init__(self, what: str, group: str, built_in: Mapping[str, str]) -> None:
         self.what = what
         self.group = group
+        self.built_in = MappingProxyType(dict(built_in))
         self._targets = dict(built_in)
         self._scanned = False
 

@@ -58,6 +58,7 @@ def adopt(ws: Workspace, model: Path | None, *, reference: Path) -> Adopted:
         )
     if not known_elsewhere and model is None:
         raise BackstayError("no model file was named", fix="give an ONNX file, or say --predictions-only")
+    refuse_successor(ws.catalog.champion(ws.name, ws.environment))
     with ws.progress.step("reference rows"):
         raw = bring(ws, reference)
         schema = schema_for(raw, ws.settings.data)
@@ -78,9 +79,7 @@ def adopt(ws: Workspace, model: Path | None, *, reference: Path) -> Adopted:
         return Adopted(record, release, version, None, None)
     with ws.progress.step("measure"):
         note = "measured on the adopter's reference rows; optimistic if the model was trained on them"
-        report, verdict = offer(
-            ws, record, GateRows(table, schema, version.id), training=None, notes=(note,)
-        )
+        report, verdict = offer(ws, record, GateRows(table, schema, version.id), training=None, notes=(note,))
     return Adopted(record, release, version, report, verdict)
 
 
@@ -152,7 +151,8 @@ def _training_schema(schema: Schema, table: pa.Table) -> Schema:
     missing = [f for f in (*schema.features, schema.target or "") if f not in here]
     if missing:
         raise BackstayError(
-            f"the training rows have no column {missing[0]!r}", fix="give the rows as the model saw them, target included"
+            f"the training rows have no column {missing[0]!r}",
+            fix="give the rows as the model saw them, target included",
         )
     columns = tuple(c for c in schema.columns if c.name in here)
     return Schema(

@@ -25,7 +25,9 @@ def freshest_gate(ws: Workspace, champion: Release, rows: Rows, schema: Schema) 
     Args:
         rows: the logged predictions. schema: that of the reference rows, without the column of uses.
     """
-    labels = [label for label in gate_labels(ws.catalog.labels(ws.name, ws.environment)) if label.at >= champion.created_at]
+    labels = [
+        label for label in gate_labels(ws.catalog.labels(ws.name, ws.environment)) if label.at >= champion.created_at
+    ]
     fresh = joined(rows, labels, schema) if labels else None
     record = ws.model_record(champion.model_id)
     needed = ws.settings.gate.minimum_n
@@ -90,7 +92,9 @@ def without_use(schema: Schema) -> Schema:
 def _logged_answers(rows: Rows, table: pa.Table, schema: Schema) -> Outputs:
     """What a model that lives elsewhere answered on these rows, by id."""
     if schema.id is None:
-        raise BackstayError("the reference rows have no id column", fix="name it as data.id, so that answers can be joined")
+        raise BackstayError(
+            "the reference rows have no id column", fix="name it as data.id, so that answers can be joined"
+        )
     places = {str(row_id): i for i, row_id in enumerate(rows.ids)}
     order = np.array([places[str(i)] for i in table.column(schema.id).to_pylist()], dtype=np.int64)
     chosen = rows.take(order)

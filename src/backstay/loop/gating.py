@@ -209,9 +209,7 @@ def quartiles(values: npt.NDArray[np.float64]) -> npt.NDArray[np.object_]:
     )
 
 
-def signature_findings(
-    ws: Workspace, record: ModelRecord, champion: ModelRecord, data_id: str
-) -> tuple[Finding, ...]:
+def signature_findings(ws: Workspace, record: ModelRecord, champion: ModelRecord, data_id: str) -> tuple[Finding, ...]:
     """A successor must answer the requests that the champion answers."""
     if champion.bundle is None or record.bundle is None:
         return ()

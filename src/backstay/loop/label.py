@@ -16,7 +16,7 @@ from backstay.journal.rows import Rows
 from backstay.kernel.clock import parse_time, utc
 from backstay.kernel.errors import BackstayError, nearest
 from backstay.kernel.ids import digest
-from backstay.kernel.records import Label, LabelRequest
+from backstay.kernel.records import LabelRequest
 from backstay.labels.ingest import labels_from
 from backstay.labels.queue import draw_requests
 from backstay.loop.examples import bring, text
@@ -74,9 +74,7 @@ def _with_inputs(ws: Workspace, waiting: Sequence[LabelRequest]) -> pa.Table:
 
 def live_rows(ws: Workspace, *, release: str | None = None, since: datetime | None = None) -> Rows:
     """Logged predictions of this model, of one release if named."""
-    return ws.journal.rows(
-        ws.name, ws.environment, release=release, since=since, manifests=ws.manifests_by_release()
-    )
+    return ws.journal.rows(ws.name, ws.environment, release=release, since=since, manifests=ws.manifests_by_release())
 
 
 def request(ws: Workspace, n: int, *, purpose: str = "estimate", seed: str = "") -> Queue:

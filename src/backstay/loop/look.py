@@ -125,5 +125,12 @@ def _read_head(path: Path) -> tuple[int, str]:
 
 def _write_head(path: Path, rows: int, head: str) -> None:
     fresh = path.with_name(path.name + ".tmp")
-    fresh.write_text(json.dumps({"rows": rows, "head": head}) + "\n")
-    fresh.replace(path)
+    try:
+        fresh.write_text(json.dumps({"rows": rows, "head": head}) + "\n")
+        fresh.replace(path)
+    except OSError as error:
+        if path.parent.is_dir():
+            fresh.unlink(missing_ok=True)
+        raise BackstayError(
+            f"the head cannot be written to {path} ({error.strerror})", fix="name another place with --export-head"
+        ) from error

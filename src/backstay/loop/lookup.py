@@ -14,7 +14,8 @@ def latest_candidate(ws: Workspace) -> ModelRecord:
         if champion is None or verdict.candidate != champion.model_id:
             return ws.model_record(verdict.candidate)
     raise NotFound(
-        "there is no candidate to promote", fix="train one with `backstay run` or `backstay retrain`, or adopt a successor"
+        "there is no candidate to promote",
+        fix="train one with `backstay run` or `backstay retrain`, or adopt a successor",
     )
 
 
@@ -23,7 +24,9 @@ def latest_verdict(ws: Workspace, candidate: str) -> Verdict:
     for verdict in ws.catalog.find("verdict", Verdict, **ws.scope, newest_first=True):
         if verdict.candidate == candidate:
             return verdict
-    raise NotFound(f"model {candidate} has not been through the gate", fix="offer it with `backstay adopt --challenger`")
+    raise NotFound(
+        f"model {candidate} has not been through the gate", fix="offer it with `backstay adopt --challenger`"
+    )
 
 
 def latest_report(ws: Workspace, model_id: str | None = None) -> Report:

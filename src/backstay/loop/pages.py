@@ -89,7 +89,8 @@ def write_page(page: Path, html: str) -> Path:
             os.fsync(out.fileno())
         fresh.replace(page)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
+        if page.parent.is_dir():
+            fresh.unlink(missing_ok=True)
         raise BackstayError(
             f"the page {page} cannot be written ({error.strerror})", fix="name another place with --page"
         ) from error

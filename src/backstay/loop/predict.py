@@ -48,11 +48,14 @@ def predict(ws: Workspace, source: Any, *, output: Path | None = None, record: b
             predictions=outputs.labels,
             scores=outputs.scores,
             embeddings=outputs.embeddings,
-            groups=texts(table, schema.group) if schema.group in table.column_names else None,
+            groups=texts(table, schema.group) if schema.group and schema.group in table.column_names else None,
             inputs=table.select([c for c in schema.names if c in table.column_names and c != schema.target]),
         )
         ws.journal.add(rows, model=ws.name, environment=ws.environment)
-    columns: dict[str, Any] = {"id": pa.array([str(i) for i in ids]), "label": pa.array([str(v) for v in outputs.labels])}
+    columns: dict[str, Any] = {
+        "id": pa.array([str(i) for i in ids]),
+        "label": pa.array([str(v) for v in outputs.labels]),
+    }
     if outputs.scores is not None:
         for place, name in enumerate(model.classes):
             columns[f"p({name})"] = pa.array(outputs.scores[:, place])

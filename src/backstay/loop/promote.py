@@ -32,6 +32,4 @@ def _reference_of(ws: Workspace, verdict: Verdict) -> str:
 def roll_back(ws: Workspace, to: str | None, *, reason: str) -> Release:
     """Make a former release's model live again."""
     release_id = None if to is None else ws.catalog.resolve("release", to)
-    return rollback(
-        ws.ledger, ws.catalog, **ws.scope, to=release_id, actor=ws.actor, reason=reason, clock=ws.clock
-    )
+    return rollback(ws.ledger, ws.catalog, **ws.scope, to=release_id, actor=ws.actor, reason=reason, clock=ws.clock)

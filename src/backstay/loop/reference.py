@@ -47,7 +47,8 @@ def reference_of(ws: Workspace, release: Release) -> Reference:
     """The release's reference rows with the live model's own answers to them."""
     if release.reference_id is None:
         raise BackstayError(
-            f"release {release.sequence} has no reference rows", fix="adopt with --reference, or promote a model with one"
+            f"release {release.sequence} has no reference rows",
+            fix="adopt with --reference, or promote a model with one",
         )
     table, schema = ws.rows_of(release.reference_id)
     record = ws.model_record(release.model_id)
@@ -89,7 +90,9 @@ def views(table: pa.Table | None, schema: Schema, outputs: Outputs) -> View:
     """Embeddings where the model gives them, pixels of an image otherwise; table columns by name."""
     if table is None:
         return View(_wide(outputs.embeddings), {}, {})
-    image = next((f for f in schema.features if schema.column(f).kind is ColumnKind.IMAGE and f in table.column_names), None)
+    image = next(
+        (f for f in schema.features if schema.column(f).kind is ColumnKind.IMAGE and f in table.column_names), None
+    )
     pixels = None if image is None else pixels_of(table, image)
     representation = _wide(outputs.embeddings)
     if representation is None and pixels is not None:

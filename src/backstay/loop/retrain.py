@@ -63,9 +63,7 @@ def retrain(ws: Workspace, *, extra: Path | None = None) -> Offered:
         findings += overlap(table, measured.table, plain, data_id=measured.data_id)
     fresh = _reference(new_train, measured.table, plain)
     kept = keep(ws, *fresh, source="retrain#reference", role="reference")
-    record = train(
-        ws, table, plain, parts, data_id=version.id, reference_id=kept.id, parent=champion.model_id
-    )
+    record = train(ws, table, plain, parts, data_id=version.id, reference_id=kept.id, parent=champion.model_id)
     report, verdict = offer(ws, record, measured, training=table.take(pa.array(parts["train"])), findings=findings)
     return Offered(record, report, verdict)
 

@@ -56,7 +56,8 @@ def train(
         from backstay.train.loop import fit
     except ModuleNotFoundError as error:
         raise BackstayError(
-            f"training needs {error.name}, which is not installed", fix="install it with `pip install 'backstay[learn]'`"
+            f"training needs {error.name}, which is not installed",
+            fix="install it with `pip install 'backstay[learn]'`",
         ) from error
     known = sorted(set(texts(table.take(pa.array(parts["train"])), target_of(schema))))
     trained = fit(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from backstay.data.proposal import propose, propose_adoption
 from backstay.kernel.errors import BackstayError
@@ -39,7 +40,7 @@ def begin(
 
 
 def project_for_adoption(
-    folder: Path, reference: Path, target: str, *, predictions_only: bool, **columns: object
+    folder: Path, reference: Path, target: str, *, predictions_only: bool, **columns: Any
 ) -> Path:
     """The project file of an adoption: the existing one, or a new one that fits the reference rows."""
     file = folder / FILE_NAME

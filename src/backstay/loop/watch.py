@@ -101,9 +101,7 @@ def watch(ws: Workspace, *, close_now: bool = False, act: bool = False, page: Pa
         from backstay.loop.pages import write_watch_page
 
         written = str(write_watch_page(ws, page, latest, history, rows, release, decision))
-    return Watched(
-        tuple(done), latest, pending, decision, tuple(requested), written, acted, promoted, (*notes, *said)
-    )
+    return Watched(tuple(done), latest, pending, decision, tuple(requested), written, acted, promoted, (*notes, *said))
 
 
 def examine(ws: Workspace, source: Any) -> Watched:
@@ -215,14 +213,18 @@ def _ask(ws: Workspace, rows: Rows, result: WindowResult) -> list[str]:
 def _decide(ws: Workspace, history: list[WindowResult], release: Release) -> Decision | None:
     if not history:
         return None
-    at_hand = sum(1 for label in ws.catalog.labels(ws.name, ws.environment, use="train") if label.at >= release.created_at)
+    at_hand = sum(
+        1 for label in ws.catalog.labels(ws.name, ws.environment, use="train") if label.at >= release.created_at
+    )
     promoted = release.created_at if release.kind.value == "promoted" else None
     return decide_retrain(
         history, ws.settings.retrain, now=ws.clock.now(), last_retrained=promoted, labels_at_hand=at_hand
     )
 
 
-def _act(ws: Workspace, decision: Decision | None, release: Release) -> tuple[Offered | None, Release | None, list[str]]:
+def _act(
+    ws: Workspace, decision: Decision | None, release: Release
+) -> tuple[Offered | None, Release | None, list[str]]:
     """Retrain when it pays; promote by ourselves only where the project file says so. A refusal is no error here."""
     if decision is None or not decision.retrain:
         return None, None, []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypedDict
 
 import pyarrow as pa
 
@@ -19,6 +20,13 @@ from backstay.kernel.records import DataVersion, ModelRecord, Release, Schema
 from backstay.settings import Settings
 
 USE_COLUMN = "backstay_use"
+
+
+class Scope(TypedDict):
+    """Which model in which environment a record belongs to."""
+
+    model: str
+    environment: str
 
 
 @dataclass(frozen=True)
@@ -51,9 +59,9 @@ class Workspace:
         return self.settings.environment
 
     @property
-    def scope(self) -> dict[str, str]:
+    def scope(self) -> Scope:
         """The keyword arguments that file a record under this model and environment."""
-        return {"model": self.name, "environment": self.environment}
+        return Scope(model=self.name, environment=self.environment)
 
     @property
     def bundles(self) -> Path:
@@ -77,7 +85,7 @@ class Workspace:
         return self.catalog.get("model", model_id, ModelRecord)
 
     def load_model(self, record: ModelRecord) -> Model:
-        """The model's bundle, every hash checked. Raises BackstayError for a model of which only predictions are known."""
+        """The model's bundle, every hash checked. Raises BackstayError where only its predictions are known."""
         if record.bundle is None:
             raise BackstayError(
                 f"of model {record.id} only predictions are known, so it cannot be run here",

@@ -1,7 +1,7 @@
 """Retrain when waiting provably costs more than retraining, and never because a p-value is small.
 
 Value of retraining = (loss now, lower bound - loss of the challenger, upper bound) x rows x value of one error,
-over a horizon; retrain when it exceeds what training, labels and risk cost (METHODS 8). On a stream that does
+over a horizon; retrain when it exceeds what training, labels and risk cost (docs/statistics.md). On a stream that does
 not change the bounds overlap and the answer is no.
 """
 

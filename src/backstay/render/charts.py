@@ -115,7 +115,8 @@ def _span(timeline: Timeline) -> tuple[datetime, datetime]:
     times = [t for window in timeline.windows for t in (window.start, window.end)]
     times += [mark.at for mark in timeline.marks]
     first, last = min(times), max(times)
-    return (first, last) if last > first else (first - timedelta(days=1), last + timedelta(days=1))
+    # An axis of less than an hour has no dates to put on it.
+    return (first, last) if last - first > timedelta(hours=1) else (first - timedelta(days=1), last + timedelta(days=1))
 
 
 def _paint_marks(ax: Axes, marks: Sequence[Mark], rows: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""Values that are not there, and whether their absence tells the target."""
+"""Values that are not there."""
 
 from __future__ import annotations
 

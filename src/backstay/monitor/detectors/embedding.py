@@ -1,7 +1,7 @@
 """Do inputs look different? Random-Fourier sketch of embeddings (or input rows) against the fixed reference.
 
-Sees any change of the distribution, most of the mean and least of scale in high dimension (METHODS 3: an 8%
-change of scale was seen by no test). Wrong when: the traffic has seasons that the reference lacks, or comes in
+Sees any change of the distribution, most of the mean and least of scale in high dimension (a change of
+scale by 8% was seen by no test that we tried). Wrong when: the traffic has seasons that the reference lacks, or comes in
 bursts that no group marks. It says that inputs moved, never that the model is worse: read the estimates beside it.
 """
 
