@@ -33,7 +33,7 @@ lint: .venv/.dev  ## style, arrows between packages, dependencies
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/deptry .
+	$(BIN)/deptry src
 
 types: .venv/.dev  ## mypy, strict, no exemption
 	$(BIN)/mypy

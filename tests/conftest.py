@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +51,12 @@ def threshold_onnx(weights: tuple[float, float], bias: float = 0.0, *, wide: boo
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     return bytes(model.SerializeToString())
+
+
+@pytest.fixture(scope="session")
+def threshold() -> Callable[..., bytes]:
+    """Makes the ONNX bytes of a logistic rule."""
+    return threshold_onnx
 
 
 def threshold_rows(n: int = ROWS, seed: int = 0, stem: str = "r") -> pa.Table:

@@ -49,6 +49,7 @@ class Bad:
         spoil: prepares the project; answers the command line.
         says: what the message holds: which value was wrong, and what to do.
         adds: kinds of ledger rows that this attempt leaves on record. Nothing else may change.
+        leaves: where whole files, named by their content, may lie that no record names; `gc` sweeps them.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Bad:
     says: tuple[str, ...]
     code: int = 2
     adds: tuple[str, ...] = ()
+    leaves: str = "nothing"
 
 
 def logged(tiny) -> None:
@@ -98,6 +100,14 @@ def project_file(old: str, new: str) -> Callable[..., list[str]]:
         assert old in file.read_text()
         file.write_text(file.read_text().replace(old, new))
         return ["status"]
+
+    return spoil
+
+
+def unknown_rule(*arguments: str) -> Callable[..., list[str]]:
+    def spoil(tiny) -> list[str]:
+        project_file("no_worse_than_champion", "no_worse_then_champion")(tiny)
+        return [a.replace("@", f"{tiny.folder}/") for a in arguments]
 
     return spoil
 
@@ -188,7 +198,7 @@ def other_columns(drop: str) -> Callable[..., list[str]]:
 
 
 TABLE = [
-    Bad("log: a broken row", log_of(HEADER + "p1,yes\np2,no,what,is,this\n"), ("day.csv", "3", "columns")),
+    Bad("log: a broken row", log_of(HEADER + "p1,yes\np2,no,what,is,this\n"), ("day.csv, line 3 has 5 fields", "mend that line")),
     Bad("log: a missing column", log_of("id,answer\np1,yes\n"), ("'prediction'", "answer")),
     Bad("log: no rows", log_of(HEADER), ("no rows", "header")),
     Bad("log: an empty file", log_of(""), ("is empty", "header")),
@@ -196,8 +206,8 @@ TABLE = [
     Bad("log: an id that was logged before", logged_twice, ("p2", "logged")),
     Bad("log: a class that the model lacks", log_of(HEADER + "p1,yes\np2,perhaps\n"), ("perhaps", "known: no, yes")),
     Bad("log: an empty id", log_of(HEADER + ",yes\n"), ("id",)),
-    Bad("log: a probability that is NaN", with_scores("nan"), ("score", "0")),
-    Bad("log: a probability above one", with_scores("1.5"), ("1.5", "0")),
+    Bad("log: a probability that is NaN", with_scores("nan"), ("'score'", "nan in row 2", "probabilities")),
+    Bad("log: a probability above one", with_scores("1.5"), ("'score'", "1.5 in row 2", "probabilities")),
     Bad("log: no such file", plain("log", "@nowhere.csv"), ("nowhere.csv", "check the path")),
     Bad("log: an unknown ending", lambda t: ["log", text(t, "day.docx", "x")], (".docx", ".parquet")),
     Bad("predict: a missing column", other_columns("b"), ("'b'",)),
@@ -210,7 +220,8 @@ TABLE = [
     Bad("run: too few rows of data", lambda t: few_rows(t), ("rows",)),
     Bad("project file: a future version", project_file("version = 1", "version = 99"), ("99", "newer Backstay")),
     Bad("project file: an unknown key", project_file("minimum_n", "minimun_n"), ("minimun_n", "minimum_n")),
-    Bad("project file: an unknown rule", project_file("no_worse_than_champion", "no_worse_then_champion"), ("no_worse_then_champion", "did you mean 'no_worse_than_champion'")),
+    Bad("project file: an unknown rule, run", unknown_rule("run"), ("no_worse_then_champion", "did you mean 'no_worse_than_champion'")),
+    Bad("project file: an unknown rule, a successor", unknown_rule("adopt", "@good.onnx", "--challenger"), ("no_worse_then_champion", "did you mean 'no_worse_than_champion'")),
     Bad("project file: a value out of range", project_file("labels_per_month = 50", "labels_per_month = -1"), ("labels_per_month", "-1")),
     Bad("project file: not TOML", project_file("[budget]", "[budget"), ("TOML", "mend")),
     Bad("store: a future version", future_store, ("version 99", "install")),
@@ -230,8 +241,8 @@ TABLE = [
     Bad("rollback: blanks for a reason", plain("rollback", "--reason", "  "), ("needs a reason", "--reason")),
     Bad("rollback: nothing to go back to", plain("rollback", "--reason", "x"), ("no other model", "promote")),
     Bad("rollback: an unknown release", plain("rollback", "--to", "release-zzz", "--reason", "x"), ("release-zzz", "known")),
-    Bad("adopt: a pickle", a_pickle("model.pkl"), ("pickle", "ONNX")),
-    Bad("adopt: a pickle called onnx", a_pickle("model.onnx"), ("pickle", "ONNX")),
+    Bad("adopt: a pickle", a_pickle("model.pkl"), ("is a pickle", "skl2onnx")),
+    Bad("adopt: a pickle called onnx", a_pickle("model.onnx"), ("is a pickle", "skl2onnx")),
     Bad("adopt: not a model", lambda t: ["adopt", text(t, "m.onnx", "hello"), "--challenger"], ("m.onnx",)),
     Bad("adopt: no such file", plain("adopt", "@none.onnx", "--challenger"), ("none.onnx",)),
     Bad("adopt: a second time", plain("adopt", "@good.onnx", "--reference", "@ref.parquet", "--target", "y"), ("release 1", "--challenger"), 3),
@@ -271,7 +282,7 @@ def test_bad_input_is_explained_and_changes_nothing(tiny, capsys, bad):
     assert "Traceback" not in told
     for words in bad.says:
         assert words in told
-    assert_only_added(before, state(tiny), bad.adds)
+    assert_only_added(before, state(tiny), bad.adds, bad.leaves)
 
 
 def state(tiny) -> tuple[dict, dict]:
@@ -281,14 +292,167 @@ def state(tiny) -> tuple[dict, dict]:
         return {"unreadable": [str(error)]}, tiny.files()
 
 
-def assert_only_added(before, after, kinds: tuple[str, ...]) -> None:
-    """Nothing differs but these rows at the end of the ledger."""
+def assert_only_added(before, after, kinds: tuple[str, ...] = (), leaves: str = "nothing") -> None:
+    """Nothing differs but these rows at the end of the ledger, and whole files where they may lie unused."""
     tables, files = before
     now, files_now = after
-    assert files_now == files
+    more = {name for name in files_now if name not in files and name.startswith(leaves) and "tmp" not in name}
+    assert {name: content for name, content in files_now.items() if name not in more} == files
     if kinds:
         fresh = now["ledger"][len(tables["ledger"]) :]
         assert len(fresh) == len(kinds)
         assert all(kind in row for kind, row in zip(kinds, fresh, strict=True))
         now = {**now, "ledger": now["ledger"][: len(tables["ledger"])]}
     assert now == tables
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Path:
+    """A folder without a project, with a good reference beside it."""
+    folder = tmp_path / "new"
+    folder.mkdir()
+    return folder
+
+
+def one_class(original: Path) -> pa.Table:
+    rows = pq.read_table(original / "ref.parquet")
+    return rows.filter(pc.equal(rows.column("y"), "yes"))
+
+
+@dataclass(frozen=True)
+class First:
+    """A first command in a folder without a project; `{new}` is that folder and `{old}` holds the good files."""
+
+    name: str
+    arguments: tuple[str, ...]
+    says: tuple[str, ...]
+
+
+ADOPT = ("--reference", "{old}/ref.parquet", "--target", "y", "--id", "id")
+FIRST = [
+    First("no project file", ("status",), ("no backstay.toml", "backstay adopt")),
+    First("init: no such column", ("init", "{old}/ref.parquet", "--target", "yy"), ("'yy'", "did you mean 'y'")),
+    First("init: no such time", ("init", "{old}/ref.parquet", "--target", "y", "--time", "t"), ("'t'", "known")),
+    First("init: one class", ("init", "{old}/single.parquet", "--target", "y"), ("one", "yes")),
+    First("init: a broken row", ("init", "{old}/broken.csv", "--target", "y"), ("line 3", "mend")),
+    First("init: a pickle", ("init", "{old}/data.pkl", "--target", "y"), ("pickle",)),
+    First("init: a pickle called csv", ("init", "{old}/data.csv", "--target", "y"), ("pickle",)),
+    First("adopt: a pickle", ("adopt", "{old}/model.pkl", *ADOPT), ("is a pickle", "skl2onnx")),
+    First("adopt: no such column", ("adopt", "{old}/champion.onnx", *ADOPT[:2], "--target", "yy"), ("'yy'", "did you mean 'y'")),
+    First("adopt: no reference", ("adopt", "{old}/champion.onnx", "--target", "y"), ("--reference", "true labels")),
+    First("adopt: no model", ("adopt", *ADOPT), ("no model file", "--predictions-only")),
+    First("adopt: labels of another kind", ("adopt", "{old}/champion.onnx", "--reference", "{old}/others.parquet", "--target", "y"), ("class",)),
+    First("adopt: a column that the model needs is missing", ("adopt", "{old}/wide.onnx", *ADOPT), ("'c'",)),
+    First("adopt: an empty label", ("adopt", "{old}/champion.onnx", "--reference", "{old}/holes.parquet", "--target", "y", "--id", "id"), ("'y' is missing in 1 rows", "fill in")),
+]
+
+
+@pytest.fixture(scope="session")
+def spoilt_files(tiny_original: Path, threshold, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("spoilt")
+    rows = pq.read_table(tiny_original / "ref.parquet")
+    shutil.copy(tiny_original / "ref.parquet", folder)
+    shutil.copy(tiny_original / "champion.onnx", folder)
+    (folder / "wide.onnx").write_bytes(threshold((2.0, 2.0), wide=True))
+    pq.write_table(one_class(tiny_original), folder / "single.parquet")
+    labels = rows.column("y").to_pylist()
+    place = rows.column_names.index("y")
+    pq.write_table(rows.set_column(place, "y", pa.array([None, *labels[1:]])), folder / "holes.parquet")
+    renamed = pa.array([{"yes": "good", "no": "poor"}[v] for v in labels[:-1]] + ["middling"])
+    pq.write_table(rows.set_column(place, "y", renamed), folder / "others.parquet")
+    (folder / "broken.csv").write_text("a,b,y\n1,2,yes\n1,2,no,no,no\n")
+    for name in ("model.pkl", "data.pkl", "data.csv"):
+        (folder / name).write_bytes(pickle.dumps({"coef": [1.0, 2.0]}))
+    return folder
+
+
+@pytest.mark.parametrize("first", FIRST, ids=lambda first: first.name)
+def test_a_bad_beginning_leaves_an_empty_folder(empty, spoilt_files, capsys, first):
+    code = run([*(a.format(new=empty, old=spoilt_files) for a in first.arguments), "--project", str(empty)])
+    told = capsys.readouterr().err
+    assert code == 2, told
+    for words in first.says:
+        assert words in told
+    assert sorted(p.name for p in empty.rglob("*")) == []
+
+
+@contextmanager
+def full_disk(how: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No file may grow beyond some bytes (the kernel refuses), or what was written cannot be brought to the disk."""
+    if how == "fsync":
+
+        def refuse(_descriptor: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", refuse)
+            yield
+        return
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(how), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+WRITES = [
+    ("log", "@day.csv"),
+    ("predict", "@more.parquet", "--output", "@fresh.parquet"),
+    ("predict", "@more.parquet", "--output", "@fresh.csv", "--log"),
+    ("label", "--request", "5"),
+    ("label", "--answers", "@labels.csv"),
+    ("label", "--export", "@queue.csv"),
+    ("adopt", "@bad.onnx", "--challenger"),
+    ("promote",),
+    ("rollback", "--reason", "x"),
+    ("watch", "--now"),
+    ("report", "--page", "@report.html"),
+    ("backup", "@copy"),
+    ("key", "create", "other"),
+    ("verify", "--export-head", "@head.json"),
+    ("init", "@ref.parquet", "--target", "y", "--force"),
+]
+SMALL = ("label --request", "label --answers", "promote", "rollback", "watch", "key create")
+"""Only the store is written, which SQLite brings to the disk by itself."""
+
+
+@pytest.fixture(scope="session")
+def busy_original(tiny_original: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny project after a promotion, with traffic, requests and a successor that passed."""
+    folder = tmp_path_factory.mktemp("busy") / "project"
+    shutil.copytree(tiny_original, folder)
+    where = ("--project", str(folder))
+    for arguments in (
+        ("adopt", str(folder / "good.onnx"), "--challenger"),
+        ("promote",),
+        ("predict", str(folder / "rows.parquet"), "--output", str(folder / "answers.csv"), "--log"),
+        ("adopt", str(folder / "champion.onnx"), "--challenger"),
+        ("label", "--request", "3"),
+    ):
+        assert run([*arguments, *where]) == 0
+    rows = pq.read_table(folder / "rows.parquet")
+    pq.write_table(rows.set_column(0, "id", pa.array([f"more-{i}" for i in range(len(rows))])), folder / "more.parquet")
+    (folder / "day.csv").write_text(HEADER + "p1,yes\np2,no\n")
+    (folder / "labels.csv").write_text("id,label\nlive-0,yes\n")
+    return folder
+
+
+@pytest.mark.parametrize("how", ["0", "40", "fsync"])
+@pytest.mark.parametrize("arguments", WRITES, ids=" ".join)
+def test_a_full_disk_is_explained_and_leaves_nothing_half_written(
+    busy_original, tiny, capsys, monkeypatch, arguments, how
+):
+    if how == "fsync" and " ".join(arguments).startswith(SMALL):
+        pytest.skip("writes to the store only")
+    shutil.rmtree(tiny.folder)
+    shutil.copytree(busy_original, tiny.folder)
+    before = state(tiny)
+    given = [a.replace("@", f"{tiny.folder}/") for a in arguments]
+    with full_disk(how, monkeypatch):
+        code, out, err = call(tiny, capsys, *given)
+    assert code == 2, out + err
+    assert "Traceback" not in err
+    assert any(word in err for word in ("space", "name another place", "choose")), err
+    assert_only_added(before, state(tiny), leaves=".backstay/bundles/")
+    assert run(["verify", "--project", str(tiny.folder)]) == 0

@@ -37,8 +37,9 @@ class LineProgress:
             done += amount
 
         yield tick
-        self._line({"event": "step", "name": name, "done": done, "total": total,
-                    "seconds": round(time.monotonic() - began, 2)})
+        self._line(
+            {"event": "step", "name": name, "done": done, "total": total, "seconds": round(time.monotonic() - began, 2)}
+        )
 
     def say(self, message: str) -> None:
         self._line({"event": "message", "text": message})
@@ -59,8 +60,13 @@ class BarProgress:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-                   TextColumn("{task.fields[note]}"))
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(name, total=total, note="")
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from backstay.kernel.records import Json, Release
     from backstay.loop.adopt import Adopted
     from backstay.loop.audit import Audited
+    from backstay.loop.forget import Forgotten
     from backstay.loop.gating import Offered
     from backstay.loop.keys import CreatedKey, ListedKey
     from backstay.loop.label import Labelled, Queue
@@ -183,7 +184,7 @@ class DataVerbs:
 
         return audit(self.ws)
 
-    def forget(self, *, ids: Sequence[str] = (), groups: Sequence[str] = (), reason: str) -> Json:
+    def forget(self, *, ids: Sequence[str] = (), groups: Sequence[str] = (), reason: str) -> Forgotten:
         """Erase rows by prediction id or group; answers what was erased and which models were trained on them."""
         from backstay.loop.forget import forget
 
@@ -340,17 +341,18 @@ class KeyVerbs:
 
         return create(self.ws, name, scopes=scopes, days=days)
 
+    def revoke(self, name: str) -> list[ListedKey]:
+        """Make a key worthless at once; answers every key."""
+        from backstay.loop.keys import revoke
+
+        return revoke(self.ws, name)
+
+    # Behind the others: in what follows, `list` is this method.
     def list(self) -> list[ListedKey]:
         """Every key, without its secret."""
         from backstay.loop.keys import listed
 
         return listed(self.ws)
-
-    def revoke(self, name: str) -> list[ListedKey]:
-        """Make a key worthless at once."""
-        from backstay.loop.keys import revoke
-
-        return revoke(self.ws, name)
 
 
 def open(path: Path | str = ".", **options: Any) -> Project:  # noqa: A001 - backstay.open reads as it should
@@ -385,8 +387,11 @@ def adopt(
     target: str | None,
     predictions_only: bool = False,
     folder: Path | str = ".",
+    which: str | None = None,
+    environment: str | None = None,
     clock: Clock | None = None,
     actor: str | None = None,
+    progress: Progress | None = None,
     **columns: Any,
 ) -> Adopted:
     """Take over a live model: writes backstay.toml where there is none, and releases the model as unmeasured.
@@ -394,19 +399,23 @@ def adopt(
     Args:
         model: an ONNX file; None with `predictions_only`.
         reference: rows on which it is known to be well, with their true labels.
+        which: the model's name in a project file of several, [models.NAME]; environment: likewise.
         columns: row_id, time, group, prediction, score, positive, slices, name.
     """
     from backstay.loop.adopt import adopt as take_over
-    from backstay.loop.setup import project_for_adoption
+    from backstay.loop.setup import nothing_left_of_failure, project_for_adoption
 
     if reference is None or target is None:
         missing = "--reference" if reference is None else "--target"
         raise BackstayError(
             f"adopting needs {missing}", fix="name rows with true labels, and the column that holds them"
         )
-    file = project_for_adoption(Path(folder), Path(reference), target, predictions_only=predictions_only, **columns)
-    project = Project._wire(file, parse(read(file)), clock=clock, actor=actor)
-    return take_over(project.ws, None if model is None else Path(model), reference=Path(reference))
+    with nothing_left_of_failure(Path(folder)):
+        file = project_for_adoption(Path(folder), Path(reference), target, predictions_only=predictions_only, **columns)
+        settings = parse(read(file), model=which, environment=environment)
+    refuse_other_columns(settings, target=target, predictions_only=predictions_only, **columns)
+    project = Project._wire(file, settings, clock=clock, actor=actor, progress=progress)
+        return take_over(project.ws, None if model is None else Path(model), reference=Path(reference))
 
 
 def log(source: Any, *, project: Path | str = ".", model: str | None = None, environment: str | None = None) -> Logged:

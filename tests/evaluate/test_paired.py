@@ -73,7 +73,8 @@ def test_a_score_that_is_no_number_makes_the_comparison_nan() -> None:
     assert challenger.scores is not None
     challenger.scores[0] = np.nan
     site = np.array(["x", "y"] * 150)
-    found = {(c.metric, c.slice): c for c in compare(challenger, baseline, against="m", data_id="d", slices={"s": site})}
+    compared = compare(challenger, baseline, against="m", data_id="d", slices={"s": site})
+    found = {(c.metric, c.slice): c for c in compared}
     assert math.isnan(found["log_loss", ""].one_sided_low)
     assert math.isnan(found["log_loss", "s=x"].p_better)
     assert found["log_loss", "s=x"].interval is None

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backstay.maths import classification as c
-from backstay.maths.intervals import clopper_pearson
+from backstay.maths.intervals import clopper_pearson, mean_interval
 
 POSITIONS = st.integers(-1, 3)
 
@@ -180,6 +180,16 @@ def test_class_mean_bounds_cover_when_groups_bring_several_classes() -> None:
         naive += low <= 0.8 <= high
     assert covered / 300 >= 0.93
     assert naive < covered
+
+
+def test_class_mean_bounds_see_what_groups_share_across_classes() -> None:
+    """Each group is right or wrong in all classes at once: as many independent rows as groups, on either side."""
+    right = (np.random.default_rng(5).random(60) < 0.7).astype(float)
+    hits, groups, strata = np.repeat(right, 4), np.repeat(np.arange(60), 4), np.tile(np.arange(4), 60)
+    low, high = c.class_mean_bounds(hits, strata, groups, 4) or (1, 0)
+    want = mean_interval(right)
+    assert low <= want.low + 0.001
+    assert high >= want.high - 0.001
 
 
 def test_class_mean_bounds_are_unknown_for_one_group_or_none() -> None:

@@ -64,6 +64,7 @@ def adopt(
 ) -> int:
     """Take over a live model: watch it from today, release it marked as unmeasured."""
     from backstay.cli import show
+    from backstay.progress import reporter
     from backstay.project import adopt as begin
 
     if challenger:
@@ -84,6 +85,9 @@ def adopt(
         slices=tuple(s for s in slices.split(",") if s),
         name=name,
         folder=project,
+        which=which,
+        environment=environment,
+        progress=reporter(),
     )
     answer(adopted, as_json, show.adopted)
     return 0
@@ -141,7 +145,7 @@ def promote(
 
 
 def rollback(
-    to: Annotated[str | None, typer.Option(help="A former release; the one before this if left out.")] = None,
+    to: Annotated[str | None, typer.Option(help="A former release, by number or id; the one before this if left out.")] = None,
     reason: Annotated[str, typer.Option(help="Why, for the ledger. A rollback needs a reason, not a verdict.")] = "",
     project: ProjectOption = HERE,
     model: ModelOption = None,

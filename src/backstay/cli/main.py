@@ -58,11 +58,22 @@ def run(arguments: list[str]) -> int:
         sys.stderr.write("stopped; nothing was left half-done\n")
         return 130
     except typer.TyperException as error:
-        error.show()
-        return 2
+        # Wrong usage: the parser's own message, which names the nearest option or verb.
+        wrong = BackstayError(error.format_message(), fix="see `backstay --help`, or `backstay VERB --help`")
+        _complain(wrong, as_json="--json" in arguments)
+        return wrong.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        # A full disk or a folder of somebody else's, met where no part of ours had more to say about it.
+        where = error.filename or "a file of the project"
+        told = BackstayError(
+            f"{where} cannot be read or written ({error.strerror or error})",
+            fix="check its owner and the free space of the disk",
+        )
+        _complain(told, as_json="--json" in arguments)
+        return told.exit_code
     return result if isinstance(result, int) else 0
 
 

@@ -38,7 +38,7 @@ def register(app: typer.Typer) -> None:
         (backup, "backstay backup ../backstay-2026-03-01"),
         (restore, "backstay restore ../backstay-2026-03-01"),
         (gc, "backstay gc --dry-run"),
-        (forget, "backstay forget --id order-1041"),
+        (forget, "backstay forget --id order-1041 --reason 'asked by the customer'"),
         (demo, "backstay demo --output demo-output"),
     ):
         app.command(rich_help_panel=MORE, epilog=f"Example: {example}")(verb)
@@ -301,7 +301,7 @@ def forget(
     from backstay.cli import show
 
     forgotten = opened(project, model, environment).data.forget(ids=row_id or [], groups=group or [], reason=reason)
-    answer(forgotten, as_json, show.facts)
+    answer(forgotten, as_json, show.forgotten)
     return 0
 
 

@@ -12,6 +12,7 @@ from backstay.kernel.records import Condition, Estimate, Measurement, Release, S
 if TYPE_CHECKING:
     from backstay.loop.adopt import Adopted
     from backstay.loop.audit import Audited
+    from backstay.loop.forget import Forgotten
     from backstay.loop.gating import Offered
     from backstay.loop.keys import CreatedKey, ListedKey
     from backstay.loop.label import Labelled, Queue
@@ -222,6 +223,19 @@ def keys(value: Sequence[ListedKey]) -> None:
 def created_key(value: CreatedKey) -> None:
     sys.stderr.write("this is shown once; send it as `Authorization: Bearer ...`\n")
     say(value.token)
+
+
+def forgotten(value: Forgotten) -> None:
+    say(f"erased: {value.rows} predictions, {value.labels} labels, {value.requests} requests for a label")
+    for old, new in value.replaced.items():
+        say(f"  {old} held the subject; {new} stands in its place")
+    for model in value.models:
+        say(f"  {model} had seen it: retrain where that matters")
+    for data_id in value.not_searched:
+        say(f"  {data_id} has neither an id nor a group column: nobody can be found there")
+    if value.held_by_servers:
+        say(f"  {value.held_by_servers} log files are in use: hidden now, erased by `backstay gc` when the server ends")
+    say("your own files and your backups were not touched: take the rows out there as well")
 
 
 def facts(value: Mapping[str, Any]) -> None:

@@ -14,7 +14,9 @@ from onnx import TensorProto, helper
 from backstay.demo.scans import Batch
 
 
-def fit_classifier(batch: Batch, *, hidden: int = 64, seed: int = 0, labels: npt.NDArray[np.str_] | None = None) -> bytes:
+def fit_classifier(
+    batch: Batch, *, hidden: int = 64, seed: int = 0, labels: npt.NDArray[np.str_] | None = None
+) -> bytes:
     """Train a small scikit-learn network on these rows and export it: pixels in, label and scores out.
 
     Args:

@@ -55,7 +55,6 @@ class Batch:
     def groups(self) -> list[str]:
         return [f"scan-{s:04d}" for s in self.scans]
 
-
     def take(self, chosen: npt.NDArray[np.bool_]) -> Batch:
         """Rows where this is true."""
         return Batch(self.pixels[chosen], self.digits[chosen], self.scans[chosen], self.offices[chosen])
@@ -87,9 +86,7 @@ def pools(seed: int) -> Pools:
     )
 
 
-def draw(
-    pools: Pools, which: npt.NDArray[np.int64], n: int, scanner: Scanner, rng: np.random.Generator
-) -> Batch:
+def draw(pools: Pools, which: npt.NDArray[np.int64], n: int, scanner: Scanner, rng: np.random.Generator) -> Batch:
     """Rows of a pool as this scanner sees them: drawn with replacement, each with its own slant, shift and noise."""
     scans = rng.choice(which, size=n)
     offices = rng.choice(np.array(OFFICES, dtype=object), size=n, p=OFFICE_SHARES)

@@ -21,7 +21,7 @@ from backstay.demo.client import Client, Probe
 from backstay.demo.foreign import fit_classifier
 from backstay.demo.scans import NEW, Batch, Scanner, draw
 from backstay.demo.stage import MemoryWatch, Stage
-from backstay.demo.table import closing_table
+from backstay.demo.table import closing_rows, closing_table
 from backstay.demo.world import Week, World, brighter, fading, joined, table
 from backstay.kernel.errors import BackstayError
 
@@ -34,7 +34,7 @@ REVIEWED = 1200
 TOLD = """Traffic: seeded distortions of real scans held out from training. Scans are disjoint between the foreign
 model's training, labelling, gate and later traffic. Budgets fixed beforehand: 1 false alarm a year, 50 labels a month."""
 
-PROJECT_FILE = '''# Written by the demo before anything runs. Budgets and policy are fixed here and never touched again.
+PROJECT_FILE = """# Written by the demo before anything runs. Budgets and policy are fixed here and never touched again.
 version = 1
 name = "digits"
 
@@ -82,7 +82,7 @@ rule = "better_than_champion"
 [[gate.rules]]
 rule = "no_slice_worse"
 margin = 0.05
-'''
+"""
 
 
 @dataclass
@@ -91,7 +91,7 @@ class Tale:
 
     seed: int
     facts: dict[str, Any] = field(default_factory=dict)
-    narrative: list[str] = field(default_factory=list)
+    chapters: list[tuple[str, list[str]]] = field(default_factory=list)
     refusals: dict[str, str] = field(default_factory=dict)
 
 
@@ -148,15 +148,20 @@ class Telling:
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
 
+    def begin(self, title: str) -> None:
+        """A new chapter."""
+        self.tale.chapters.append((title, []))
+        self.say(f"\n{title}")
+
     def tell(self, text: str) -> None:
         """One sentence of the story, for the terminal and for the report."""
-        self.tale.narrative.append(text)
+        self.tale.chapters[-1][1].append(text)
         self.say(f"  {text}")
 
     # 1
     def adopt(self) -> None:
         """Somebody's classifier becomes ours to watch."""
-        self.say("\n1. A live model is adopted and measured")
+        self.begin("1. A live model is adopted and measured")
         stage, world = self.stage, self.world
         with self.progress.step("adopt", total=5) as tick:
             foreign = draw(world.pools, world.pools.foreign, 4000, NEW, world.rng)
@@ -190,7 +195,9 @@ class Telling:
         session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
 
         def at(scanner: Scanner) -> float:
-            batch = draw(self.world.pools, self.world.pools.early, 1000, scanner, np.random.default_rng(self.world.seed))
+            batch = draw(
+                self.world.pools, self.world.pools.early, 1000, scanner, np.random.default_rng(self.world.seed)
+            )
             labels = session.run(["label"], {"image": batch.pixels})[0]
             return float(np.mean(labels == np.array(batch.truth)))
 
@@ -199,7 +206,7 @@ class Telling:
     # 2
     def fade(self) -> None:
         """The scanner ages. Nobody has labels, until Backstay asks for some."""
-        self.say("\n2. The scanner ages, in silence")
+        self.begin("2. The scanner ages, in silence")
         facts = self.tale.facts
         with self.progress.step("weeks", total=STEADY_WEEKS + FADING_WEEKS) as tick:
             for _ in range(STEADY_WEEKS):
@@ -234,7 +241,9 @@ class Telling:
         week = self.world.week(self.stage, self.client, note)
         seen = self.stage.cli("watch", accept=(0, 3))
         if not seen["windows"]:
-            raise BackstayError(f"week {week.number} was not judged", fix="this is a fault of the demo; please report it")
+            raise BackstayError(
+                f"week {week.number} was not judged", fix="this is a fault of the demo; please report it"
+            )
         self.watched.append(seen)
         window = seen["windows"][-1]
         window["truth"] = week.accuracy
@@ -251,7 +260,9 @@ class Telling:
         )
         estimate = label_free(seen)
         if estimate["value"] is not None:
-            self.tell(f"Estimated without labels: {spread(estimate)}; {estimate['assumption']} (truth {week.accuracy:.3f}).")
+            self.tell(
+                f"Estimated without labels: {spread(estimate)}; {estimate['assumption']} (truth {week.accuracy:.3f})."
+            )
 
     def ask(self, step: int, seen: dict[str, Any]) -> None:
         """The estimate is refused: label as many rows as Backstay asks for, and the standing sample with them."""
@@ -260,7 +271,9 @@ class Telling:
         if "refused_week" not in self.tale.facts:
             self.tale.facts["refused_week"] = step
             self.tale.facts["labels_asked"] = wanted
-            self.tell(f"Week {step}: no estimate any more ({estimate['refusals'][0]}). Backstay asks for {wanted} labels.")
+            self.tell(
+                f"Week {step}: no estimate any more ({estimate['refusals'][0]}). Backstay asks for {wanted} labels."
+            )
         self.stage.cli("label", "--request", str(wanted), "--purpose", "estimate")
         self.review("estimate", "standing")
 
@@ -269,7 +282,9 @@ class Telling:
         if found is None:
             return
         self.tale.facts["ppi"] = {"value": found["value"], **found["interval"], "truth": week.accuracy}
-        self.tell(f"With {found['labels']} labels: accuracy {spread(found)} (truth {week.accuracy:.3f}): {seen['condition']}.")
+        self.tell(
+            f"With {found['labels']} labels: accuracy {spread(found)} (truth {week.accuracy:.3f}): {seen['condition']}."
+        )
 
     def review(self, *purposes: str) -> None:
         """The reviewer works through the queue."""
@@ -285,7 +300,7 @@ class Telling:
     # 3
     def replace(self) -> None:
         """Waiting costs more than retraining: a challenger is trained, compared pairwise, promoted, swapped in."""
-        self.say("\n3. A challenger, through the gate")
+        self.begin("3. A challenger, through the gate")
         facts = self.tale.facts
         with self.progress.step("replace", total=5) as tick:
             first = self.stage.cli("watch", "--act", accept=(0, 3))
@@ -313,8 +328,11 @@ class Telling:
         facts["swap_failures"] = len(probe.failures)
         facts["swap_answers"] = len(probe.answers)
         facts["swap_seconds"] = swapped
-        difference = next(c for c in report["comparisons"] if c["metric"] == "accuracy" and c["against"] == report["champion"]
-                          and not c["slice"])
+        difference = next(
+            c
+            for c in report["comparisons"]
+            if c["metric"] == "accuracy" and c["against"] == report["champion"] and not c["slice"]
+        )
         self.tell(
             f"The challenger reads {measured(report, 'accuracy')['value']:.3f} of {difference['n']} gate rows, the champion "
             f"{facts['champion_accuracy_then']:.3f}; pairwise {difference['difference']:+.3f} "
@@ -340,7 +358,7 @@ class Telling:
     # 4
     def refuse(self) -> None:
         """Two more that must not go live, each for its own reason, and one who tries all the same."""
-        self.say("\n4. More successors that are refused")
+        self.begin("4. More successors that are refused")
         world, stage = self.world, self.stage
         world.later = True
         with self.progress.step("refuse", total=3) as tick:
@@ -363,7 +381,8 @@ class Telling:
         ids = [f"{name}-{i:04d}" for i in range(len(batch))]
         pq.write_table(table(batch, ids, labels), stage.folder / f"{name}_rows.parquet")
         self.judged(
-            name, stage.cli("adopt", f"{name}.onnx", "--challenger", "--trained-on", f"{name}_rows.parquet", accept=(0, 3))
+            name,
+            stage.cli("adopt", f"{name}.onnx", "--challenger", "--trained-on", f"{name}_rows.parquet", accept=(0, 3)),
         )
 
     def sliced(self) -> tuple[Batch, npt.NDArray[np.str_]]:
@@ -407,13 +426,15 @@ class Telling:
         self.tale.facts[f"{name}_accuracy"] = measured(offered["report"], "accuracy")["value"]
         if name == "leaky":
             self.leaky = offered["model"]["id"]
-        self.tell(f"{name}: {measured(offered['report'], 'accuracy')['value']:.3f} on the gate rows; "
-                  + (f"refused: {reasons[0]}" if reasons else "NOT refused"))
+        self.tell(
+            f"{name}: {measured(offered['report'], 'accuracy')['value']:.3f} on the gate rows; "
+            + (f"refused: {reasons[0]}" if reasons else "NOT refused")
+        )
 
     # 5
     def meaning(self) -> None:
         """The form changes: what was filed as 1 is now 7, and the reverse. The scans look as they always did."""
-        self.say("\n5. Labels change their meaning, inputs do not")
+        self.begin("5. Labels change their meaning, inputs do not")
         facts = self.tale.facts
         self.world.swapped = True
         silent = True
@@ -436,7 +457,7 @@ class Telling:
     # 6
     def there_and_back(self) -> None:
         """Rollback and forth, timed; the ledger is checked; the report is written."""
-        self.say("\n6. Rollback, verification, report")
+        self.begin("6. Rollback, verification, report")
         stage, facts = self.stage, self.tale.facts
         with self.progress.step("rollback", total=4) as tick:
             back = self.turned("--reason", "the old form is back for a day")
@@ -468,17 +489,20 @@ class Telling:
         """The project's report, with what only the demo knows: the truth of every week."""
         from backstay.loop.report import write_report
         from backstay.project import Project
+        from backstay.render.report_page import Section
 
-        project = Project.open(self.stage.folder)
+        project = Project.open(self.stage.folder, clock=self.stage.clock)
         truth = {w["windows"][-1]["id"]: w["windows"][-1]["truth"] for w in self.watched if w["windows"]}
         page = self.output / "report.html"
         write_report(
             project.ws,
             page,
-            title="A model in production, told by the demo",
+            title="A model in production: adopted, lost, caught, replaced",
             truth=truth,
-            narrative=(TOLD.replace("\n", " "), *self.tale.narrative),
-            how_made=f"backstay demo --seed {self.tale.seed}",
+            facts=closing_rows({**self.tale.facts, "refusals": self.tale.refusals}),
+            sections=[Section(title, tuple(lines)) for title, lines in self.tale.chapters],
+            narrative=(TOLD.replace("\n", " "),),
+            how_made=f"Made by `backstay demo --seed {self.tale.seed}`.",
         )
         return page
 

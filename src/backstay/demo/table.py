@@ -6,28 +6,48 @@ import sys
 from typing import Any
 
 
-def closing_table(result: dict[str, Any]) -> None:
-    """What was promised, what came out."""
+def closing_rows(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """What was promised, and what came out."""
     ppi = result.get("ppi")
     rows = [
         ("false alarms while nothing had changed", f"{result.get('false_alarms_before', 0)}"),
         ("a harmless change of brightness", str(result.get("harmless_condition", "not tried"))),
         ("fade: alarm after", _weeks(result.get("fade_alarm_week"))),
         ("fade: true accuracy lost by then", _points(result.get("fade_lost_at_alarm"))),
-        ("estimate with labels", "none" if ppi is None else f"{ppi['value']:.3f} ({ppi['low']:.3f} to {ppi['high']:.3f})"),
+        (
+            "estimate with labels",
+            "none" if ppi is None else f"{ppi['value']:.3f} ({ppi['low']:.3f} to {ppi['high']:.3f})",
+        ),
         ("truth that week", "" if ppi is None else f"{ppi['truth']:.3f}"),
-        ("challenger against champion", f"{result['challenger_accuracy']:.3f} against {result['champion_accuracy_then']:.3f}"),
-        ("swap: seconds, failed requests", f"{result['swap_seconds']:.2f}, {result['swap_failures']}"),
+        (
+            "challenger against champion, same rows",
+            f"{result['challenger_accuracy']:.3f} against {result['champion_accuracy_then']:.3f}",
+        ),
+        (
+            "swap: first answer after the command, failed requests",
+            f"{result['swap_seconds']:.2f} s, {result['swap_failures']} of {result['swap_answers']}",
+        ),
         *((f"refused: {name}", reason) for name, reason in result["refusals"].items()),
-        ("promoting a refused one", "refused and recorded" if result.get("forced_promotion_refused") else "WENT THROUGH"),
+        (
+            "promoting a refused one",
+            "refused and recorded" if result.get("forced_promotion_refused") else "WENT THROUGH",
+        ),
         ("meaning changed: caught after", _weeks(result.get("meaning_weeks"))),
         ("drift detectors meanwhile", "silent" if result.get("meaning_drift_silent") else "rang"),
         ("label-free estimate meanwhile", _estimate(result)),
         ("rollback, and forth", f"{result['rollback_seconds']:.2f} s, {result['forth_seconds']:.2f} s"),
         ("ledger", f"{'sound' if result['ledger_sound'] else 'NOT sound'}, {result['ledger_rows']} rows"),
         ("predictions served, failed requests", f"{result['requests']}, {result['failed_requests']}"),
-        ("took", f"{result['seconds']:.0f} s, {result['peak_megabytes']:.0f} MB at most over all processes"),
     ]
+    if "seconds" in result:
+        megabytes = result["peak_megabytes"]
+        rows.append(("took", f"{result['seconds']:.0f} s, {megabytes:.0f} MB at most over all processes"))
+    return rows
+
+
+def closing_table(result: dict[str, Any]) -> None:
+    """Print it."""
+    rows = closing_rows(result)
     width = max(len(name) for name, _ in rows)
     sys.stdout.write("\n" + "\n".join(f"  {name:<{width}}  {value}" for name, value in rows) + "\n")
     if not result["as_it_should"]:

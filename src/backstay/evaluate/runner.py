@@ -16,8 +16,16 @@ from backstay.maths.clusters import clusters
 from backstay.maths.intervals import Bounds, bias_corrected, clopper_pearson, mean_interval, proportion
 
 USUAL = (
-    "accuracy", "balanced_accuracy", "precision", "recall", "f1", "auc", "log_loss", "calibration_error",
-    "recall_at_1", "map_at_r",
+    "accuracy",
+    "balanced_accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "auc",
+    "log_loss",
+    "calibration_error",
+    "recall_at_1",
+    "map_at_r",
 )
 SLICED = ("accuracy", "log_loss")
 DRAWS = 200

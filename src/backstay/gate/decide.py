@@ -11,6 +11,12 @@ from backstay.settings import GateSettings, Rule
 ALWAYS = (Rule(rule="minimum_n"), Rule(rule="no_open_findings"))
 
 
+def check_policy(policy: GateSettings) -> None:
+    """Raises NotFound for a rule that is not on the shelf. Asked before work is done that the policy is to judge."""
+    for rule in policy.rules:
+        RULES[rule.rule]
+
+
 def decide(
     report: Report,
     policy: GateSettings,

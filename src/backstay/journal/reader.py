@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from backstay.bundle.inputs import table_from
 from backstay.bundle.manifest import Manifest
+from backstay.journal.blanking import blank_feedback
 from backstay.journal.entries import Feedback, Predictions, array, unpack
 from backstay.journal.parts import from_table, write_part
 from backstay.journal.rows import Rows, first_of_each
@@ -117,6 +118,9 @@ class Journal:
                     write_part(self.directory / PARTS / model / environment, rows, name=name)
             path.unlink()
             done += 1
+        if not self.unfinished():
+            # Nothing holds a forgotten row any more, so their ids need not be known either.
+            (self.directory / FORGOTTEN).unlink(missing_ok=True)
         return done
 
     def forget(self, model: str, environment: str, *, ids: Iterable[str] = (), groups: Iterable[str] = ()) -> int:
@@ -140,7 +144,14 @@ class Journal:
                 if len(kept):
                     write_part(path.parent, kept)
                 path.unlink()
+        for path in self._segments("f"):
+            if not in_use(path):
+                blank_feedback(path, gone)
         return len(gone)
+
+    def unfinished(self) -> int:
+        """How many segments of predictions are not compacted: a server writes them, or no manifest explains them."""
+        return len(self._segments("p"))
 
     def _remember_forgotten(self, ids: set[str]) -> None:
         path = self.directory / FORGOTTEN

@@ -11,6 +11,7 @@ from backstay.bundle.inspect import inspect_onnx
 from backstay.bundle.write import write_bundle
 from backstay.data.audit import overlap
 from backstay.data.schema import conform
+from backstay.gate.decide import check_policy
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.ids import content_id, digest
 from backstay.kernel.records import (
@@ -31,6 +32,7 @@ from backstay.loop.label import live_rows
 from backstay.loop.run import file_model
 from backstay.loop.workspace import Workspace
 from backstay.release.adopt import adopt as release_unmeasured
+from backstay.release.adopt import refuse_successor
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ def adopt(ws: Workspace, model: Path | None, *, reference: Path) -> Adopted:
         )
     if not known_elsewhere and model is None:
         raise BackstayError("no model file was named", fix="give an ONNX file, or say --predictions-only")
+    check_policy(ws.settings.gate)
     refuse_successor(ws.catalog.champion(ws.name, ws.environment))
     with ws.progress.step("reference rows"):
         raw = bring(ws, reference)
@@ -123,11 +126,17 @@ def bring_model(ws: Workspace, path: Path, table: pa.Table, schema: Schema, *, o
 
 def offer_file(ws: Workspace, path: Path, *, trained_on: Path | None) -> Offered:
     """Offer a successor made elsewhere: measured on the champion's gate rows, checked for leakage, never made live."""
+    check_policy(ws.settings.gate)
     champion = ws.champion()
     _, schema = ws.rows_of(_reference_id(champion))
     rows = freshest_gate(ws, champion, live_rows(ws), without_use(schema))
+    live = ws.model_record(champion.model_id)
+    if live.bundle is not None:
+        # Checked before anything is filed: without the champion there is nothing to compare with.
+        ws.load_model(live)
     record = bring_model(ws, path, rows.table, rows.schema, origin="offered")
-    training, findings = None, (_unknown_training(rows.data_id),)
+    training: pa.Table | None = None
+    findings: tuple[Finding, ...] = (_unknown_training(rows.data_id),)
     if trained_on is not None:
         given = bring(ws, trained_on)
         training = conform(given, _training_schema(rows.schema, given))

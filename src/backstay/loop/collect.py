@@ -8,9 +8,10 @@ from backstay.store.gc import collect as sweep
 
 
 def collect(ws: Workspace, *, dry_run: bool) -> Json:
-    """Blobs and bundles that no release, verdict, report or data version names; compacts the journal."""
+    """Blobs and bundles that no release, verdict, report or data version names; log segments become Parquet."""
+    compacted = 0 if dry_run else ws.journal.compact(ws.manifests_of_all())
     removed = sweep(ws.state, ws.clock, dry_run=dry_run)
     if not dry_run:
         with ws.ledger.transaction() as tx:
-            tx.append("gc", {"removed": removed.ids, "bytes": removed.bytes}, actor=ws.actor)
-    return {"removed": removed.ids, "bytes": removed.bytes, "dry_run": dry_run}
+            tx.append("gc", {"removed": removed.ids, "bytes": removed.bytes, "compacted": compacted}, actor=ws.actor)
+    return {"removed": removed.ids, "bytes": removed.bytes, "compacted_segments": compacted, "dry_run": dry_run}

@@ -14,6 +14,7 @@ from backstay.data.schema import conform, infer_schema
 from backstay.data.snapshot import save
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import DataVersion, Schema
+from backstay.loop.erasures import erasures
 from backstay.loop.workspace import Workspace
 from backstay.settings import DataSettings
 
@@ -43,6 +44,12 @@ def schema_for(table: pa.Table, data: DataSettings) -> Schema:
 def keep(ws: Workspace, table: pa.Table, schema: Schema, *, source: str, role: str) -> DataVersion:
     """Save rows under their content id and file the version, once."""
     version = save(table, schema, ws.blobs, clock=ws.clock, source=source, role=role)
+    if version.id in erasures(ws.catalog):
+        ws.blobs.remove(version.id)
+        raise BackstayError(
+            f"these rows hold a subject that was erased from version {version.id}",
+            fix=f"take its rows out of {source} as well, then try again",
+        )
     known = {v.id for v in ws.catalog.find("data", DataVersion)}
     if version.id not in known:
         with ws.ledger.transaction() as tx:

@@ -47,7 +47,7 @@ def freshest_gate(ws: Workspace, champion: Release, rows: Rows, schema: Schema) 
 
 
 def joined(rows: Rows, labels: list[Label], schema: Schema) -> pa.Table:
-    """Logged inputs with their true labels, under the schema of the reference. Rows that are not logged are left out."""
+    """Logged inputs with their true labels, under the schema of the reference. Rows not logged are left out."""
     if rows.inputs is None:
         raise BackstayError(
             "the inputs of predictions are not logged, so nothing can be learned from them",

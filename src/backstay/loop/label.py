@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from backstay.data.write import write_table
@@ -17,7 +18,7 @@ from backstay.kernel.clock import parse_time, utc
 from backstay.kernel.errors import BackstayError, nearest
 from backstay.kernel.ids import digest
 from backstay.kernel.records import LabelRequest
-from backstay.labels.ingest import labels_from
+from backstay.labels.ingest import labels_from, sort_feedback
 from backstay.labels.queue import draw_requests
 from backstay.loop.examples import bring, text
 from backstay.loop.workspace import Workspace
@@ -105,11 +106,11 @@ def request(ws: Workspace, n: int, *, purpose: str = "estimate", seed: str = "")
     return queue(ws)
 
 
-def _recent(rows: Rows, n: int, purpose: str) -> np.ndarray:  # type: ignore[type-arg] # indexes
+def _recent(rows: Rows, n: int, purpose: str) -> npt.NDArray[np.int64]:
     """Newest rows first: an estimate is of now, and a challenger is to learn how inputs look now."""
     order = np.argsort(rows.times, kind="stable")[::-1]
     keep = max(n * 3 // 2, n) if purpose == "retrain" else max(n, min(len(order), 400))
-    return order[:keep]
+    return order[:keep].astype(np.int64)
 
 
 def answer(ws: Workspace, rows: Any, *, source: str) -> Labelled:
@@ -161,20 +162,20 @@ def add(ws: Workspace, given: Sequence[tuple[str, str, datetime]], *, source: st
 
 
 def ingest_feedback(ws: Workspace) -> list[str]:
-    """Take in what came to the server as feedback since the last time. Unknown ids are counted and left in the log."""
-    state = ws.catalog.get_state(f"{CURSOR}/{ws.name}/{ws.environment}")
+    """Take in what came to the server as feedback since the last time; answers what was left in the log, and why."""
+    key = f"{CURSOR}/{ws.name}/{ws.environment}"
+    state = ws.catalog.get_state(key)
     feedback, cursor = ws.journal.feedback(None if state is None else state["cursor"])
-    mine = [f for f in feedback if f.kind == "label"]
-    known = {str(i) for i in live_rows(ws).ids} if mine else set()
-    by_source: dict[str, list[tuple[str, str, datetime]]] = {}
-    strangers = 0
-    for item in mine:
-        if item.prediction_id in known:
-            by_source.setdefault(item.source, []).append((item.prediction_id, item.value, item.at))
-        else:
-            strangers += 1
-    for source, given in sorted(by_source.items()):
+    mine = [f for f in feedback if (f.model, f.environment, f.kind) == (ws.name, ws.environment, "label")]
+    logged = dict.fromkeys((str(i) for i in live_rows(ws).ids), "") if mine else {}
+    found = sort_feedback(mine, logged)
+    for source, given in sorted(found.by_source.items()):
         add(ws, given, source=source)
     with ws.ledger.transaction() as tx:
-        tx.set_state(f"{CURSOR}/{ws.name}/{ws.environment}", {"cursor": cursor})
-    return [f"{strangers} labels came for ids that were never logged"] if strangers else []
+        tx.set_state(key, {"cursor": cursor})
+    left = (
+        (found.unknown, "labels came for ids that were never logged"),
+        (found.empty, "labels came without a value"),
+        (found.contradicted, "labels contradict what the same source had said before"),
+    )
+    return [f"{n} {what}" for n, what in left if n]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,12 +13,12 @@ from pathlib import Path
 from backstay.bundle.model import load
 from backstay.data.snapshot import load as load_rows
 from backstay.kernel.errors import BackstayError
-from backstay.kernel.records import DataVersion, LedgerRow, Release, WindowResult
+from backstay.kernel.records import LedgerRow, Release, Verdict, WindowResult
 from backstay.loop.label import live_rows
 from backstay.loop.lookup import window_results
 from backstay.loop.workspace import Workspace
 
-TOLD = ("promotion_refused", "promoted", "adopted", "rollback", "alarm", "verdict")
+TOLD = ("promotion_refused", "promoted", "adopted", "rollback", "alarm", "verdict", "erased")
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,21 @@ class Verified:
 
 def history(ws: Workspace) -> History:
     """Releases and what the ledger says of them."""
-    events = tuple(row for row in ws.ledger.rows() if row.kind in TOLD)
+    events = tuple(row for row in own_rows(ws) if row.kind in TOLD)
     return History(tuple(ws.catalog.releases(ws.name, ws.environment)), events)
+
+
+def own_rows(ws: Workspace) -> list[LedgerRow]:
+    """The ledger's rows that name a release or a verdict of this model in this environment, or the two themselves."""
+    releases = {r.id for r in ws.catalog.releases(ws.name, ws.environment)}
+    verdicts = {v.id for v in ws.catalog.find("verdict", Verdict, **ws.scope)}
+    return [
+        row
+        for row in ws.ledger.rows()
+        if row.body.get("release") in releases
+        or row.body.get("verdict") in verdicts
+        or (row.body.get("model"), row.body.get("environment")) == (ws.name, ws.environment)
+    ]
 
 
 def status(ws: Workspace) -> Status:
@@ -83,10 +97,10 @@ def status(ws: Workspace) -> Status:
 
 
 def verify(ws: Workspace, *, head: Path | None = None, export_head: Path | None = None) -> Verified:
-    """Check the chain, and that every bundle and reference that a release names is whole."""
+    """Check the chain, and that every bundle and reference that a release of the project names is whole."""
     expected = None if head is None else _read_head(head)
     problems = list(ws.ledger.verify(expected))
-    releases = ws.catalog.releases(ws.name, ws.environment)
+    releases = ws.catalog.every_release()
     bundles = {r.model_id for r in releases}
     references = {r.reference_id for r in releases if r.reference_id}
     checked = 0
@@ -97,7 +111,7 @@ def verify(ws: Workspace, *, head: Path | None = None, export_head: Path | None 
         checked += 1
         problems += _problem(partial(load, ws.bundles / record.bundle, expected_id=record.id))
     for data_id in sorted(references):
-        version = ws.catalog.get("data", data_id, DataVersion)
+        version = ws.data_version(data_id)
         problems += _problem(partial(load_rows, version, ws.blobs, verify=True))
     rows, newest = ws.ledger.head()
     if export_head is not None:
@@ -126,7 +140,10 @@ def _read_head(path: Path) -> tuple[int, str]:
 def _write_head(path: Path, rows: int, head: str) -> None:
     fresh = path.with_name(path.name + ".tmp")
     try:
-        fresh.write_text(json.dumps({"rows": rows, "head": head}) + "\n")
+        with fresh.open("w", encoding="utf-8") as out:
+            out.write(json.dumps({"rows": rows, "head": head}) + "\n")
+            out.flush()
+            os.fsync(out.fileno())
         fresh.replace(path)
     except OSError as error:
         if path.parent.is_dir():

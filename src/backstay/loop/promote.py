@@ -30,6 +30,7 @@ def _reference_of(ws: Workspace, verdict: Verdict) -> str:
 
 
 def roll_back(ws: Workspace, to: str | None, *, reason: str) -> Release:
-    """Make a former release's model live again."""
-    release_id = None if to is None else ws.catalog.resolve("release", to)
+    """Make a former release's model live again. `to`: its number, as `backstay history` has it, or its id."""
+    former = {str(r.sequence): r.id for r in ws.catalog.releases(ws.name, ws.environment)}
+    release_id = None if to is None else former.get(to) or ws.catalog.resolve("release", to)
     return rollback(ws.ledger, ws.catalog, **ws.scope, to=release_id, actor=ws.actor, reason=reason, clock=ws.clock)

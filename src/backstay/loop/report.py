@@ -12,11 +12,12 @@ import pyarrow as pa
 
 from backstay.kernel.records import ColumnKind, Report, Verdict
 from backstay.loop.label import live_rows
+from backstay.loop.look import own_rows
 from backstay.loop.lookup import window_results
 from backstay.loop.pages import write_page
 from backstay.loop.reference import pixels_of
 from backstay.loop.workspace import Workspace
-from backstay.render.report_page import report_page
+from backstay.render.report_page import Section, report_page
 from backstay.render.timeline import build_timeline
 
 IMAGES = 16
@@ -42,12 +43,13 @@ def write_report(
     title: str | None = None,
     truth: Mapping[str, float] | None = None,
     facts: Sequence[tuple[str, str]] = (),
+    sections: Sequence[Section] = (),
     narrative: Sequence[str] = (),
     how_made: str = "",
 ) -> Path:
     """The report, with what only a demo can add: the truth of each window, and a narrative."""
     releases = ws.catalog.releases(ws.name, ws.environment)
-    ledger = list(ws.ledger.rows())
+    ledger = own_rows(ws)
     results = window_results(ws)
     verdicts = ws.catalog.find("verdict", Verdict, **ws.scope)
     reports = ws.catalog.find("report", Report, **ws.scope, newest_first=True, limit=MOST_REPORTS)
@@ -55,6 +57,7 @@ def write_report(
     html = report_page(
         title or f"{ws.name} in {ws.environment}",
         build_timeline(results, releases, ledger, truth),
+        sections,
         releases=releases,
         verdicts=verdicts,
         refusals=[row for row in ledger if row.kind == "promotion_refused"],

@@ -11,6 +11,7 @@ import pyarrow as pa
 from backstay.data.audit import audit as check_all
 from backstay.data.audit import overlap
 from backstay.data.schema import conform
+from backstay.gate.decide import check_policy
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.ids import fraction
 from backstay.kernel.records import Finding, Release, Schema
@@ -35,6 +36,7 @@ def retrain(ws: Workspace, *, extra: Path | None = None) -> Offered:
     Args:
         extra: labelled rows to learn from as well.
     """
+    check_policy(ws.settings.gate)
     champion = ws.champion()
     if champion.reference_id is None:
         raise BackstayError("the live release has no reference rows", fix="adopt with --reference first")
@@ -43,19 +45,20 @@ def retrain(ws: Workspace, *, extra: Path | None = None) -> Offered:
         plain = without_use(schema)
         labels = ws.catalog.labels(ws.name, ws.environment)
         rows = live_rows(ws)
-        new_train = joined(rows, training_labels(labels, ws.settings.labels), plain)
+        learned = training_labels(labels, ws.settings.labels)
+        if not learned and extra is None:
+            raise BackstayError(
+                "there are no new labels to learn from",
+                fix=f"ask for some: `backstay label --request {ws.settings.retrain.labels} --purpose retrain`",
+            )
+        new_train = joined(rows, learned, plain) if learned else reference.select(list(plain.names)).slice(0, 0)
         measured = freshest_gate(ws, champion, rows, plain)
-        old = _old_rows(ws, champion, reference, schema, plain)
+        old = _old_rows(ws, champion, reference, plain)
         added = [] if extra is None else [conform(bring(ws, extra), plain)]
         table = apart_from(pa.concat_tables([old, new_train, *added]), measured.table, plain)
         if extra is not None:
             # Rows that somebody hands in are audited as they are: what leaks is named, not quietly left out.
             table = pa.concat_tables([table, *added])
-    if new_train.num_rows == 0 and extra is None:
-        raise BackstayError(
-            "there are no new labels to learn from",
-            fix=f"ask for some: `backstay label --request {ws.settings.retrain.labels} --purpose retrain`",
-        )
     parts = _parts(table, plain)
     version = keep(ws, table, plain, source="retrain", role="data")
     with ws.progress.step("audit"):
@@ -68,7 +71,7 @@ def retrain(ws: Workspace, *, extra: Path | None = None) -> Offered:
     return Offered(record, report, verdict)
 
 
-def _old_rows(ws: Workspace, champion: Release, reference: pa.Table, schema: Schema, plain: Schema) -> pa.Table:
+def _old_rows(ws: Workspace, champion: Release, reference: pa.Table, plain: Schema) -> pa.Table:
     """Rows from before: what the champion learned from if we trained it, else its reference rows."""
     record = ws.model_record(champion.model_id)
     if record.data_id is not None:

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from backstay.data.audit import audit as check_all
 from backstay.data.split import split
+from backstay.gate.decide import check_policy
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import ModelRecord, Schema, Task
 from backstay.loop.examples import keep, project_rows, target_of, texts
@@ -18,6 +19,7 @@ from backstay.loop.workspace import Workspace
 
 def run(ws: Workspace) -> Offered:
     """The whole way from the project's rows to a verdict on a new model."""
+    check_policy(ws.settings.gate)
     with ws.progress.step("data"):
         table, schema = project_rows(ws)
         version = keep(ws, table, schema, source=str(ws.settings.data.source), role="data")

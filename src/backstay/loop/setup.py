@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from backstay.data.proposal import propose, propose_adoption
 from backstay.kernel.errors import BackstayError
-from backstay.settings import FILE_NAME, parse, read
+from backstay.settings import FILE_NAME, StoreSettings, parse, read
 
 
 @dataclass(frozen=True)
@@ -39,9 +42,7 @@ def begin(
     return Begun(str(file), text)
 
 
-def project_for_adoption(
-    folder: Path, reference: Path, target: str, *, predictions_only: bool, **columns: Any
-) -> Path:
+def project_for_adoption(folder: Path, reference: Path, target: str, *, predictions_only: bool, **columns: Any) -> Path:
     """The project file of an adoption: the existing one, or a new one that fits the reference rows."""
     file = folder / FILE_NAME
     if file.exists():
@@ -52,20 +53,66 @@ def project_for_adoption(
     return file
 
 
+@contextmanager
+def nothing_left_of_failure(folder: Path) -> Iterator[None]:
+    """What a first adoption began and could not finish is taken away again.
+
+    Otherwise the next attempt would meet a project file that the failed one wrote, and heed it instead of its options.
+    """
+    file, state = folder / FILE_NAME, folder / StoreSettings().path
+    ours = [path for path in (file, state) if not path.exists()]
+    try:
+        yield
+    except BaseException:
+        if file in ours:
+            file.unlink(missing_ok=True)
+            if state in ours:
+                shutil.rmtree(state, ignore_errors=True)
+        raise
+
+
+def refuse_other_columns(settings: Settings, *, predictions_only: bool, **columns: Any) -> None:
+    """What was said beside a project file that says otherwise would be passed over in silence: refuse it."""
+    data, answers = settings.data, settings.predictions
+    there = {
+        "target": data.target,
+        "row_id": data.id,
+        "time": data.time,
+        "group": data.group,
+        "prediction": answers.prediction,
+        "score": answers.score,
+        "positive": answers.positive,
+        "slices": data.slices,
+        "name": settings.name,
+    }
+    for name, said in columns.items():
+        if said and said != there[name]:
+            raise BackstayError(
+                f"{name} was said to be {said!r}, and {FILE_NAME} has {there[name]!r}",
+                fix="correct the project file, or leave the option out",
+            )
+    if predictions_only and settings.task != "predictions":
+        raise BackstayError(
+            f"the project file says task = {settings.task!r}", fix='set task = "predictions", or name the model\'s file'
+        )
+
+
 def write(file: Path, text: str) -> None:
     """Write a project file that parses, whole or not at all."""
     import tomllib
 
     parse(tomllib.loads(text))
+    fresh = file.with_suffix(".toml.tmp")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        fresh = file.with_suffix(".toml.tmp")
         with fresh.open("w", encoding="utf-8") as out:
             out.write(text)
             out.flush()
             os.fsync(out.fileno())
         fresh.replace(file)
     except OSError as error:
+        if file.parent.is_dir():
+            fresh.unlink(missing_ok=True)
         raise BackstayError(
             f"{file} cannot be written ({error.strerror})", fix="choose a folder that you may write to, with --project"
         ) from error

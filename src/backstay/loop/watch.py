@@ -72,7 +72,7 @@ def watch(ws: Workspace, *, close_now: bool = False, act: bool = False, page: Pa
     windows = cut(
         rows.times, memory.started, ws.clock.now(), memory.last_end, ws.settings.watch, close=close_now or first_look
     )
-    labelled = _labelled_rows(ws, rows, release)
+    labelled = _labelled_rows(ws, rows)
     _, schema = ws.rows_of(str(release.reference_id))
     done: list[WindowResult] = []
     requested: list[str] = []
@@ -122,7 +122,7 @@ def examine(ws: Workspace, source: Any) -> Watched:
             predictions=outputs.labels,
             scores=outputs.scores,
             embeddings=outputs.embeddings,
-            groups=texts(table, schema.group) if schema.group in table.column_names else None,
+            groups=texts(table, schema.group) if schema.group and schema.group in table.column_names else None,
             inputs=table,
         )
     start = now - timedelta(days=ws.settings.watch.window_days)
@@ -177,7 +177,7 @@ def _detectors(ws: Workspace, key: str, release: Release) -> Detectors:
     return detectors
 
 
-def _labelled_rows(ws: Workspace, rows: Rows, release: Release) -> tuple[LabelledRow, ...]:
+def _labelled_rows(ws: Workspace, rows: Rows) -> tuple[LabelledRow, ...]:
     """Labels of this release's rows, joined with what was predicted. The memory drops those it has counted."""
     places = {str(row_id): i for i, row_id in enumerate(rows.ids)}
     census = set(ws.settings.labels.census_sources)

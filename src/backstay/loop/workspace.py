@@ -17,6 +17,7 @@ from backstay.kernel.clock import Clock
 from backstay.kernel.errors import BackstayError, NotFound
 from backstay.kernel.ports import Blobs, Catalog, Ledger, Progress
 from backstay.kernel.records import DataVersion, ModelRecord, Release, Schema
+from backstay.loop.erasures import standing
 from backstay.settings import Settings
 
 USE_COLUMN = "backstay_use"
@@ -104,8 +105,19 @@ class Workspace:
         releases = self.catalog.releases(self.name, self.environment)
         return {r.id: by_model[r.model_id] for r in releases if r.model_id in by_model}
 
+    def manifests_of_all(self) -> dict[str, Manifest]:
+        """Manifest by release id, of every model and environment: what compacting the whole log needs."""
+        bundles = {r.id: r.bundle for r in self.catalog.find("model", ModelRecord)}
+        found: dict[str, Manifest] = {}
+        for release in self.catalog.every_release():
+            bundle = bundles.get(release.model_id)
+            if bundle is not None:
+                found[release.id] = Manifest.read(self.bundles / bundle / "manifest.json")
+        return found
+
     def data_version(self, data_id: str) -> DataVersion:
-        return self.catalog.get("data", data_id, DataVersion)
+        """The record of a data version, or of what stands in its place where rows of it were erased."""
+        return self.catalog.get("data", standing(self.catalog, data_id), DataVersion)
 
     def rows_of(self, data_id: str) -> tuple[pa.Table, Schema]:
         """The rows of a data version, checked against its id."""

@@ -38,9 +38,7 @@ class Retrieval(NamedTuple):
     precision: FloatArray
 
 
-def retrieval(
-    embeddings: AnyArray, labels: IntArray, *, groups: IntArray | None = None, seed: int = 0
-) -> Retrieval:
+def retrieval(embeddings: AnyArray, labels: IntArray, *, groups: IntArray | None = None, seed: int = 0) -> Retrieval:
     """Each row of `embeddings` [n, d] is a query against all others, by Euclidean distance.
 
     Rows of a query's own group are left out. A row whose class occurs nowhere else is no query. More than 20,000
@@ -65,7 +63,7 @@ def retrieval(
     queries = _draw(np.flatnonzero(relevant > 0), min(MOST_QUERIES, MOST_PAIRS // max(len(rows), 1)), rng)
     hit, precision = np.empty(len(queries)), np.empty(len(queries))
     if len(queries):
-        points, grid = _centred(wide[rows])
+        points, grid = _scaled(wide[rows])
         depth = int(relevant[queries].max())
         for block in _blocks(len(queries), max(1, BLOCK_PAIRS // len(rows))):
             asked = queries[block]
@@ -75,13 +73,16 @@ def retrieval(
     return Retrieval(rows[queries], hit, precision)
 
 
-def _centred(points: AnyArray) -> tuple[FloatArray, float]:
-    """Rows around their mean, and the distance below which two of them are the same."""
+def _scaled(points: AnyArray) -> tuple[FloatArray, float]:
+    """Rows in double precision, and the distance below which two of them are the same.
+
+    Double precision keeps the rounding of the expanded square well under that distance.
+    """
     exact = points.astype(np.float64)
     longest = float(np.sqrt(np.einsum("ij,ij->i", exact, exact).max()))
     if not np.isfinite(longest):
         raise BackstayError("embeddings hold NaN or infinite values", fix="mend the encoder, or drop these rows")
-    return exact - exact.mean(axis=0), GRID * longest or 1.0
+    return exact, GRID * longest or 1.0
 
 
 def _ranked(

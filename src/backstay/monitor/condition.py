@@ -105,7 +105,7 @@ def labels_sentence(estimate: Estimate) -> str:
     """
     right = int(estimate.figures.get("right", 0))
     days = float(estimate.figures.get("days", 31.0))
-    when = "month" if days >= 28.0 else f"{days:.0f} days"
+    when = f"{days:.0f} days" if days < 28.0 or days > 45.0 else "month"
     drawn = " (drawn from more)" if estimate.figures.get("drawn") else ""
     sentence = f"Of {estimate.labels}{drawn} labelled in the last {when} {right} were right"
     if estimate.interval is not None:

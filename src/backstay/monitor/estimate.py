@@ -89,11 +89,11 @@ def chance_pool(window: WindowData, model: ChanceModel | None) -> ChancePool:
 
 
 def from_labels(memory: Memory, model: ChanceModel | None) -> Estimate | None:
-    """Accuracy from standing labels; None before the first label, and when the newest is over a month old.
+    """Accuracy from standing labels; None before the first label, and when none is left of what the memory keeps.
 
-    It is of the newest windows that together hold 30 labels, at most a month of them. Prediction-powered with 20
-    labels or more and scores; the exact interval of the labels alone otherwise. Labels of several windows count by
-    their number, and so do the unlabelled rows beside them.
+    It is of the newest windows that together hold 30 labels: at most a month of them, or the last two windows.
+    Prediction-powered with 20 labels or more and scores; the exact interval of the labels alone otherwise. Labels of
+    several windows count by their number, and so do the unlabelled rows beside them.
     """
     points, pools = _newest(memory)
     if not points:

@@ -19,7 +19,8 @@ from backstay.monitor.traffic import LabelledRow
 from backstay.monitor.windows import rows_before
 
 VERSION = 1
-# Labels and traffic of about a month speak for "now".
+# Labels and traffic of about a month speak for "now"; those of the window before always do, since its standing sample
+# is drawn when it closes and answered while the next one fills.
 POOLED = timedelta(days=31)
 MOST_LABELS = 2000
 MOST_CHANCES = 1000
@@ -102,21 +103,22 @@ class Memory:
         return replace(self, counted=self.counted | {_mark(row) for row in rows})
 
     def with_labels(self, fresh: tuple[LabelPoint, ...], now: datetime) -> Memory:
-        """Remember these labels (each row once) and forget those of rows older than a month before `now`.
+        """Remember these labels (each row once) and forget those of rows older than a month and the window before.
 
         Of more than 2,000 those with the smallest hash of their id are kept: a draw that cannot know the outcome.
         """
         known = {point.prediction_id: point for point in fresh}
         known.update({point.prediction_id: point for point in self.labels})
-        kept = [point for point in known.values() if point.at > now - POOLED]
+        since = min([now - POOLED, *(pool.start for pool in self.pools[-1:])])
+        kept = [point for point in known.values() if point.at >= since]
         if len(kept) > MOST_LABELS:
             kept = sorted(kept, key=lambda point: fraction(point.prediction_id, "kept"))[:MOST_LABELS]
         return replace(self, labels=tuple(sorted(kept, key=lambda point: (point.at, point.prediction_id))))
 
     def with_pool(self, pool: ChancePool) -> Memory:
-        """Remember a window's chances; forget windows that ended more than a month before it did."""
+        """Remember a window's chances; forget windows that ended more than a month before it did, but the last one."""
         kept = tuple(old for old in self.pools if old.end > pool.end - POOLED)
-        return replace(self, pools=(*kept, pool))
+        return replace(self, pools=(*(kept or self.pools[-1:]), pool))
 
     def to_json(self) -> Json:
         """JSON types only; floats are exact."""

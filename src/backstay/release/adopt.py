@@ -40,7 +40,17 @@ def adopt(
             body = {"candidate": model_id, "reference": reference_id, "measured": False, "reason": reason}
             tx.add_release(release, actor=actor, kind="adopted", body=body)
             return release
-    raise Refused(
-        f"model {model!r} has release {champion.sequence} in {environment!r} already",
+    raise _follows(champion)
+
+
+def refuse_successor(champion: Release | None) -> None:
+    """Raises Refused where something is live already: asked before any work is done, as well as when it is committed."""
+    if champion is not None:
+        raise _follows(champion)
+
+
+def _follows(champion: Release) -> Refused:
+    return Refused(
+        f"model {champion.model!r} has release {champion.sequence} in {champion.environment!r} already",
         fix="offer the new one to the gate with `backstay adopt --challenger`",
     )

@@ -105,7 +105,7 @@ def _paint(timeline: Timeline, narrow: bool) -> Figure:
     for ax in axes:
         ax.tick_params(axis="x", labelbottom=ax is bottom, length=3 if ax is bottom else 0)
         ax.tick_params(axis="y", length=0)
-    locator = mdates.AutoDateLocator(minticks=3, maxticks=5 if narrow else 9)  # type: ignore[no-untyped-call]  # matplotlib leaves it untyped
+    locator = mdates.AutoDateLocator(minticks=2 if narrow else 3, maxticks=5 if narrow else 9)  # type: ignore[no-untyped-call]  # matplotlib leaves it untyped
     bottom.xaxis.set_major_locator(locator)
     bottom.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]  # as above
     return figure

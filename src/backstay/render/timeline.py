@@ -163,7 +163,7 @@ def _of_row(row: LedgerRow, names: Mapping[str, str]) -> Mark | None:
 
 def reason_of(row: LedgerRow) -> str:
     """Why a ledger row says that something was refused; "" when it does not say."""
-    for key in ("reasons", "reason", "message", "why"):
+    for key in ("why", "reasons", "reason", "message"):
         value = row.body.get(key)
         if isinstance(value, (list, tuple)) and value:
             return "; ".join(str(part) for part in value)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, Select, Table, func, select, update
+from sqlalchemy import Engine, Select, Table, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import IntegrityError, OperationalError
 
@@ -254,6 +254,22 @@ class Store:
             for start in range(0, len(request_ids), 500):
                 some = request_ids[start : start + 500]
                 connection.execute(update(table).where(table.c.id.in_(some)).values(status=status))
+
+    def erase(self, model: str, environment: str, prediction_ids: list[str]) -> tuple[int, int]:
+        removed = [0, 0]
+        with writing(self._engine) as connection:
+            # What is deleted is overwritten with zeros, in the file and, by the checkpoint, in the write-ahead log.
+            connection.exec_driver_sql("PRAGMA secure_delete = ON")
+            for start in range(0, len(prediction_ids), 500):
+                some = prediction_ids[start : start + 500]
+                for place, table in enumerate((tables.labels, tables.requests)):
+                    chosen = delete(table).where(
+                        table.c.model == model, table.c.environment == environment, table.c.prediction_id.in_(some)
+                    )
+                    removed[place] += connection.execute(chosen).rowcount
+        with explained(self.folder / FILE), closing(sqlite3.connect(self.folder / FILE)) as plain:
+            plain.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return removed[0], removed[1]
 
     def change_counter(self) -> int:
         """SQLite's data_version on a connection of its own: moves when any other connection has committed."""

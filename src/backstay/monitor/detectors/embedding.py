@@ -1,8 +1,8 @@
 """Do inputs look different? Random-Fourier sketch of embeddings (or input rows) against the fixed reference.
 
-Sees any change of the distribution, most of the mean and least of scale in high dimension (a change of
-scale by 8% was seen by no test that we tried). Wrong when: the traffic has seasons that the reference lacks, or comes in
-bursts that no group marks. It says that inputs moved, never that the model is worse: read the estimates beside it.
+Sees any change of the distribution, most of the mean and least of scale in high dimension (a change of scale by 8%
+was seen by no test that we tried). Wrong when: the traffic has seasons that the reference lacks, or comes in bursts
+that no group marks. It says that inputs moved, never that the model is worse: read the estimates beside it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,42 @@
+"""Erase feedback in place: every frame keeps its length, so the cursors of those who read the file stay good."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Container
+from pathlib import Path
+
+import msgspec
+
+from backstay.journal.entries import Feedback, pack, unpack
+from backstay.journal.segment import frame, frames
+
+BLANK = "-"
+
+
+def blank_feedback(path: Path, ids: Container[str]) -> int:
+    """Overwrite what was said of these predictions, ids included; answers how many frames that were."""
+    data = bytearray(path.read_bytes())
+    blanked = 0
+    for payload, end in frames(path):
+        entry = unpack(payload)
+        if isinstance(entry, Feedback) and entry.prediction_id in ids:
+            data[end - len(frame(payload)) : end] = frame(pack(_blank(entry)))
+            blanked += 1
+    if blanked:
+        fresh = path.with_suffix(".tmp")
+        with fresh.open("wb") as out:
+            out.write(data)
+            out.flush()
+            os.fsync(out.fileno())
+        fresh.replace(path)
+    return blanked
+
+
+def _blank(entry: Feedback) -> Feedback:
+    """The same entry with dashes for what it said, as many bytes of them as there were."""
+    return msgspec.structs.replace(entry, prediction_id=_dashes(entry.prediction_id), value=_dashes(entry.value))
+
+
+def _dashes(text: str) -> str:
+    return BLANK * len(text.encode())
