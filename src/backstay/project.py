@@ -403,7 +403,7 @@ def adopt(
         columns: row_id, time, group, prediction, score, positive, slices, name.
     """
     from backstay.loop.adopt import adopt as take_over
-    from backstay.loop.setup import nothing_left_of_failure, project_for_adoption
+    from backstay.loop.setup import nothing_left_of_failure, project_for_adoption, refuse_other_columns
 
     if reference is None or target is None:
         missing = "--reference" if reference is None else "--target"
@@ -413,8 +413,8 @@ def adopt(
     with nothing_left_of_failure(Path(folder)):
         file = project_for_adoption(Path(folder), Path(reference), target, predictions_only=predictions_only, **columns)
         settings = parse(read(file), model=which, environment=environment)
-    refuse_other_columns(settings, target=target, predictions_only=predictions_only, **columns)
-    project = Project._wire(file, settings, clock=clock, actor=actor, progress=progress)
+        refuse_other_columns(settings, target=target, predictions_only=predictions_only, **columns)
+        project = Project._wire(file, settings, clock=clock, actor=actor, progress=progress)
         return take_over(project.ws, None if model is None else Path(model), reference=Path(reference))
 
 

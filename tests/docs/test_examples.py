@@ -15,23 +15,23 @@ BEGINS = re.compile(r"backstay (init|adopt)\b(?!.*--challenger)")
 MAY_BE_REFUSED = "exit code 3"
 
 
-def test_commands(page_commands: list[str], shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """Type a chapter's lines one after another; the first that fails is told with what it printed."""
-    for line in page_commands:
-        if BEGINS.match(line):
-            shell.begin()
-        code, printed = shell.type(line)
-        told = capsys.readouterr()
-        allowed = (0, 3) if MAY_BE_REFUSED in line else (0,)
-        assert code in allowed, f"`{line}` ended with {code}:\n{told.out}{told.err}{printed}"
-
-
-@pytest.fixture(params=PAGES)
-def page_commands(request: pytest.FixtureRequest, blocks: Callable[[str], list[Any]]) -> list[str]:
-    """All command lines of a page, in order."""
-    found = [c for block in blocks(request.param) if block.language in COMMANDS for c in block.commands]
-    assert sum(line.startswith("backstay ") for line in found) > 2
-    return found
+@pytest.mark.parametrize("page", PAGES)
+def test_page(page: str, blocks: Callable[[str], list[Any]], shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Type a page from top to bottom; the first line that fails is told with what it printed."""
+    typed = 0
+    for block in blocks(page):
+        if block.language == "python":
+            exec(compile("\n".join(block.lines), f"{page}:{block.line}", "exec"), {})  # noqa: S102 - our own page
+            continue
+        for line in block.commands if block.language in COMMANDS else ():
+            if BEGINS.match(line):
+                shell.begin()
+            code, printed = shell.type(line)
+            told = capsys.readouterr()
+            allowed = (0, 3) if MAY_BE_REFUSED in line else (0,)
+            assert code in allowed, f"`{line}` ended with {code}:\n{told.out}{told.err}{printed}"
+            typed += line.startswith("backstay ")
+    assert typed > 2, f"{page} shows no commands"
 
 
 def test_a_command_that_fails_is_noticed(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import types
 import typing
+from collections.abc import Callable
 from datetime import datetime
 from enum import Enum
 from functools import cache
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 from backstay.kernel.errors import BackstayError
 
 T = TypeVar("T")
+Decoder = Callable[[Any], Any]
 
 
 def encode(value: Any) -> Any:
@@ -35,43 +37,51 @@ def encode(value: Any) -> Any:
 
 def decode(kind: type[T], value: Any) -> T:
     """The record of this kind that `encode` wrote. Unknown fields are refused: they come from a newer version."""
-    return typing.cast(T, _decode(kind, value))
+    found = _decoder(kind)
+    return typing.cast(T, value if found is None else found(value))
 
 
 @cache
-def _hints(kind: type) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
-
-
-def _decode(kind: Any, value: Any) -> Any:
+def _decoder(kind: Any) -> Decoder | None:
+    """How values of this kind are read, worked out once a kind; None where they stay as they are."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
-        if value is None:
-            return None
-        return _decode(next(a for a in arguments if a is not type(None)), value)
+        return _or_none(_decoder(next(a for a in arguments if a is not type(None))))
     if origin is tuple:
-        return tuple(_decode(arguments[0], v) for v in value)
+        one = _each(_decoder(arguments[0]))
+        return lambda value: tuple(one(value))
     if origin is list:
-        return [_decode(arguments[0], v) for v in value]
+        return _each(_decoder(arguments[0]))
     if origin is dict:
-        return {k: _decode(arguments[1], v) for k, v in value.items()}
+        inner = _decoder(arguments[1])
+        return dict if inner is None else lambda value: {k: inner(v) for k, v in value.items()}
     if dataclasses.is_dataclass(kind):
-        return _decode_record(typing.cast(type, kind), value)
+        return _record(typing.cast(type, kind))
     if kind is datetime:
-        return datetime.fromisoformat(value)
-    if kind is float:
-        return float(value)
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return kind(value)
-    return value
+        return datetime.fromisoformat
+    if kind is float or (isinstance(kind, type) and issubclass(kind, Enum)):
+        return typing.cast(Decoder, kind)
+    return None
 
 
-def _decode_record(kind: type, value: dict[str, Any]) -> Any:
-    hints = _hints(kind)
-    unknown = sorted(set(value) - set(hints))
-    if unknown:
-        raise BackstayError(
-            f"a stored {kind.__name__} has fields that this version does not know: {', '.join(unknown)}",
-            fix="use the version of Backstay that wrote it, or a newer one",
-        )
-    return kind(**{name: _decode(hints[name], item) for name, item in value.items()})
+def _or_none(inner: Decoder | None) -> Decoder | None:
+    return None if inner is None else lambda value: None if value is None else inner(value)
+
+
+def _each(inner: Decoder | None) -> Decoder:
+    return list if inner is None else lambda value: [inner(v) for v in value]
+
+
+def _record(kind: type) -> Decoder:
+    fields = {name: _decoder(hint) for name, hint in typing.get_type_hints(kind).items()}
+
+    def read(value: dict[str, Any]) -> Any:
+        unknown = sorted(value.keys() - fields.keys())
+        if unknown:
+            raise BackstayError(
+                f"a stored {kind.__name__} has fields that this version does not know: {', '.join(unknown)}",
+                fix="use the version of Backstay that wrote it, or a newer one",
+            )
+        return kind(**{n: item if (part := fields[n]) is None else part(item) for n, item in value.items()})
+
+    return read

@@ -29,7 +29,7 @@ class Predicted:
 
 
 def predict(ws: Workspace, source: Any, *, output: Path | None = None, record: bool = False) -> Predicted:
-    """Answer rows with the champion; with `record` they are logged as live predictions, before they are handed out."""
+    """Answer rows with the champion; with `record` they are logged as live predictions, and handed out only then."""
     release = ws.champion()
     model_record = ws.model_record(release.model_id)
     model = ws.load_model(model_record)
@@ -40,6 +40,18 @@ def predict(ws: Workspace, source: Any, *, output: Path | None = None, record: b
         ids = texts(table, schema.id)
     else:
         ids = np.array([event_id("p") for _ in range(table.num_rows)], dtype=object)
+    columns: dict[str, Any] = {
+        "id": pa.array([str(i) for i in ids]),
+        "label": pa.array([str(v) for v in outputs.labels]),
+    }
+    if outputs.scores is not None:
+        for place, name in enumerate(model.classes):
+            columns[f"p({name})"] = pa.array(outputs.scores[:, place])
+    answers = pa.table(columns)
+    # Written first, shown last: the log would refuse a second attempt for the ids that it has already.
+    waiting = None if output is None else Path(output).with_name(f".{event_id('answers')}{Path(output).suffix}")
+    if waiting is not None:
+        write_table(answers, waiting)
     if record:
         rows = Rows(
             ids=ids,
@@ -51,15 +63,12 @@ def predict(ws: Workspace, source: Any, *, output: Path | None = None, record: b
             groups=texts(table, schema.group) if schema.group and schema.group in table.column_names else None,
             inputs=table.select([c for c in schema.names if c in table.column_names and c != schema.target]),
         )
-        ws.journal.add(rows, model=ws.name, environment=ws.environment)
-    columns: dict[str, Any] = {
-        "id": pa.array([str(i) for i in ids]),
-        "label": pa.array([str(v) for v in outputs.labels]),
-    }
-    if outputs.scores is not None:
-        for place, name in enumerate(model.classes):
-            columns[f"p({name})"] = pa.array(outputs.scores[:, place])
-    answers = pa.table(columns)
-    if output is not None:
-        write_table(answers, Path(output))
+        try:
+            ws.journal.add(rows, model=ws.name, environment=ws.environment)
+        except BaseException:
+            if waiting is not None:
+                waiting.unlink(missing_ok=True)
+            raise
+    if waiting is not None and output is not None:
+        waiting.replace(output)
     return Predicted(table.num_rows, release.id, None if output is None else str(output), record, answers)

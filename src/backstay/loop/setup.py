@@ -12,7 +12,7 @@ from typing import Any
 
 from backstay.data.proposal import propose, propose_adoption
 from backstay.kernel.errors import BackstayError
-from backstay.settings import FILE_NAME, StoreSettings, parse, read
+from backstay.settings import FILE_NAME, Settings, StoreSettings, parse, read
 
 
 @dataclass(frozen=True)
