@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
+import json
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -112,6 +118,96 @@ def run_quietly(*arguments: str) -> None:
     from backstay.cli.main import run
 
     assert run(list(arguments)) == 0
+
+
+def environment() -> dict[str, str]:
+    """For a process that a test starts: one thread, so that two cores are enough for all of them."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "BACKSTAY_ACTOR": "test"}
+
+
+@dataclass
+class Serving:
+    """`backstay serve` as a process of its own, and requests to it."""
+
+    process: subprocess.Popen[str]
+    url: str
+    token: str
+    folder: Path
+
+    @classmethod
+    def start(cls, folder: Path, token: str = "") -> Serving:
+        """Start it on a free port; answers when it has said that it serves."""
+        with (folder.parent / "server.log").open("a") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "backstay.cli.main", "serve", "--port", "0", "--json", "--project", str(folder)],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=environment(),
+            )
+        assert process.stdout is not None
+        for line in process.stdout:
+            event = json.loads(line)
+            if event["event"] == "serving":
+                return cls(process, str(event["url"]), token, folder)
+        raise AssertionError((folder.parent / "server.log").read_text())
+
+    def connect(self) -> http.client.HTTPConnection:
+        where = urlsplit(self.url)
+        return http.client.HTTPConnection(where.hostname or "", where.port, timeout=20)
+
+    def call(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        """Status and decoded answer. A body of bytes is sent as it is."""
+        connection = self.connect()
+        sent = {"Authorization": f"Bearer {self.token}", **{k.replace("_", "-"): v for k, v in headers.items()}}
+        content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        try:
+            connection.request(method, path, content, sent)
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
+        finally:
+            connection.close()
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+
+def new_key(folder: Path, name: str, *scopes: str) -> str:
+    """The secret of a fresh key."""
+    from backstay.project import Project
+
+    return Project.open(folder).keys.create(name, scopes=scopes).token
+
+
+@pytest.fixture(scope="session")
+def serving_process() -> Iterator[Callable[..., Serving]]:
+    """Starts servers with a key to predict and send feedback; ends those that are left running at the end."""
+    started: list[Serving] = []
+
+    def start(folder: Path, token: str = "") -> Serving:
+        started.append(Serving.start(folder, token or new_key(folder, "app", "predict", "feedback")))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.end()
+
+
+def rows_asked(a: list[float], b: list[float], **parameters: Any) -> dict[str, Any]:
+    """An inference request for the tiny model."""
+    columns = (("a", a), ("b", b))
+    return {
+        "inputs": [{"name": n, "datatype": "FP32", "shape": [len(v), 1], "data": v} for n, v in columns],
+        "parameters": parameters,
+    }
+
+
+@pytest.fixture(scope="session")
+def asked() -> Callable[..., dict[str, Any]]:
+    return rows_asked
 
 
 @pytest.fixture(scope="session")

@@ -456,3 +456,98 @@ def test_a_full_disk_is_explained_and_leaves_nothing_half_written(
     assert any(word in err for word in ("space", "name another place", "choose")), err
     assert_only_added(before, state(tiny), leaves=".backstay/bundles/")
     assert run(["verify", "--project", str(tiny.folder)]) == 0
+
+
+def infer(**changes) -> Callable[..., tuple[str, str, object, dict[str, str]]]:
+    """An inference request with some part of its first input changed."""
+
+    def make(asked):
+        body = asked([0.5, 1.0], [0.5, 1.0])
+        body["inputs"][0].update(changes)
+        return "POST", "/v2/models/tiny/infer", body, {}
+
+    return make
+
+
+def sent(method: str, path: str, body: object = None, **headers: str) -> Callable[..., object]:
+    return lambda asked: (method, path, body, headers)
+
+
+def edited(change: Callable[[dict], object]) -> Callable[..., object]:
+    def make(asked):
+        body = asked([0.5], [0.5])
+        change(body)
+        return "POST", "/v2/models/tiny/infer", body, {}
+
+    return make
+
+
+@dataclass(frozen=True)
+class Request:
+    """One bad request: what is asked, the status, and what the error says."""
+
+    name: str
+    make: Callable[..., tuple[str, str, object, dict[str, str]]]
+    status: int
+    says: tuple[str, ...]
+
+
+INFER = "/v2/models/tiny/infer"
+FEEDBACK = "/v2/models/tiny/feedback"
+REQUESTS = [
+    Request("no key", sent("POST", INFER, b"{}", Authorization=""), 401, ("key",)),
+    Request("a wrong key", sent("POST", INFER, b"{}", Authorization="Bearer bsk_x.y"), 401, ("key",)),
+    Request("a key for something else", sent("GET", "/metrics"), 403, ("read",)),
+    Request("malformed JSON", sent("POST", INFER, b'{"inputs": ['), 400, ("JSON",)),
+    Request("not an object", sent("POST", INFER, b"[1, 2]"), 400, ("inference request",)),
+    Request("NaN", sent("POST", INFER, b'{"inputs": [{"name": "a", "shape": [1, 1], "datatype": "FP32", "data": [NaN]}]}'), 400, ("NaN", "null")),
+    Request("a wrong shape", infer(shape=[2, 3]), 400, ("'a'", "shape")),
+    Request("too few values", infer(data=[0.5]), 400, ("'a'", "1")),
+    Request("a wrong datatype", infer(datatype="BYTES"), 400, ("BYTES", "FP32")),
+    Request("text for numbers", infer(data=["high", "low"]), 400, ("'a'",)),
+    Request("a negative shape", infer(shape=[-2, 1]), 400, ("rows",)),
+    Request("an unknown input", infer(name="z"), 400, ("'a' is missing", "a, b")),
+    Request("no inputs", edited(lambda b: b.update(inputs=[])), 400, ("missing",)),
+    Request("ids for other rows", edited(lambda b: b.update(parameters={"prediction_ids": ["x", "y"]})), 400, ("prediction_ids",)),
+    Request("an id twice", lambda asked: ("POST", INFER, asked([0.1, 0.2], [0.1, 0.2], prediction_ids=["x", "x"]), {}), 400, ("prediction_ids",)),
+    Request("too many rows", lambda asked: ("POST", INFER, asked([0.1] * 9, [0.1] * 9), {}), 413, ("9 rows", "at most 8")),
+    Request("too many bytes", sent("POST", INFER, b"[" + b" " * 5000 + b"]"), 413, ("4096", "several requests")),
+    Request("another content type", sent("POST", INFER, b"<x/>", Content_Type="text/xml"), 415, ("text/xml", "application/json")),
+    Request("an unknown model", sent("POST", "/v2/models/tinny/infer", b"{}"), 404, ("'tinny'", "'tiny'")),
+    Request("an unknown version", sent("POST", "/v2/models/tiny/versions/7/infer", b"{}"), 404, ("'7'", "loaded are 1")),
+    Request("an unknown address", sent("GET", "/v3/../../etc/passwd"), 404, ("there is nothing",)),
+    Request("another method", sent("GET", INFER), 405, ("POST",)),
+    Request("feedback: malformed", sent("POST", FEEDBACK, b'{"id": '), 400, ("feedback",)),
+    Request("feedback: no value", sent("POST", FEEDBACK, {"id": "x"}), 400, ("value",)),
+    Request("feedback: an empty value", sent("POST", FEEDBACK, {"id": "x", "value": ""}), 400, ("empty",)),
+    Request("feedback: of no kind", sent("POST", FEEDBACK, {"id": "x", "value": "1", "kind": "odd"}), 400, ("odd", "label")),
+]
+
+
+@pytest.fixture(scope="session")
+def server(tiny_original: Path, serving_process, tmp_path_factory: pytest.TempPathFactory):
+    """A server of the tiny project with narrow limits; its tests change nothing."""
+    folder = tmp_path_factory.mktemp("served") / "project"
+    shutil.copytree(tiny_original, folder)
+    file = folder / "backstay.toml"
+    file.write_text(file.read_text() + "\n[serve]\nmax_rows = 8\nmax_body_bytes = 4096\n")
+    return serving_process(folder)
+
+
+@pytest.fixture(scope="session")
+def journal_of(server) -> Callable[[], dict[str, bytes]]:
+    folder = Path(server.folder) / ".backstay" / "journal"
+    return lambda: {str(p): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.mark.parametrize("request_", REQUESTS, ids=lambda r: r.name)
+def test_a_bad_request_is_explained_and_logs_nothing(server, journal_of, asked, request_):
+    method, path, body, headers = request_.make(asked)
+    before = journal_of()
+    status, answer = server.call(method, path, body, **headers)
+    assert status == request_.status, answer
+    assert list(answer) == ["error"]
+    for words in request_.says:
+        assert words in answer["error"]
+    assert journal_of() == before
+    assert server.call("POST", INFER, asked([1.0], [1.0], probe=True))[0] == 200

@@ -87,15 +87,16 @@ class Stage:
         )
         log.close()
         found: list[str] = []
-        reader = threading.Thread(target=self._first_address, args=(found,), daemon=True)
-        reader.start()
-        reader.join(SERVER_PATIENCE)
+        ready = threading.Event()
+        threading.Thread(target=self._listen, args=(found, ready), daemon=True).start()
+        ready.wait(SERVER_PATIENCE)
         if not found:
             self.stop()
             raise BackstayError("the server did not start", fix=f"see {self.folder / 'server.log'}")
         return found[0]
 
-    def _first_address(self, found: list[str]) -> None:
+    def _listen(self, found: list[str], ready: threading.Event) -> None:
+        """Read what the server tells as long as it lives, so that it never waits for a reader."""
         if self._server is None or self._server.stdout is None:
             return
         for line in self._server.stdout:
@@ -105,6 +106,8 @@ class Stage:
                 continue
             if event.get("event") == "serving" and not found:
                 found.append(str(event["url"]))
+                ready.set()
+        ready.set()
 
     def stop(self) -> None:
         """Ask the server to end, and wait until it has."""

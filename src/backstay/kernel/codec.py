@@ -37,7 +37,7 @@ def encode(value: Any) -> Any:
 
 def decode(kind: type[T], value: Any) -> T:
     """The record of this kind that `encode` wrote. Unknown fields are refused: they come from a newer version."""
-    found = _decoder(kind)
+    found = _decoder(typing.cast(Any, kind))
     return typing.cast(T, value if found is None else found(value))
 
 

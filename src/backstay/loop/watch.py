@@ -181,18 +181,17 @@ def _labelled_rows(ws: Workspace, rows: Rows) -> tuple[LabelledRow, ...]:
     """Labels of this release's rows, joined with what was predicted. The memory drops those it has counted."""
     places = {str(row_id): i for i, row_id in enumerate(rows.ids)}
     census = set(ws.settings.labels.census_sources)
+    # Turned into Python values at once: a census of a year is tens of thousands of labels.
+    times = rows.times.astype("datetime64[us]").tolist()
+    scores = None if rows.scores is None else rows.scores.tolist()
     found: list[LabelledRow] = []
     for label in ws.catalog.labels(ws.name, ws.environment):
         place = places.get(label.prediction_id)
         if place is not None:
-            found.append(_joined(label, rows, place, label.source in census))
+            given = None if scores is None else tuple(scores[place])
+            at = times[place].replace(tzinfo=UTC)
+            found.append(LabelledRow(label, str(rows.predictions[place]), at, given, label.source in census))
     return tuple(found)
-
-
-def _joined(label: Label, rows: Rows, place: int, census: bool) -> LabelledRow:
-    at = rows.times[place].astype("datetime64[us]").astype(datetime).replace(tzinfo=UTC)
-    scores = None if rows.scores is None else tuple(float(s) for s in rows.scores[place])
-    return LabelledRow(label, str(rows.predictions[place]), at, scores, census)
 
 
 def _ask(ws: Workspace, rows: Rows, result: WindowResult) -> list[str]:
