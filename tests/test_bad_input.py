@@ -197,6 +197,25 @@ def other_columns(drop: str) -> Callable[..., list[str]]:
     return spoil
 
 
+def one_class(rows: pa.Table) -> pa.Table:
+    return rows.filter(pc.equal(rows.column("y"), "yes"))
+
+
+def single(verb: str) -> Callable[..., list[str]]:
+    def spoil(tiny) -> list[str]:
+        rows = pq.read_table(tiny.folder / "ref.parquet")
+        pq.write_table(one_class(rows), tiny.folder / "ref.parquet")
+        return [verb]
+
+    return spoil
+
+
+def few_rows(tiny) -> list[str]:
+    rows = pq.read_table(tiny.folder / "ref.parquet").slice(0, 3)
+    pq.write_table(rows, tiny.folder / "ref.parquet")
+    return ["run"]
+
+
 TABLE = [
     Bad("log: a broken row", log_of(HEADER + "p1,yes\np2,no,what,is,this\n"), ("day.csv, line 3 has 5 fields", "mend that line")),
     Bad("log: a missing column", log_of("id,answer\np1,yes\n"), ("'prediction'", "answer")),
@@ -217,7 +236,9 @@ TABLE = [
     Bad("label: a purpose that there is not", plain("label", "--request", "3", "--purpose", "retrian"), ("retrian", "retrain")),
     Bad("label: more rows than there are", plain("label", "--request", "9"), ("9 rows", "at most 0")),
     Bad("retrain: no labels", plain("retrain"), ("no new labels", "backstay label")),
-    Bad("run: too few rows of data", lambda t: few_rows(t), ("rows",)),
+    Bad("audit: one class", single("audit"), ("'y' has one class (yes)", "at least two")),
+    Bad("run: one class", single("run"), ("'y' has one class (yes)", "at least two")),
+    Bad("run: too few rows of data", few_rows, ("rows",)),
     Bad("project file: a future version", project_file("version = 1", "version = 99"), ("99", "newer Backstay")),
     Bad("project file: an unknown key", project_file("minimum_n", "minimun_n"), ("minimun_n", "minimum_n")),
     Bad("project file: an unknown rule, run", unknown_rule("run"), ("no_worse_then_champion", "did you mean 'no_worse_than_champion'")),
@@ -266,12 +287,6 @@ TABLE = [
 ]
 
 
-def few_rows(tiny) -> list[str]:
-    rows = pq.read_table(tiny.folder / "ref.parquet").slice(0, 3)
-    pq.write_table(rows, tiny.folder / "ref.parquet")
-    return ["run"]
-
-
 @pytest.mark.parametrize("bad", TABLE, ids=lambda bad: bad.name)
 def test_bad_input_is_explained_and_changes_nothing(tiny, capsys, bad):
     arguments = bad.spoil(tiny)
@@ -314,11 +329,6 @@ def empty(tmp_path: Path) -> Path:
     return folder
 
 
-def one_class(original: Path) -> pa.Table:
-    rows = pq.read_table(original / "ref.parquet")
-    return rows.filter(pc.equal(rows.column("y"), "yes"))
-
-
 @dataclass(frozen=True)
 class First:
     """A first command in a folder without a project; `{new}` is that folder and `{old}` holds the good files."""
@@ -354,7 +364,7 @@ def spoilt_files(tiny_original: Path, threshold, tmp_path_factory: pytest.TempPa
     shutil.copy(tiny_original / "ref.parquet", folder)
     shutil.copy(tiny_original / "champion.onnx", folder)
     (folder / "wide.onnx").write_bytes(threshold((2.0, 2.0), wide=True))
-    pq.write_table(one_class(tiny_original), folder / "single.parquet")
+    pq.write_table(one_class(rows), folder / "single.parquet")
     labels = rows.column("y").to_pylist()
     place = rows.column_names.index("y")
     pq.write_table(rows.set_column(place, "y", pa.array([None, *labels[1:]])), folder / "holes.parquet")
@@ -551,3 +561,49 @@ def test_a_bad_request_is_explained_and_logs_nothing(server, journal_of, asked, 
         assert words in answer["error"]
     assert journal_of() == before
     assert server.call("POST", INFER, asked([1.0], [1.0], probe=True))[0] == 200
+
+
+def test_a_server_whose_disk_is_full_refuses_and_logs_nothing(tiny, serving_process, asked):
+    change(tiny, f"\n[serve]\nminimum_free_bytes = {2**60}\n")
+    server = serving_process(tiny.folder)
+    before = tiny.files()
+    for path, body in ((INFER, asked([1.0], [1.0])), (FEEDBACK, {"id": "x", "value": "yes"})):
+        status, answer = server.call("POST", path, body)
+        assert status == 507
+        assert "bytes are free" in answer["error"]
+        assert "free some disk space" in answer["error"]
+    assert tiny.files() == before
+
+
+def test_a_missing_number_is_not_an_error(tiny, capsys):
+    """NaN in a file of rows means missing: the model gets it as NaN, and every row has an answer."""
+    rows = pq.read_table(tiny.folder / "rows.parquet")
+    values = [float("nan"), *rows.column("a").to_pylist()[1:]]
+    pq.write_table(rows.set_column(1, "a", pa.array(values)), tiny.folder / "gaps.parquet")
+    done(tiny, "predict", tiny.file("gaps.parquet"), "--output", tiny.file("answers.csv"), "--log")
+    assert csv.read_csv(tiny.folder / "answers.csv").num_rows == len(rows)
+    code, out, err = call(tiny, capsys, "watch", "--now", "--json")
+    assert code == 0, err
+    [window] = json.loads(out)["windows"]
+    assert window["rows"] == len(rows)
+
+
+def test_an_error_is_one_json_document_for_programs(tiny, capsys):
+    code, out, _ = call(tiny, capsys, "rollback", "--json")
+    assert code == 2
+    body = json.loads(out)
+    assert body == {
+        "error": "a rollback needs a reason",
+        "fix": "say why with --reason",
+        "kind": "BackstayError",
+        "exit_code": 2,
+    }
+
+
+def test_each_refused_promotion_is_on_record(tiny, capsys):
+    done(tiny, "adopt", tiny.file("bad.onnx"), "--challenger")
+    for _ in range(3):
+        assert call(tiny, capsys, "promote")[0] == 3
+    refused = [row for row in tiny.tables()["ledger"] if "promotion_refused" in row]
+    assert len(refused) == 3
+    assert call(tiny, capsys, "verify")[0] == 0

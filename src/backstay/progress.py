@@ -32,13 +32,23 @@ class LineProgress:
         began = time.monotonic()
         done = 0
 
+        said = ""
+
         def tick(amount: int = 1, note: str = "") -> None:
-            nonlocal done
+            nonlocal done, said
             done += amount
+            said = note
 
         yield tick
         self._line(
-            {"event": "step", "name": name, "done": done, "total": total, "seconds": round(time.monotonic() - began, 2)}
+            {
+                "event": "step",
+                "name": name,
+                "done": done,
+                "total": total,
+                "seconds": round(time.monotonic() - began, 2),
+                **({"note": said} if said else {}),
+            }
         )
 
     def say(self, message: str) -> None:

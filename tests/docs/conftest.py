@@ -181,7 +181,7 @@ class Shell:
 
 
 def truth() -> dict[str, str]:
-    """The label of every row that an example may have logged, by id."""
+    """The label of every row that an example may have logged, by id; those without one, logged from Python, stay."""
     rows = pa.concat_tables([customers(400, 3), customers(300, 6)])
     return dict(zip(rows.column("id").to_pylist(), rows.column("churn").to_pylist(), strict=True))
 
@@ -196,7 +196,7 @@ def _outcomes(folder: Path, target: Path) -> None:
 def _reviewed(folder: Path, target: Path) -> None:
     """The exported queue with its labels filled in, as a reviewer hands it back."""
     ids = csv.read_csv(folder / "to_review.csv").column("id").to_pylist()
-    csv.write_csv(pa.table({"id": ids, "label": [truth()[i] for i in ids]}), target)
+    csv.write_csv(pa.table({"id": ids, "label": [truth().get(i, "0") for i in ids]}), target)
 
 
 OUTCOMES: Mapping[str, Callable[[Path, Path], None]] = {"outcomes.csv": _outcomes, "reviewed.csv": _reviewed}

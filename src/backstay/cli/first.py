@@ -145,7 +145,9 @@ def promote(
 
 
 def rollback(
-    to: Annotated[str | None, typer.Option(help="A former release, by number or id; the one before this if left out.")] = None,
+    to: Annotated[
+        str | None, typer.Option(help="A former release, by number or id; the one before this if left out.")
+    ] = None,
     reason: Annotated[str, typer.Option(help="Why, for the ledger. A rollback needs a reason, not a verdict.")] = "",
     project: ProjectOption = HERE,
     model: ModelOption = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -115,11 +116,9 @@ def predict(
     """Answer a file of rows with the live model."""
     from backstay.cli import show
 
-    answer(
-        opened(project, model, environment).models.predict(source, output=output, record=record),
-        as_json,
-        show.predicted,
-    )
+    predicted = opened(project, model, environment).models.predict(source, output=output, record=record)
+    # The answers themselves are in the file.
+    answer(replace(predicted, table=None), as_json, show.predicted)
     return 0
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from backstay.loop.setup import Begun
     from backstay.loop.watch import Watched
 
+UNTOLD = ("record", "policy", "report", "model", "environment")
+"""What the ledger keeps of an event and a reader of the history need not see."""
 MARKS = {Condition.FINE: "+", Condition.MOVED: "~", Condition.WORSE: "!", Condition.UNKNOWN: "?"}
 
 
@@ -181,7 +183,7 @@ def audited(value: Audited) -> None:
 
 def history(value: History) -> None:
     for row in value.events:
-        body = ", ".join(f"{k}={_short(v)}" for k, v in row.body.items() if v not in (None, [], ""))
+        body = ", ".join(f"{k}={_short(v)}" for k, v in row.body.items() if k not in UNTOLD and v not in (None, [], ""))
         say(f"{row.seq:>5} {row.at:%Y-%m-%d %H:%M} {row.kind:<18} {row.actor}: {body}")
 
 

@@ -125,4 +125,4 @@ def _scan(
     blurred = gaussian_filter(images, sigma=(0, BLUR, BLUR))
     soft = images + wear * (blurred - images)
     seen = PAPER + (soft - PAPER) * (1.0 - CONTRAST_LOST * wear) + scanner.brightness + noise
-    return np.clip(np.rint(seen), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(seen), 0, 255), dtype=np.uint8)

@@ -15,8 +15,9 @@ from backstay.evaluate.controls import majority, raw_knn, raw_matrix
 from backstay.evaluate.paired import compare
 from backstay.evaluate.runner import measure
 from backstay.gate.decide import decide
+from backstay.kernel.codec import encode
 from backstay.kernel.errors import BackstayError
-from backstay.kernel.ids import event_id
+from backstay.kernel.ids import digest, event_id
 from backstay.kernel.records import (
     Comparison,
     Finding,
@@ -126,6 +127,8 @@ def offer(
                 "policy": verdict.policy_digest,
                 "passed": verdict.passed,
                 "reasons": list(verdict.reasons),
+                "verdict_digest": digest(encode(verdict)),
+                "report_digest": digest(encode(report)),
             },
             actor=ws.actor,
         )

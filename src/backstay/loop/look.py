@@ -12,8 +12,10 @@ from pathlib import Path
 
 from backstay.bundle.model import load
 from backstay.data.snapshot import load as load_rows
+from backstay.kernel.codec import encode
 from backstay.kernel.errors import BackstayError
-from backstay.kernel.records import LedgerRow, Release, Verdict, WindowResult
+from backstay.kernel.ids import digest
+from backstay.kernel.records import LedgerRow, Release, Report, Verdict, WindowResult
 from backstay.loop.label import live_rows
 from backstay.loop.lookup import window_results
 from backstay.loop.workspace import Workspace
@@ -113,10 +115,26 @@ def verify(ws: Workspace, *, head: Path | None = None, export_head: Path | None 
     for data_id in sorted(references):
         version = ws.data_version(data_id)
         problems += _problem(partial(load_rows, version, ws.blobs, verify=True))
+    problems += _judgements(ws)
     rows, newest = ws.ledger.head()
     if export_head is not None:
         _write_head(export_head, rows, newest)
     return Verified(not problems, rows, newest, tuple(problems), checked, len(references), ws.clock.now())
+
+
+def _judgements(ws: Workspace) -> list[str]:
+    """Verdicts and reports that are no longer what the ledger saw when they were filed."""
+    found: list[str] = []
+    verdicts = {v.id: v for v in ws.catalog.find("verdict", Verdict)}
+    reports = {r.id: r for r in ws.catalog.find("report", Report)}
+    for row in ws.ledger.rows("verdict"):
+        for kind, known in (("verdict", verdicts), ("report", reports)):
+            filed: Verdict | Report | None = known.get(row.body[kind])
+            if filed is None:
+                found.append(f"{kind}s: {row.body[kind]}, which row {row.seq} of the ledger names, is missing")
+            elif digest(encode(filed)) != row.body[f"{kind}_digest"]:
+                found.append(f"{kind}s: {filed.id} was edited after row {row.seq} of the ledger was written")
+    return found
 
 
 def _problem(check: Callable[[], object]) -> list[str]:

@@ -14,7 +14,7 @@ from backstay.journal.importing import rows_from
 from backstay.journal.rows import Rows
 from backstay.kernel.errors import Refused
 from backstay.kernel.ids import fraction
-from backstay.kernel.records import Decision, Label, LabelUse, Release, Schema, WindowResult
+from backstay.kernel.records import Decision, LabelUse, Release, Schema, WindowResult
 from backstay.labels.queue import draw_requests
 from backstay.loop.examples import bring, texts
 from backstay.loop.gating import Offered
@@ -255,4 +255,4 @@ def _ask_for_training(ws: Workspace, missing: int) -> str:
     asked = sum(1 for r in waiting if r.purpose == "retrain")
     if missing > asked:
         request(ws, missing - asked, purpose="retrain")
-    return f"retraining pays, and waits for {missing} labels: they are in the review queue (`backstay label --export FILE`)"
+    return f"retraining pays and waits for {missing} labels; see the review queue: `backstay label --export FILE`"

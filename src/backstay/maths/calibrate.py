@@ -144,9 +144,7 @@ def debiased_calibration_error(
     return CalibrationError(_root(value), _root(low), _root(high), value)
 
 
-def _squared_gaps(
-    gap: FloatArray, place: IntArray, cells: int, counts: FloatArray
-) -> tuple[FloatArray, FloatArray]:
+def _squared_gaps(gap: FloatArray, place: IntArray, cells: int, counts: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Plug-in and debiased mean squared gap, for each row of resampling `counts` [draws, n]."""
     starts = np.searchsorted(place, np.arange(cells))
     n = np.add.reduceat(counts, starts, axis=1)

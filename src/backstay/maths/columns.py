@@ -50,8 +50,9 @@ class ColumnMap:
         if column.dtype.kind in "fiub":
             return _fit_numbers(column.astype(np.float64), bins)
         present, counts = np.unique([str(v) for v in column if v is not None], return_counts=True)
-        common = [str(present[i]) for i in np.argsort(-counts, kind="stable")[:top]
-                  if counts[i] >= RAREST * len(column)]
+        common = [
+            str(present[i]) for i in np.argsort(-counts, kind="stable")[:top] if counts[i] >= RAREST * len(column)
+        ]
         return ColumnMap(numeric=False, values=tuple(common))
 
     @property

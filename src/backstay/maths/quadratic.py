@@ -56,9 +56,7 @@ def _slopes(weights: FloatArray, dof: FloatArray, offsets: FloatArray, s: FloatA
     return first, second
 
 
-def _barndorff_nielsen(
-    weights: FloatArray, dof: FloatArray, offsets: FloatArray, s: FloatArray, t: FloatArray
-) -> Tail:
+def _barndorff_nielsen(weights: FloatArray, dof: FloatArray, offsets: FloatArray, s: FloatArray, t: FloatArray) -> Tail:
     room = 1.0 - 2.0 * s[:, None] * weights
     cumulant = -0.5 * (np.log(room) @ dof) + s * (offsets / room).sum(axis=1)
     _, second = _slopes(weights, dof, offsets, s)

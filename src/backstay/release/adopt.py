@@ -44,7 +44,7 @@ def adopt(
 
 
 def refuse_successor(champion: Release | None) -> None:
-    """Raises Refused where something is live already: asked before any work is done, as well as when it is committed."""
+    """Raises Refused where something is live already. Asked before any work is done, and again at the commit."""
     if champion is not None:
         raise _follows(champion)
 
