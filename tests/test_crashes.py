@@ -14,8 +14,13 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from backstay.cli.main import run
+from backstay.loop.lookup import window_results
 from backstay.project import Project
 
 PROMOTING = """
@@ -216,3 +221,115 @@ def test_of_two_promoters_one_wins_and_the_other_is_told_why(tiny, threshold):
     assert refused.body["why"] == lost["error"]
     assert refused.body["champion"] == won["model_id"]
     assert {refused.body["candidate"], won["model_id"]} == set(candidates)
+
+
+def interrupt(process: subprocess.Popen[str]) -> str:
+    """Ctrl-C; answers what the process wrote to standard error until it ended."""
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    return err
+
+
+def background(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "backstay.cli.main", *arguments, "--project", str(folder)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def test_ctrl_c_in_a_run_leaves_the_champion_and_a_sound_store(tiny):
+    file = tiny.folder / "backstay.toml"
+    file.write_text(file.read_text() + "\n[train]\nepochs = 5000\npatience = 5000\n")
+    before = tiny.tables()
+    process = background(tiny.folder, "run")
+    assert process.stderr is not None
+    for line in process.stderr:
+        if '"audit"' in line:
+            break
+    checkpoints = tiny.folder / ".backstay" / "training"
+    deadline = time.monotonic() + 60
+    while not list(checkpoints.rglob("*.npz")) + list(checkpoints.rglob("*.safetensors")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    err = interrupt(process)
+    assert process.returncode == 130
+    assert "stopped" in err
+    assert "Traceback" not in err
+    assert len(assert_sound(tiny.folder)) == 1
+    after = tiny.tables()
+    assert after["releases"] == before["releases"]
+    assert after["ledger"][: len(before["ledger"])] == before["ledger"]
+    assert {row[3] for row in after["ledger"][len(before["ledger"]) :]} <= {"data"}
+
+
+DAYS = 24
+
+
+def days_of_traffic(tiny) -> None:
+    """Twenty-four days, forty rows each, logged by somebody else's server; their distribution moves half-way."""
+    rng = np.random.default_rng(3)
+    n = DAYS * 40
+    a, b = rng.normal(size=n) + (np.arange(n) > n / 2), rng.normal(size=n)
+    chance = 1 / (1 + np.exp(-4 * (a + b)))
+    at = np.datetime64("2026-01-01", "us") + (np.arange(n) * 86_400_000_000 // 40).astype("timedelta64[us]")
+    table = pa.table(
+        {
+            "id": [f"t-{i}" for i in range(n)],
+            "at": pa.array(at, pa.timestamp("us", tz="UTC")),
+            "prediction": np.where(chance > 0.5, "yes", "no").tolist(),
+            "score": chance,
+            "a": a,
+            "b": b,
+        }
+    )
+    pq.write_table(table, tiny.folder / "traffic.parquet")
+    file = tiny.folder / "backstay.toml"
+    file.write_text(
+        file.read_text()
+        + '\n[predictions]\ntime = "at"\nscore = "score"\npositive = "yes"\n[watch]\nwindow_days = 1.0\nminimum_rows = 20\n'
+    )
+    assert run(["log", tiny.file("traffic.parquet"), "--project", str(tiny.folder)]) == 0
+
+
+def judged(folder: Path) -> list[dict[str, object]]:
+    """What each window came to, oldest first, without what differs from run to run."""
+    project = Project.open(folder)
+    return [
+        {
+            "start": w.start,
+            "end": w.end,
+            "rows": w.rows,
+            "condition": w.condition,
+            "evidence": [(s.detector, s.evidence, s.alarm) for s in w.signals],
+            "budget": w.budget_spent,
+        }
+        for w in window_results(project.ws)
+    ]
+
+
+def test_ctrl_c_in_a_watch_and_once_more_judges_each_window_once(tiny):
+    days_of_traffic(tiny)
+    calm = tiny.folder.parent / "calm"
+    shutil.copytree(tiny.folder, calm)
+    process = background(tiny.folder, "watch")
+    deadline = time.monotonic() + 60
+    while len(judged(tiny.folder)) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    err = interrupt(process)
+    assert process.returncode == 130, err
+    assert "stopped" in err
+    done = judged(tiny.folder)
+    assert 3 <= len(done) < DAYS
+    assert_sound(tiny.folder)
+    for folder in (tiny.folder, calm):
+        assert run(["watch", "--project", str(folder)]) in (0, 3)
+    whole, expected = judged(tiny.folder), judged(calm)
+    assert len(whole) >= DAYS - 1
+    assert whole[: DAYS - 1] == expected[: DAYS - 1]
+    assert any(alarm for window in whole for _, _, alarm in window["evidence"])
+    assert_sound(tiny.folder)

@@ -30,7 +30,14 @@ def test_a_line_for_each_step_with_what_was_done():
     with progress.step("gate"):
         pass
     first, second = lines(out)
-    assert first | {"seconds": 0} == {"event": "step", "name": "train", "done": 3, "total": 3, "seconds": 0}
+    assert first | {"seconds": 0} == {
+        "event": "step",
+        "name": "train",
+        "done": 3,
+        "total": 3,
+        "seconds": 0,
+        "note": "loss 0.1",
+    }
     assert second["name"] == "gate"
     assert second["total"] is None
 

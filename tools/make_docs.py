@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,7 +65,27 @@ def pages() -> dict[str, str]:
             "a head turns embeddings into probabilities. Needs `backstay[learn]`.",
             [ENCODERS, OBJECTIVES, HEADS],
         ),
+        "docs/statistics.md": with_proofs((ROOT / "docs/statistics.md").read_text()),
     }
+
+
+PROOF = re.compile(r"(<!-- proof: (\S+) -->\n).*?(<!-- end of proof -->)", re.DOTALL)
+
+
+def with_proofs(text: str) -> str:
+    """The page with each measured table, as docs/proofs has it, between its marks."""
+    return PROOF.sub(lambda found: found[1] + proof(found[2]) + found[3], text)
+
+
+def proof(pattern: str) -> str:
+    """The rows of all proofs of this name (or pattern) that have the same columns, under one head."""
+    names = sorted((ROOT / "docs/proofs").glob(f"{pattern}.md"), key=lambda path: path.name)
+    tables = [[line for line in path.read_text().splitlines() if line.startswith("|")] for path in names]
+    if not tables:
+        return "\n*Not measured in this tree yet: `make prove`.*\n\n"
+    head = tables[0][:2]
+    rows = [row for table in tables if table[0] == head[0] for row in table[2:]]
+    return "\n" + "\n".join([*head, *rows]) + "\n\n"
 
 
 def settings_page() -> str:
@@ -179,8 +200,9 @@ def shelf_page(title: str, introduction: str, shelves: list[Shelf]) -> str:
         level = "###" if len(shelves) > 1 else "##"
         for name in sorted(shelf.built_in):
             lines += ["", f"{level} {name}", "", *plug_in(shelf, name)]
-    groups = " and ".join(f"`{shelf.group}`" for shelf in shelves)
-    lines += ["", f"Other packages add to these through the entry points {groups}."]
+    groups = ", ".join(f"`{shelf.group}`" for shelf in shelves)
+    points = "entry point" if len(shelves) == 1 else "entry points"
+    lines += ["", f"Other packages add to these through the {points} {groups}."]
     return "\n".join(lines) + "\n"
 
 

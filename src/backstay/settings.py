@@ -68,6 +68,7 @@ class DataSettings(Section):
     columns: dict[str, Literal["number", "integer", "category", "text", "boolean", "time", "image"]] = {}
     """How a column is read, by column name."""
     split: SplitSettings = SplitSettings()
+    """How rows are dealt."""
 
 
 class PredictionSettings(Section):

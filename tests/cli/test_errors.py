@@ -129,7 +129,9 @@ def test_standard_output_is_json_only(command, tiny):
 
 
 def test_an_answer_in_a_folder_that_is_not_there(command, tiny):
-    said = command("predict", tiny.file("rows.parquet"), "--output", tiny.file("no/such/place.csv"), project=tiny.folder)
+    said = command(
+        "predict", tiny.file("rows.parquet"), "--output", tiny.file("no/such/place.csv"), project=tiny.folder
+    )
     if said.code == 0:
         assert Path(tiny.file("no/such/place.csv")).exists()
     else:

@@ -18,7 +18,10 @@ from backstay.settings import FILE_NAME
 @pytest.fixture
 def lived(tiny, command):
     """The tiny project with traffic in its log and one window watched."""
-    assert command("predict", tiny.file("rows.parquet"), "--output", tiny.file("a.csv"), "--log", project=tiny.folder).code == 0
+    assert (
+        command("predict", tiny.file("rows.parquet"), "--output", tiny.file("a.csv"), "--log", project=tiny.folder).code
+        == 0
+    )
     assert command("watch", "--now", project=tiny.folder).code == 0
     return tiny
 
@@ -150,7 +153,12 @@ def test_watch_says_what_it_saw_and_writes_the_page(lived, command):
     value = command("watch", "--json", project=lived.folder).json
     assert value["windows"] == []
     assert value["latest"]["rows"] == 120
-    assert {s["detector"] for s in value["latest"]["signals"]} == {"embedding", "prediction", "columns", "labelled_error"}
+    assert {s["detector"] for s in value["latest"]["signals"]} == {
+        "embedding",
+        "prediction",
+        "columns",
+        "labelled_error",
+    }
 
 
 def test_watch_of_a_file_alarms_with_exit_code_3_and_records_nothing(tiny, command):
@@ -250,7 +258,12 @@ def test_keys(tiny, command):
     assert made.json["token"].split(".")[1] not in listed.out
     revoked = command("key", "revoke", "app", "--json", project=tiny.folder).json
     assert {k["name"]: k["revoked"] for k in revoked} == {"app": True, "other": False}
-    for wrong in (("key", "make", "x"), ("key", "create"), ("key", "revoke", "nobody"), ("key", "create", "x", "--scope", "all")):
+    for wrong in (
+        ("key", "make", "x"),
+        ("key", "create"),
+        ("key", "revoke", "nobody"),
+        ("key", "create", "x", "--scope", "all"),
+    ):
         assert command(*wrong, project=tiny.folder).code == 2
 
 
@@ -312,7 +325,7 @@ def test_serve_needs_a_key_or_the_word_that_it_needs_none(tiny, command):
     said = command("serve", "--port", "0", "--json", project=tiny.folder)
     assert said.code == 2
     assert "backstay key create" in said.json["fix"]
-    exposed = command("serve", "--no-key", "--host", "0.0.0.0", "--port", "0", project=tiny.folder)
+    exposed = command("serve", "--no-key", "--host", "::", "--port", "0", project=tiny.folder)
     assert exposed.code == 2
 
 

@@ -67,7 +67,14 @@ class Stranger:
 
     def types(self, *arguments: str | Path, code: int = 0) -> str:
         """What a command printed; it must end with this exit code."""
-        done = subprocess.run(
+        done = self.runs(*arguments)
+        told = f"backstay {' '.join(map(str, arguments))} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == code, told
+        return done.stdout
+
+    def runs(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """A command, however it ends."""
+        return subprocess.run(
             [str(BACKSTAY), *map(str, arguments)],
             cwd=self.folder,
             env=self._environment(),
@@ -75,9 +82,6 @@ class Stranger:
             text=True,
             timeout=280,
         )
-        told = f"backstay {' '.join(map(str, arguments))} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
-        assert done.returncode == code, told
-        return done.stdout
 
     def asks(self, *arguments: str | Path, code: int = 0) -> Any:
         """The same with --json, read."""

@@ -63,6 +63,12 @@ def test_from_a_table_to_an_answer(stranger: Any, data_set: Callable[[str], Path
     assert set(served["label"]) <= {"0", "1"}
     assert answer["parameters"]["prediction_ids"] == ["applicant-1", "applicant-2", "applicant-3"]
     assert stranger.asks("status")["logged_rows"] == 3
+    stranger.types("label", "--request", "3", "--export", "queue.parquet")
+    queue = {row["id"]: row for row in pq.read_table(stranger.folder / "queue.parquet").to_pylist()}
+    for place, name in enumerate(answer["parameters"]["prediction_ids"]):
+        assert queue[name]["prediction"] == served["label"][place]
+        assert queue[name]["age"] == rows.column("age")[place].as_py()
+        assert queue[name]["native_country"] == rows.column("native_country")[place].as_py()
 
     pq.write_table(rows.drop_columns(["income"]), stranger.folder / "new.parquet")
     stranger.types("predict", "new.parquet", "--output", "answers.parquet")

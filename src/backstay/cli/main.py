@@ -33,6 +33,9 @@ def _root(
         raise typer.Exit
 
 
+STOPPED = 130
+"""The exit code after Ctrl-C; the parser turns it into this number by itself."""
+
 first.register(app)
 more.register(app)
 
@@ -51,12 +54,8 @@ def run(arguments: list[str]) -> int:
         return error.exit_code
     except typer.Exit as end:
         return end.exit_code
-    except typer.Abort:
-        sys.stderr.write("stopped; nothing was left half-done\n")
-        return 130
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped; nothing was left half-done\n")
-        return 130
+    except (typer.Abort, KeyboardInterrupt):
+        return _stopped()
     except typer.TyperException as error:
         # Wrong usage: the parser's own message, which names the nearest option or verb.
         wrong = BackstayError(error.format_message(), fix="see `backstay --help`, or `backstay VERB --help`")
@@ -74,7 +73,14 @@ def run(arguments: list[str]) -> int:
         )
         _complain(told, as_json="--json" in arguments)
         return told.exit_code
+    if result == STOPPED:
+        return _stopped()
     return result if isinstance(result, int) else 0
+
+
+def _stopped() -> int:
+    sys.stderr.write("stopped; nothing was left half-done\n")
+    return STOPPED
 
 
 def _complain(error: BackstayError, as_json: bool) -> None:

@@ -200,7 +200,12 @@ class Telling:
         window["truth"] = week.accuracy
         return week, {**window, "new_alarms": window["new_alarms"], "requested": seen["requested"]}
 
+    def page(self, name: str) -> None:
+        """The monitoring page as it is now, kept beside the report."""
+        self.stage.cli("watch", "--page", str(self.output / name), accept=(0, 3))
+
     def alarmed(self, step: int, week: Week, seen: dict[str, Any]) -> None:
+        self.page("watch-fade.html")
         start = float(np.mean([w.accuracy for w in self.world.weeks[:STEADY_WEEKS]]))
         self.tale.facts["fade_alarm_week"] = step
         self.tale.facts["fade_lost_at_alarm"] = start - week.accuracy
@@ -347,7 +352,7 @@ class Telling:
     def noise(self) -> tuple[Batch, npt.NDArray[np.str_]]:
         """About as good as the champion: the same labelled rows, and some of the vendor's own."""
         world = self.world
-        own = draw(world.pools, world.pools.foreign, 1500, world.scanner, world.rng)
+        own = draw(world.pools, world.pools.foreign, 2500, world.scanner, world.rng)
         batch = joined([self.rows_of("train"), own])
         return batch, np.array(batch.truth)
 
@@ -399,6 +404,7 @@ class Telling:
                 silent = silent and not any(s["alarm"] for s in seen["signals"] if s["detector"] != "labelled_error")
                 if seen["condition"] == "worse":
                     facts["meaning_weeks"] = step
+                    self.page("watch-meaning.html")
                     facts["meaning_by"] = ", ".join(seen["new_alarms"]) or "interval"
                     self.tell(f"Week {step}: {seen['headline']} True accuracy is {week.accuracy:.3f}.")
                     break

@@ -142,7 +142,8 @@ def offer_file(ws: Workspace, path: Path, *, trained_on: Path | None) -> Offered
         training = conform(given, _training_schema(rows.schema, given))
         findings = overlap(training, rows.table, rows.schema, data_id=rows.data_id)
     file_model(ws, record)
-    report, verdict = offer(ws, record, rows, training=training, findings=findings)
+    with ws.progress.step("measure"):
+        report, verdict = offer(ws, record, rows, training=training, findings=findings)
     return Offered(record, report, verdict)
 
 

@@ -212,8 +212,11 @@ def _ask(ws: Workspace, rows: Rows, result: WindowResult) -> list[str]:
 def _decide(ws: Workspace, history: list[WindowResult], release: Release) -> Decision | None:
     if not history:
         return None
+    # Trusted ones only: nobody who posts feedback makes retraining look cheap.
     at_hand = sum(
-        1 for label in ws.catalog.labels(ws.name, ws.environment, use="train") if label.at >= release.created_at
+        1
+        for label in ws.catalog.labels(ws.name, ws.environment, use="train")
+        if label.trusted and label.at >= release.created_at
     )
     promoted = release.created_at if release.kind.value == "promoted" else None
     return decide_retrain(
