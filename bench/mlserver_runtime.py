@@ -1,4 +1,4 @@
-"""The same model under MLServer, as its documentation has custom runtimes written. Runs in an environment of its own."""
+"""The same model under MLServer, as its documentation has custom runtimes written. Runs in MLServer's environment."""
 
 from __future__ import annotations
 

@@ -12,9 +12,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
 
-Written by the scripts in `bench/`; not edited by hand. The machine is shared with other work and noisy: the same cell may differ by half
-from run to run. What is compared ran in one run, in turns, so read the ratios; the absolute figures are this machine's on that day. One
-machine, one small model, made-up rows: measure your own case before you decide by these.
+Written by the scripts in `bench/`, not by hand. The machine is shared with other work and noisy: the same cell may
+differ by half from run to run. What is compared ran in one run, in turns, so read the ratios; the absolute figures are
+one machine's on one day. One small model, made-up rows: measure your own case before you decide by these.
 
 """
 ORDER = ("serve", "watch")
@@ -53,7 +53,8 @@ def provenance(command: str, scripts: list[Path], packages: tuple[str, ...], oth
     told = [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in packages)]
     lines = [
         f"- command: `{command}`",
-        f"- machine: {os.cpu_count()} cores ({platform.machine()}), {platform.system()}; load average at the end {load}",
+        f"- machine: shared and noisy; {os.cpu_count()} cores ({platform.machine()}), {platform.system()}; "
+        f"load average at the end {load}",
         f"- versions: {', '.join(told)}",
         *(f"- {other}" for other in others),
         "- sha256 of the scripts: " + ", ".join(f"`{s.name}` `{_sha256(s)}`" for s in scripts),

@@ -41,14 +41,15 @@ def threshold_onnx(weights: tuple[float, float], bias: float = 0.0, *, wide: boo
     matrix = np.array([[-w, w] for w in column], np.float32)
     nodes = [
         helper.make_node("Concat", list(names), ["row"], axis=1),
-        helper.make_node("MatMul", ["row", "w"], ["product"]),
+        helper.make_node("Cast", ["row"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["floats", "w"], ["product"]),
         helper.make_node("Add", ["product", "bias"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["scores"], axis=1),
     ]
     graph = helper.make_graph(
         nodes,
         "threshold",
-        [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["rows", 1]) for n in names],
+        [helper.make_tensor_value_info(n, TensorProto.DOUBLE, ["rows", 1]) for n in names],
         [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["rows", 2])],
         [
             numpy_helper.from_array(matrix, "w"),
@@ -200,7 +201,7 @@ def rows_asked(a: list[float], b: list[float], **parameters: Any) -> dict[str, A
     """An inference request for the tiny model."""
     columns = (("a", a), ("b", b))
     return {
-        "inputs": [{"name": n, "datatype": "FP32", "shape": [len(v), 1], "data": v} for n, v in columns],
+        "inputs": [{"name": n, "datatype": "FP64", "shape": [len(v), 1], "data": v} for n, v in columns],
         "parameters": parameters,
     }
 

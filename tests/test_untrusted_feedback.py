@@ -57,7 +57,7 @@ def everything(rng: np.random.Generator, a: np.ndarray, b: np.ndarray) -> np.nda
 
 def true_labels(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """What is true once the world has changed: the champion was made for a + b > 0."""
-    return np.where(a + 0.3 * b > 0, "yes", "no")
+    return np.where(a - 0.3 * b > 0, "yes", "no")
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Fashion-MNIST (70,000 small pictures of clothes) as a stranger's images: the npz as it is, the official split kept."""
+"""Fashion-MNIST (70,000 pictures of clothes) as a stranger's images: the npz as it is, the official split kept."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pq.write_table(before.select(["id", *inputs]), folder / "training.parquet")
     pq.write_table(answered(customers(400, 3), 0), folder / "yesterday.parquet")
     pq.write_table(answered(customers(1200, 4), 0, keep="churn"), folder / "answered_quarter.parquet")
-    pq.write_table(customers(1500, 5), folder / "customers.parquet")
+    pq.write_table(customers(900, 5), folder / "customers.parquet")
     pq.write_table(customers(300, 6).drop_columns(["churn"]), folder / "new_customers.parquet")
     return folder
 

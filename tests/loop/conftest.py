@@ -54,8 +54,8 @@ def orders(n: int, seed: int, stem: str = "o") -> pa.Table:
     a, b = rng.normal(size=n), rng.normal(size=n)
     return pa.table(
         {
-            "id": [f"{stem}-{i}" for i in range(n)],
-            "person": [f"{stem}-person-{i // 3}" for i in range(n)],
+            "id": [f"{stem}-{i:03d}" for i in range(n)],
+            "person": [f"{stem}-person-{i // 3:03d}" for i in range(n)],
             "a": a,
             "b": b,
             "y": np.where(a + b > 0, "yes", "no").tolist(),

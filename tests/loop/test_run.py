@@ -26,9 +26,13 @@ def test_the_parts_do_not_share_a_person(trained):
     versions = {v.role: v for v in ws.catalog.find("data", DataVersion)}
     gate, _ = ws.rows_of(versions["gate"].id)
     reference, _ = ws.rows_of(versions["reference"].id)
-    tuned = {p for p, u in zip(reference["person"].to_pylist(), reference["backstay_use"].to_pylist()) if u == "tune"}
+    tuned = {
+        p
+        for p, u in zip(reference["person"].to_pylist(), reference["backstay_use"].to_pylist(), strict=True)
+        if u == "tune"
+    }
     assert tuned.isdisjoint(gate["person"].to_pylist())
-    assert {u for u in reference["backstay_use"].to_pylist()} == {"tune", "gate"}
+    assert set(reference["backstay_use"].to_pylist()) == {"tune", "gate"}
 
 
 def test_a_second_run_on_the_same_rows_is_the_same_model_and_promotes_nothing(trained):

@@ -51,6 +51,21 @@ def test_labels_of_rows_over_a_month_old_are_forgotten(begin):
     assert [p.prediction_id for p in later.labels] == ["new"]
 
 
+@pytest.mark.parametrize("days", [30.4375, 365.25])
+def test_the_standing_sample_of_the_window_before_is_kept_however_long_windows_are(begin, days):
+    """It is drawn when that window closes, so its rows are older than a month by the time a long window ends."""
+    window = timedelta(days=days)
+    memory = Memory.start("r", begin)
+    for number in range(4):
+        start, end = begin + number * window, begin + (number + 1) * window
+        drawn_before = tuple(point(f"{number}-{i}", start - window * (i + 1) / 11) for i in range(10))
+        memory = memory.with_labels(drawn_before if number else (), end)
+        memory = memory.with_pool(ChancePool(start, end, 100, (0.9,)))
+        assert len(memory.labels) == (10 if number else 0)
+        assert [pool.start for pool in memory.pools][-2:] == ([start - window, start] if number else [start])
+        assert len(memory.pools) <= 2
+
+
 def test_a_row_counts_once_and_its_first_label_stays(begin):
     memory = Memory.start("r", begin).with_labels((point("a", begin, True),), begin)
     assert memory.with_labels((point("a", begin, False),), begin).labels == (point("a", begin, True),)

@@ -62,7 +62,8 @@ def adopted(value: Adopted) -> None:
     if value.report is not None and value.verdict is not None:
         measurements(value.report.measurements)
         verdict(value.verdict, "this model would pass the gate", "this model would not pass the gate")
-    say("next: `backstay serve`, or `backstay log FILE`, then `backstay watch`")
+    served = "`backstay serve`, or " if value.model.bundle is not None else ""
+    say(f"next: {served}`backstay log FILE`, then `backstay watch`")
 
 
 def measurements(found: Sequence[Measurement]) -> None:

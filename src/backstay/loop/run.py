@@ -94,7 +94,13 @@ def train(
 
 def file_model(ws: Workspace, record: ModelRecord) -> None:
     """File a model once; training the same again gives the same id and changes nothing."""
-    if record.id in {r.id for r in ws.catalog.find("model", ModelRecord, model=ws.name)}:
+    there = {r.id: r.model for r in ws.catalog.find("model", ModelRecord)}
+    if there.get(record.id, ws.name) != ws.name:
+        raise BackstayError(
+            f"this very model is filed as {there[record.id]!r} already",
+            fix=f"use that name, or an environment of {there[record.id]!r}: one model is not two",
+        )
+    if record.id in there:
         return
     with ws.ledger.transaction() as tx:
         tx.put("model", record.id, record, **ws.scope)

@@ -67,7 +67,7 @@ class EmbeddingDetector:
             return not_judged(NAME, window, why), state
         features = self.fourier.features(rows)
         result = check(self.shift, features, window, look, look.alpha)
-        more, wanted = more_rows(self.shift, result, look.alpha)
+        more, wanted = more_rows(self.shift, result, look.alpha, MOST_ROWS)
         moved = self._moved(window) if result.alarm else ()
         what = "the inputs look different from the reference" if result.alarm else "the inputs look as before"
         signal = Signal(

@@ -48,11 +48,17 @@ def figures(result: ShiftResult) -> Json:
     }
 
 
-def more_rows(shift: MeanShift, result: ShiftResult, alpha: float) -> tuple[str, Json]:
-    """A sentence that asks for more reference rows when they are too few to see much, and the number."""
+def more_rows(shift: MeanShift, result: ShiftResult, alpha: float, most: int | None = None) -> tuple[str, Json]:
+    """A sentence that asks for more reference rows when they are too few to see much, and the number.
+
+    Args:
+        most: reference rows that the detector looks at; beyond these, more would be asked for in vain.
+    """
     if result.inflation <= TOLERABLE_INFLATION:
         return "", {}
     wanted = shift.rows_needed(result.n_effective, alpha, WANTED_INFLATION)
+    if most is not None:
+        wanted = min(wanted, most)
     if wanted <= shift.n:  # the error that inflates is not that of the reference but of a small source
         return "", {}
     sentence = (

@@ -1,0 +1,138 @@
+"""Several models in one project, several environments of one model: each has releases, log, labels of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+import backstay
+from backstay.cli.main import run
+from backstay.kernel.errors import BackstayError, NotFound
+
+SECOND = """
+[models.second]
+budget = { labels_per_month = 10 }
+
+[models.second.data]
+source = "second.parquet"
+
+[environments.staging]
+watch = { window_days = 1.0 }
+
+[environments.staging.gate]
+minimum_n = 50
+"""
+
+
+@pytest.fixture
+def two(tiny):
+    """The tiny project with a second model in its file, adopted, and the first one in staging as well."""
+    file = tiny.folder / "backstay.toml"
+    file.write_text(file.read_text() + SECOND)
+    rows = pq.read_table(tiny.file("ref.parquet"))
+    pq.write_table(rows.slice(0, 200), tiny.file("second.parquet"))
+    where = {"reference": tiny.file("ref.parquet"), "target": "y", "folder": tiny.folder}
+    backstay.adopt(tiny.file("good.onnx"), **{**where, "reference": tiny.file("second.parquet")}, which="second")
+    backstay.adopt(tiny.file("champion.onnx"), **where, environment="staging")
+    return tiny
+
+
+def test_settings_are_merged_from_top_to_model_to_environment(two):
+    first, second = backstay.open(two.folder), backstay.open(two.folder, model="second")
+    staging = backstay.open(two.folder, environment="staging")
+    both = backstay.open(two.folder, model="second", environment="staging")
+    assert [p.settings.budget.labels_per_month for p in (first, second, staging, both)] == [50, 10, 50, 10]
+    assert [p.settings.watch.window_days for p in (first, second, staging, both)] == [7, 7, 1, 1]
+    assert [p.settings.gate.minimum_n for p in (first, staging)] == [100, 50]
+    assert (both.settings.name, both.settings.environment) == ("second", "staging")
+    assert both.settings.data.target == "y"
+
+
+def test_each_has_a_champion_of_its_own(two):
+    first, second = backstay.open(two.folder), backstay.open(two.folder, model="second")
+    staging = backstay.open(two.folder, environment="staging")
+    ids = {p.releases.champion().id for p in (first, second, staging)}
+    assert len(ids) == 3
+    assert first.releases.champion().model_id == staging.releases.champion().model_id
+    with pytest.raises(NotFound, match="'second' has no release in 'staging'"):
+        backstay.open(two.folder, model="second", environment="staging").releases.champion()
+
+
+def test_logs_labels_and_windows_are_kept_apart(two):
+    first, second = backstay.open(two.folder), backstay.open(two.folder, model="second")
+    staging = backstay.open(two.folder, environment="staging")
+    first.models.predict(two.file("rows.parquet"), record=True)
+    assert [p.status().logged_rows for p in (first, second, staging)] == [120, 0, 0]
+    # The same ids may be logged elsewhere: an id belongs to its model and environment.
+    second.models.predict(two.file("rows.parquet"), record=True)
+    first.labels.answer([{"id": "live-1", "label": "yes"}])
+    assert [p.status().labels for p in (first, second, staging)] == [1, 0, 0]
+    assert first.monitor.watch(close_now=True).latest is not None
+    assert second.status().last_window is None
+    with pytest.raises(BackstayError, match="never logged"):
+        staging.labels.answer([{"id": "live-1", "label": "yes"}])
+
+
+def test_promotion_in_one_leaves_the_others(two):
+    first, second = backstay.open(two.folder), backstay.open(two.folder, model="second")
+    staging = backstay.open(two.folder, environment="staging")
+    offered = staging.models.offer(two.folder / "bad.onnx")
+    assert not offered.verdict.passed
+    with pytest.raises(BackstayError, match="has not been through the gate"):
+        first.releases.promote(offered.model.id)
+    before = [p.releases.champion().id for p in (first, second)]
+    with pytest.raises(backstay.Refused):
+        staging.releases.promote()
+    assert [p.releases.champion().id for p in (first, second)] == before
+    assert [e.kind for e in staging.releases.history().events] == ["adopted", "verdict", "verdict", "promotion_refused"]
+    assert [e.kind for e in second.releases.history().events] == ["adopted", "verdict"]
+    with pytest.raises(NotFound):
+        second.releases.promote()
+
+
+def test_the_report_tells_the_refusals_of_its_own_model_only(two):
+    staging = backstay.open(two.folder, environment="staging")
+    offered = staging.models.offer(two.folder / "bad.onnx")
+    with pytest.raises(backstay.Refused):
+        staging.releases.promote()
+    own = Path(staging.monitor.report(page=two.folder / "staging.html").page).read_text()
+    other = Path(backstay.open(two.folder).monitor.report(page=two.folder / "first.html").page).read_text()
+    assert offered.model.id[:14] in own
+    assert offered.model.id[:14] not in other
+
+
+def test_verify_and_backup_are_of_the_whole_project(two, tmp_path):
+    assert backstay.open(two.folder).verify().checked_bundles == 2
+    model = backstay.open(two.folder, model="second").releases.champion().model_id
+    (two.folder / ".backstay" / "bundles" / model / "model.onnx").write_bytes(b"other")
+    found = backstay.open(two.folder).verify()
+    assert not found.sound
+    assert any(model in p or "model.onnx" in p for p in found.problems)
+
+
+def test_the_command_line_takes_model_and_environment(two, capsys):
+    where = ["--project", str(two.folder)]
+    assert run(["status", "--model", "second", *where]) == 0
+    assert "second in production" in capsys.readouterr().out
+    assert run(["status", "--environment", "staging", *where]) == 0
+    assert "tiny in staging" in capsys.readouterr().out
+    assert run(["settings", "--json", "--model", "second", "--environment", "staging", *where]) == 0
+    assert '"name": "second"' in capsys.readouterr().out
+    assert run(["adopt", two.file("bad.onnx"), "--reference", two.file("ref.parquet"), "--target", "y",
+                "--model", "third", *where]) == 2  # fmt: skip
+    assert "no model 'third'" in capsys.readouterr().err
+
+
+def test_one_model_file_under_two_names_is_told(two):
+    with pytest.raises(BackstayError) as told:
+        backstay.adopt(
+            two.file("champion.onnx"),
+            reference=two.file("second.parquet"),
+            target="y",
+            folder=two.folder,
+            which="second",
+            environment="staging",
+        )
+    assert "tiny" in str(told.value)
