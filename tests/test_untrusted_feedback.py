@@ -32,7 +32,7 @@ source_cap = 0.1
 
 [retrain]
 auto_promote = true
-labels = 260
+labels = 400
 cost_training = 1.0
 cost_risk = 1.0
 value_per_error = 5.0
@@ -147,8 +147,11 @@ def world(tiny, serving_process, monkeypatch, capsys, tmp_path):
     return make
 
 
-def play(world, asked, lie: Lie, seed: int) -> None:
-    """Two weeks after the world has changed the loop retrains by itself, with an attacker's labels in reach."""
+def play(world, asked, lie: Lie, seed: int) -> bool:
+    """Two weeks after the world has changed the loop retrains by itself, with an attacker's labels in reach.
+
+    Answers whether the challenger was promoted, once all that must hold has been checked.
+    """
     here, token = world(seed)
     for _ in range(2):
         here.traffic(asked)
@@ -159,7 +162,7 @@ def play(world, asked, lie: Lie, seed: int) -> None:
     asking = here.cli("watch", "--act")
     assert asking["decision"]["retrain"], asking["decision"]
     assert asking["acted"] is None
-    assert here.review() >= 200
+    assert here.review() >= 300
     here.attack(token, lie)
     acted = here.cli("watch", "--act")
     assert acted["acted"] is not None, acted["notes"]
@@ -206,11 +209,31 @@ def play(world, asked, lie: Lie, seed: int) -> None:
     assert accuracy[1] >= accuracy[0]
     assert promoted == verdict.passed
     assert project.verify().sound
-    print(f"seed {seed} {lie.__name__}: {accuracy[0]:.3f} to {accuracy[1]:.3f}, promoted {promoted}, {len(from_them)} of theirs")
+    print(f"seed {seed} {lie.__name__}: {accuracy[0]:.3f} to {accuracy[1]:.3f}, {len(from_them)} of theirs learned")
+    return promoted
 
 
 def test_one_key_that_mislabels_a_tenth_gets_nothing_worse_promoted(world, asked):
-    play(world, asked, a_tenth, seed=1)
+    # Promoted, so what was checked of the promoted model was not checked of the old one.
+    assert play(world, asked, a_tenth, seed=1)
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_only_the_project_file_makes_a_source_a_judge(tiny, trusted):
+    """The same lies from a source that the project file trusts do reach the gate: the wall is that one setting."""
+    folder = ("--project", str(tiny.folder))
+    if trusted:
+        file = tiny.folder / "backstay.toml"
+        file.write_text(file.read_text() + '\n[labels]\ntrusted_sources = ["review", "key:mallory"]\n')
+    assert run(["predict", tiny.file("rows.parquet"), "--output", tiny.file("answers.csv"), "--log", *folder]) == 0
+    lies = pa.table({"id": [f"live-{i}" for i in range(100)], "label": ["no", "yes"] * 50})
+    pq.write_table(lies, tiny.folder / "lies.parquet")
+    assert run(["label", "--answers", tiny.file("lies.parquet"), "--source", "key:mallory", *folder]) == 0
+    labels = Project.open(tiny.folder).ws.catalog.labels("tiny", "production")
+    assert len(labels) == 100
+    judging = gate_labels(labels)
+    assert bool(judging) is trusted
+    assert {label.source for label in judging} <= {"key:mallory"}
 
 
 @pytest.mark.slow

@@ -99,8 +99,8 @@ def propose_adoption(
         )
     lines = _top(name or _model_name(reference), table, seen, predictions_only=predictions_only)
     lines += _data(reference, folder, seen, list_features=predictions_only)
-    if predictions_only:
-        lines += _predictions(seen, str(prediction), score, positive)
+    if predictions_only or ((prediction or score) and seen.id is not None):
+        lines += _predictions(seen, prediction or "prediction", score, positive)
     return "\n".join([*lines, *_rest()])
 
 
