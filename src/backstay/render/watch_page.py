@@ -38,11 +38,14 @@ def watch_page(
         decision: whether to retrain, with its sum.
     """
     before = [r for r in history if r.id != result.id]
+    first, _, rest = result.headline.partition(". ")
     timeline = build_timeline([*before, result]) if timeline is None else timeline
     return fill(
         "watch.html.j2",
         title=f"{model} in {environment}: {result.condition.value}",
         r=result,
+        headline=first if not first or first.endswith(".") else f"{first}.",
+        more=rest,
         model=model,
         environment=environment,
         now=tiles(shown(result.signals, examples or {}), "now"),
