@@ -57,7 +57,8 @@ def provenance(command: str, scripts: list[Path], packages: tuple[str, ...], oth
         f"load average at the end {load}",
         f"- versions: {', '.join(told)}",
         *(f"- {other}" for other in others),
-        "- sha256 of the scripts: " + ", ".join(f"`{s.name}` `{_sha256(s)}`" for s in scripts),
+        "- sha256 of the scripts:",
+        *(f"  - `{script.name}` `{_sha256(script)}`" for script in scripts),
     ]
     return "\n".join(lines)
 

@@ -41,8 +41,17 @@ def cpu_seconds(root: int) -> float:
 
 
 def peak_bytes() -> int:
-    """Most memory that this process has had at one time (VmHWM)."""
+    """Most memory that this process has had at one time."""
+    return _status("VmHWM")
+
+
+def resident_bytes() -> int:
+    """Memory that this process has now."""
+    return _status("VmRSS")
+
+
+def _status(field: str) -> int:
     for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(field + ":"):
             return int(line.split()[1]) * 1024
-    raise OSError("/proc/self/status has no VmHWM")
+    raise OSError(f"/proc/self/status has no {field}")

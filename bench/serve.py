@@ -14,8 +14,9 @@ import argparse
 import statistics
 import sys
 import tempfile
+import urllib.error
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +33,23 @@ CONCURRENCY = (1, 16, 64)
 WARM_UP_SECONDS = 0.5
 TOLERANCE = 1e-5
 MLSERVER = ("mlserver", "httptools", "onnxruntime")
-SCRIPTS = ("serve.py", "load.py", "bare_asgi.py", "mlserver_runtime.py", "servers.py", "mlp.py")
+SCRIPTS = ("serve.py", "load.py", "bare_asgi.py", "mlserver_runtime.py", "servers.py", "mlp.py", "process.py")
 PACKAGES = ("backstay", "onnxruntime", "uvicorn", "uvloop", "httptools", "numpy")
 MEASURES = ("req/s", "p50 ms", "p99 ms", "server CPU µs/req")
+
+
+TOLD = """An ONNX network of {widths}, one row a request as JSON, HTTP/1.1 with connections kept alive, {seconds:g} s
+a cell, medians of {rounds} rounds; one process a server, all up at once and loaded in turns; the client is on the same
+machine and takes part of it.
+
+- **Backstay**: `backstay serve` as it comes. It checks key, request and answer, and logs inputs, label and scores
+  before it answers. Without the key it refused; afterwards its log held {logged} predictions, one for each answer.
+- **bare ASGI**: `bench/bare_asgi.py` under uvicorn, the floor. No key, no log, no metrics, no checks.
+- **MLServer**: the model as a custom runtime in the server's own process (`parallel_workers` 0), its request log off,
+  httptools added. No key, no log of predictions.
+
+All gave the same scores before the measurement."""
+RATIOS = "Ratios within a round: median (least to greatest). Above 1 is better for req/s and worse for the others."
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +105,17 @@ def check_answers(running: list[servers.Server], model: Path) -> None:
         same = int(outputs["label"][0]) == int(label[0])
         if not same or not np.allclose(outputs["scores"], scores[0], atol=TOLERANCE):
             raise RuntimeError(f"{server.name} answers {outputs}, ONNX Runtime {label} and {scores}")
+        if server.key is not None and not refuses(server):
+            raise RuntimeError(f"{server.name} answers without its key")
+
+
+def refuses(server: servers.Server) -> bool:
+    """Whether the server turns away who has no key."""
+    try:
+        replace(server, key=None).ask(servers.request_body(1))
+    except urllib.error.HTTPError as error:
+        return error.code == 401
+    return False
 
 
 def count_logged(folder: Path) -> int:
@@ -137,35 +163,21 @@ def report(given: argparse.Namespace, scratch: Path) -> str:
             stack.enter_context(servers.bare(scratch / "bare", model)),
         ]
         if peer.python is not None:
-            running.append(stack.enter_context(servers.mlserver(scratch / "mls", model, peer.python)))
+            running.append(stack.enter_context(servers.mlserver(scratch / "served", model, peer.python)))
         check_answers(running, model)
         cells, answered = run_rounds(running, servers.request_body(1), given.rounds, given.seconds)
     # Two more than the bursts: the first answer after the start, and the check.
     logged, expected = count_logged(own_folder), answered[running[0].name] + 2
     if logged != expected:
         raise RuntimeError(f"{expected} requests were answered, but {logged} predictions are in the log")
-    told = (
-        "MLServer " + peer.why_not
-        if peer.python is None
-        else "MLServer's environment: " + peers.versions(peer.python, (*MLSERVER, "uvicorn", "pydantic"))
-    )
-    seconds = f"{given.seconds:g} s a cell, medians of {given.rounds} rounds"
+    about = f"MLServer: {peer.why_not}"
+    if peer.python is not None:
+        about = "MLServer's environment: " + peers.versions(peer.python, (*MLSERVER, "uvicorn", "pydantic"))
+    told = TOLD.format(widths="-".join(map(str, mlp.WIDTHS)), seconds=given.seconds, rounds=given.rounds, logged=logged)
     command = "python bench/serve.py" + (" --quick" if given.quick else "")
-    return "\n\n".join(
-        (
-            "## Serving",
-            f"An ONNX network of {'-'.join(map(str, mlp.WIDTHS))}, one row a request as JSON, HTTP/1.1 with connections\n"
-            f"kept alive, {seconds}, one process a server; the client is on the same machine.\n"
-            "Backstay checks key, request and answer, and logs inputs, label and scores before it answers; the floor and\n"
-            "MLServer do not. MLServer runs the model in its own process (`parallel_workers` 0, which spares it a hop),\n"
-            "request log off, httptools added. All gave the same scores before the measurement, and every one of Backstay's\n"
-            f"{logged} answers was found in its log after it.",
-            result_table(running, cells),
-            "Ratios within a round: median (least to greatest). Above 1 is better for req/s, worse for the others.",
-            ratio_table(running, cells),
-            page.provenance(command, [page.ROOT / "bench" / name for name in SCRIPTS], PACKAGES, [told]),
-        )
-    )
+    made = page.provenance(command, [page.ROOT / "bench" / name for name in SCRIPTS], PACKAGES, [about])
+    tables = (result_table(running, cells), RATIOS, ratio_table(running, cells))
+    return "\n\n".join(("## Serving", told, *tables, made))
 
 
 def main() -> None:

@@ -41,15 +41,14 @@ def threshold_onnx(weights: tuple[float, float], bias: float = 0.0, *, wide: boo
     matrix = np.array([[-w, w] for w in column], np.float32)
     nodes = [
         helper.make_node("Concat", list(names), ["row"], axis=1),
-        helper.make_node("Cast", ["row"], ["floats"], to=TensorProto.FLOAT),
-        helper.make_node("MatMul", ["floats", "w"], ["product"]),
+        helper.make_node("MatMul", ["row", "w"], ["product"]),
         helper.make_node("Add", ["product", "bias"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["scores"], axis=1),
     ]
     graph = helper.make_graph(
         nodes,
         "threshold",
-        [helper.make_tensor_value_info(n, TensorProto.DOUBLE, ["rows", 1]) for n in names],
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["rows", 1]) for n in names],
         [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["rows", 2])],
         [
             numpy_helper.from_array(matrix, "w"),
@@ -201,7 +200,7 @@ def rows_asked(a: list[float], b: list[float], **parameters: Any) -> dict[str, A
     """An inference request for the tiny model."""
     columns = (("a", a), ("b", b))
     return {
-        "inputs": [{"name": n, "datatype": "FP64", "shape": [len(v), 1], "data": v} for n, v in columns],
+        "inputs": [{"name": n, "datatype": "FP32", "shape": [len(v), 1], "data": v} for n, v in columns],
         "parameters": parameters,
     }
 
@@ -222,8 +221,17 @@ def tiny_original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pq.write_table(threshold_rows(120, seed=1, stem="live").drop_columns(["y"]), folder / "rows.parquet")
     where = ("--project", str(folder))
     run_quietly(
-        "adopt", str(folder / "champion.onnx"), "--reference", str(folder / "ref.parquet"), "--target", "y",
-        "--id", "id", "--name", "tiny", *where,
+        "adopt",
+        str(folder / "champion.onnx"),
+        "--reference",
+        str(folder / "ref.parquet"),
+        "--target",
+        "y",
+        "--id",
+        "id",
+        "--name",
+        "tiny",
+        *where,
     )
     file = folder / "backstay.toml"
     file.write_text(file.read_text() + POLICY if "[gate]" not in file.read_text() else file.read_text())
@@ -231,8 +239,8 @@ def tiny_original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tiny(tiny_original: Path, tmp_path: Path) -> Iterator[Tiny]:
+def tiny(tiny_original: Path, tmp_path: Path) -> Tiny:
     """A copy of the tiny project, for one test to spoil."""
     folder = tmp_path / "project"
     shutil.copytree(tiny_original, folder)
-    yield Tiny(folder)
+    return Tiny(folder)

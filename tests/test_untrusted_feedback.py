@@ -1,4 +1,4 @@
-"""An attacker with one feedback key: what they say may teach, a little; it never judges, and nothing worse gets live."""
+"""An attacker with one feedback key: what they say teaches a little and judges nothing, and nothing worse gets live."""
 
 from __future__ import annotations
 
@@ -117,9 +117,7 @@ class World:
         other = {"yes": "no", "no": "yes"}
         said = [other[self.truth[i]] if w else self.truth[i] for i, w in zip(ids, wrong, strict=True)]
         body = [{"id": i, "value": v} for i, v in zip(ids, said, strict=True)]
-        status, answer = self.server.call(
-            "POST", "/v2/models/tiny/feedback", body, Authorization=f"Bearer {token}"
-        )
+        status, answer = self.server.call("POST", "/v2/models/tiny/feedback", body, Authorization=f"Bearer {token}")
         assert (status, answer) == (200, {"accepted": len(ids)})
         return {i for i, w in zip(ids, wrong, strict=True) if w}
 
@@ -133,11 +131,11 @@ def world(tiny, serving_process, monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     shutil.rmtree(tiny.folder / ".backstay")
     file = tiny.folder / "backstay.toml"
-    text = file.read_text().replace("[retrain]\nauto_promote = false", "").replace("labels_per_month = 50", "labels_per_month = 400")
-    text = "\n".join(line for line in text.splitlines() if "auto_promote" not in line)
+    text = file.read_text().replace("labels_per_month = 50", "labels_per_month = 400")
+    text = "\n".join(line for line in text.splitlines() if not line.startswith(("[retrain]", "auto_promote")))
     file.write_text(text + SETTINGS)
-    arguments = ("adopt", tiny.file("champion.onnx"), "--reference", tiny.file("ref.parquet"), "--target", "y", "--id", "id")
-    assert run([*arguments, "--project", str(tiny.folder)]) == 0
+    arguments = ("--reference", tiny.file("ref.parquet"), "--target", "y", "--id", "id")
+    assert run(["adopt", tiny.file("champion.onnx"), *arguments, "--project", str(tiny.folder)]) == 0
 
     def make(seed: int) -> tuple[World, str]:
         server = serving_process(tiny.folder)

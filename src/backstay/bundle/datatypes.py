@@ -62,3 +62,13 @@ def from_onnx(element: int, name: str) -> str:
             fix="export the model with float, integer, boolean or string inputs and outputs",
         )
     return _ONNX[element]
+
+
+def onnx_type(datatype: str) -> int:
+    """The ONNX element type of a protocol type.
+
+    >>> onnx_type("FP64")
+    11
+    """
+    numpy_dtype(datatype)
+    return next(element for element, name in _ONNX.items() if name == datatype)

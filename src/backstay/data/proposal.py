@@ -92,7 +92,16 @@ def propose_adoption(
         answers = [prediction, *([score] if score else [])]
         for column in answers:
             _named(table, column, "the model's answers")
-    seen = _look(table, target=target, time=time, group=group, row_id=row_id, slices=slices, leave_out=answers)
+    seen = _look(
+        table,
+        target=target,
+        time=time,
+        group=group,
+        row_id=row_id,
+        slices=slices,
+        leave_out=answers,
+        bare=predictions_only,
+    )
     if predictions_only and seen.id is None:
         raise BackstayError(
             f"{reference} has no column of ids, by which predictions and labels are joined", fix="name one with --id"
@@ -113,6 +122,7 @@ def _look(
     row_id: str | None = None,
     slices: Sequence[str] | None = None,
     leave_out: Iterable[str] = (),
+    bare: bool = False,
 ) -> _Seen:
     target = target or _first(table, TARGETS)
     if target is None:
@@ -133,7 +143,11 @@ def _look(
         or next((n for n in free if n != row_id and found_kinds[n] is ColumnKind.TIME), None)
     )
     group = group or next((n for n in free if n not in (row_id, time) and n.lower() in GROUPS), None)
-    schema = infer_schema(table, target=target, id=row_id, group=group, ignore=[*leave_out, *([time] if time else [])])
+    ignored = [*leave_out, *([time] if time else [])]
+    # Of a model that lives elsewhere there may be answers and labels, and no inputs.
+    inputs = set(table.column_names) - {target, row_id, group, part, *ignored}
+    features = () if bare and not inputs else None
+    schema = infer_schema(table, target=target, id=row_id, group=group, features=features, ignore=ignored)
     names_rows = tuple(
         f
         for f in schema.features
@@ -142,12 +156,12 @@ def _look(
     )
     # Rows of few columns may look like ids only because they are few: at least one feature stays.
     ignore = names_rows if len(names_rows) < len(schema.features) and table.num_rows >= SLICE_ROWS else ()
-    features = tuple(f for f in schema.features if f not in ignore)
+    kept = tuple(f for f in schema.features if f not in ignore)
     if slices is None:
-        slices = _slices(table, [c for c in schema.columns if c.name in features])
+        slices = _slices(table, [c for c in schema.columns if c.name in kept])
     for column in slices:
         _named(table, column, "--slice")
-    kinds = {n: schema.column(n).kind.value for n in features}
+    kinds = {n: schema.column(n).kind.value for n in kept}
     return _Seen(
         target,
         row_id,
@@ -158,7 +172,7 @@ def _look(
         tuple(slices),
         tuple(ignore),
         tuple(sorted(set(class_texts(table.column(target).drop_null()).tolist()))),
-        features,
+        kept,
         part,
     )
 

@@ -29,7 +29,8 @@ def infer_schema(
     """The schema of these rows: what is declared holds, the rest is inferred from types and values.
 
     Features are, unless named, all columns that have no role, are not ignored, and are neither free text nor times
-    nor the column of an official split. Columns of types that have no kind (lists, structs) are left out.
+    nor the column of an official split. Columns of types that have no kind (lists, structs) are left out. An empty
+    list of features may be said: of a model that lives elsewhere only its answers may be known.
 
     Raises BackstayError for a column that is not there, a target with one class, and a regression target.
     """
@@ -63,7 +64,7 @@ def infer_schema(
             )
     if target is not None:
         check_target(table.column(target), target)
-    if target is not None and not chosen:
+    if target is not None and not chosen and features is None:
         raise BackstayError("no column is left as a feature", fix="name some in data.features, or ignore fewer")
     return Schema(columns=tuple(columns), features=chosen, target=target, id=id, time=time, group=group)
 

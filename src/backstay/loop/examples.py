@@ -69,6 +69,8 @@ def project_rows(ws: Workspace) -> tuple[pa.Table, Schema]:
         raise BackstayError("the project file names no data.target", fix="set it to the column to predict")
     table = bring(ws, data.source)
     schema = schema_for(table, data)
+    if not schema.features:
+        raise BackstayError("data.features is empty, so there is nothing to learn from", fix="name the model's inputs")
     return conform(table, schema), schema
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from backstay.bundle.manifest import InputSpec
 from backstay.data.audit import audit as check_all
 from backstay.data.split import split
 from backstay.gate.decide import check_policy
@@ -73,6 +74,7 @@ def train(
         progress=ws.progress,
         data_id=data_id,
         reference_data_id=reference_id,
+        answering=_live_inputs(ws),
     )
     record = ModelRecord(
         id=trained.model_id,
@@ -90,6 +92,13 @@ def train(
     )
     file_model(ws, record)
     return record
+
+
+def _live_inputs(ws: Workspace) -> tuple[InputSpec, ...]:
+    """What live requests hold: a successor is to answer them. Empty where nothing that we can run is live."""
+    release = ws.catalog.champion(ws.name, ws.environment)
+    record = None if release is None else ws.model_record(release.model_id)
+    return () if record is None or record.bundle is None else ws.load_model(record).manifest.inputs
 
 
 def file_model(ws: Workspace, record: ModelRecord) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ import pyarrow as pa
 import torch
 
 from backstay.bundle.inputs import arrays_for
-from backstay.bundle.manifest import FORMAT_VERSION, Manifest
+from backstay.bundle.manifest import FORMAT_VERSION, InputSpec, Manifest
 from backstay.bundle.model import Model, open_session
+from backstay.bundle.signature import with_inputs
 from backstay.bundle.write import write_bundle
 from backstay.kernel.codec import encode
 from backstay.kernel.errors import BackstayError
@@ -64,6 +65,7 @@ def fit(
     data_id: str | None = None,
     reference_data_id: str | None = None,
     sample_weight: npt.NDArray[np.float64] | None = None,
+    answering: tuple[InputSpec, ...] = (),
 ) -> Trained:
     """Train on `parts["train"]`, stop early and calibrate on `parts["tune"]`, write a bundle.
 
@@ -75,6 +77,7 @@ def fit(
         workdir: where checkpoints are kept while the run lasts.
         bundles: where the bundle goes; `workdir/bundles` when not given.
         sample_weight: a weight >= 0 for each row of the table.
+        answering: the inputs of the model that this one is to succeed; the bundle takes the same where it can.
 
     Raises:
         BackstayError: fewer than two classes, too few rows, a loss that is not finite, a collapsed encoder, or an
@@ -95,6 +98,7 @@ def fit(
         with progress.step("export"):
             check = table.take(pa.array(tune_rows[:_PARITY_ROWS]))
             content, draft = _draft(network, profile, train, classes, recipe, data_id, reference_data_id)
+            content, draft = _answering(content, draft, answering)
             parity = _parity(network, profile, check, content, draft)
             directory = bundles or workdir / "bundles"
             model_id = write_bundle(directory, content, draft)
@@ -217,6 +221,14 @@ def _draft(
         reference_data_id=reference_data_id,
         versions=_versions(),
     )
+
+
+def _answering(content: bytes, draft: Manifest, wanted: tuple[InputSpec, ...]) -> tuple[bytes, Manifest]:
+    """Behind the champion's inputs, where they hold what this model reads; else as it is, and the gate will tell."""
+    if not wanted or draft.inputs == wanted:
+        return content, draft
+    changed = with_inputs(content, draft.inputs, wanted)
+    return (content, draft) if changed is None else (changed, replace(draft, inputs=wanted))
 
 
 @torch.no_grad()

@@ -1,0 +1,157 @@
+"""Looking at what is live: windows, memory, the standing sample, and acting on what was seen."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from backstay.kernel.records import Condition, Decision
+from backstay.loop import watch as watching
+
+RETRAIN = Decision(True, "Retrain: it pays.", {})
+WAIT = Decision(False, "Do not retrain.", {})
+
+
+@pytest.fixture
+def decided(monkeypatch):
+    """What the arithmetic answers, whatever was seen."""
+
+    def answer(decision: Decision) -> None:
+        monkeypatch.setattr(watching, "decide_retrain", lambda *_, **__: decision)
+
+    return answer
+
+
+def test_windows_close_with_time_and_are_judged_once(trained):
+    assert trained.open().monitor.watch().pending == 150
+    project = trained.later(8)
+    first = project.monitor.watch()
+    assert [w.rows for w in first.windows] == [150]
+    assert project.monitor.watch().windows == ()
+    trained.log(120, 7, "u")
+    second = trained.later(8).monitor.watch()
+    assert [w.rows for w in second.windows] == [120]
+    assert second.windows[0].start == first.windows[0].end
+    assert len(trained.open().releases.history().releases) == 1
+
+
+def test_each_window_puts_its_share_of_the_standing_sample_into_the_queue(trained):
+    project = trained.later(8)
+    watched = project.monitor.watch()
+    standing = [r for r in project.labels.queue().requests if r.purpose == "standing"]
+    days = (watched.windows[0].end - watched.windows[0].start).total_seconds() / 86_400
+    assert abs(len(standing) - 40 * days / (365.25 / 12)) <= 1
+    assert {r.prediction_id for r in standing} == set(watched.requested)
+    assert all(r.probability == pytest.approx(len(standing) / 150) for r in standing)
+
+
+def test_labels_change_what_is_known(trained):
+    project = trained.later(8)
+    project.monitor.watch()
+    asked = project.labels.queue().requests
+    project.labels.answer([{"id": r.prediction_id, "label": "yes"} for r in asked])
+    trained.log(120, 8, "u")
+    seen = trained.later(8).monitor.watch().windows[0]
+    assert seen.label_age_days is not None
+
+
+def test_moved_inputs_alarm_once_and_are_shown(trained):
+    rng = np.random.default_rng(0)
+    trained.clock.advance(timedelta(days=7))
+    trained.open().monitor.watch()
+    moved = pa.table(
+        {
+            "id": [f"m-{i}" for i in range(300)],
+            "person": [f"mp-{i}" for i in range(300)],
+            "a": rng.normal(5, 1, 300),
+            "b": rng.normal(-5, 1, 300),
+        }
+    )
+    trained.open().models.predict(moved, record=True)
+    page = trained.folder / "page.html"
+    seen = trained.later(8).monitor.watch(page=page)
+    assert seen.new_alarms
+    assert seen.windows[-1].condition in (Condition.MOVED, Condition.WORSE, Condition.UNKNOWN)
+    assert seen.windows[-1].signals[0].example_ids
+    assert "m-" in page.read_text()
+    ledger = [r.body["detector"] for r in trained.open().ws.ledger.rows("alarm")]
+    assert sorted(ledger) == sorted(seen.new_alarms)
+    trained.open().models.predict(moved.set_column(0, "id", pa.array([f"n-{i}" for i in range(300)])), record=True)
+    again = trained.later(8).monitor.watch()
+    assert set(again.new_alarms).isdisjoint(seen.new_alarms)
+
+
+def test_examining_rows_records_nothing(trained):
+    project = trained.open()
+    before = project.ws.ledger.head()
+    rows = trained.folder / "orders.parquet"
+    watched = project.monitor.examine(rows)
+    assert watched.windows[0].rows == 300
+    assert project.status().last_window is None
+    assert project.ws.ledger.head() == before
+
+
+def test_without_act_nothing_is_done(trained, decided):
+    decided(RETRAIN)
+    watched = trained.later(8).monitor.watch()
+    assert watched.decision == RETRAIN
+    assert watched.acted is None
+    assert {r.purpose for r in trained.open().labels.queue().requests} == {"standing"}
+
+
+def test_act_waits_where_retraining_does_not_pay(trained, decided):
+    decided(WAIT)
+    watched = trained.later(8).monitor.watch(act=True)
+    assert (watched.acted, watched.promoted) == (None, None)
+
+
+def test_act_asks_for_labels_first_and_not_twice(trained, decided):
+    decided(RETRAIN)
+    watched = trained.later(8).monitor.watch(act=True)
+    assert watched.acted is None
+    assert any("60 labels" in note for note in watched.notes)
+    asked = [r for r in trained.open().labels.queue().requests if r.purpose == "retrain"]
+    assert len(asked) == 60
+    trained.open().monitor.watch(act=True)
+    assert len([r for r in trained.open().labels.queue().requests if r.purpose == "retrain"]) == 60
+
+
+def answer_queue(place, truth: dict[str, str]) -> None:
+    labels = place.open().labels
+    labels.answer([{"id": r.prediction_id, "label": truth[r.prediction_id]} for r in labels.queue().requests])
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_act_retrains_and_promotes_only_where_that_is_allowed(trained, decided, allowed):
+    decided(RETRAIN)
+    file = trained.folder / "backstay.toml"
+    flag = str(allowed).lower()
+    file.write_text(file.read_text().replace("[retrain]", f"[retrain]\nauto_promote = {flag}"))
+    rows = trained.log(150, 9, "u")
+    truth = dict(zip(rows["id"].to_pylist(), rows["y"].to_pylist(), strict=True))
+    trained.later(8).monitor.watch(act=True)
+    truth |= {r.prediction_id: "yes" for r in trained.open().labels.queue().requests if r.prediction_id not in truth}
+    answer_queue(trained, truth)
+    before = trained.open().releases.champion()
+    watched = trained.open().monitor.watch(act=True)
+    assert watched.acted is not None
+    assert watched.acted.model.parent == before.model_id
+    after = trained.open().releases.champion()
+    assert watched.acted.verdict.passed, watched.acted.verdict.reasons
+    if allowed:
+        assert watched.promoted == after
+        assert after.sequence == 2
+        assert after.reason == RETRAIN.headline
+    else:
+        assert watched.promoted is None
+        assert after == before
+
+
+def test_the_memory_of_a_release_begins_with_it(trained):
+    trained.later(8).monitor.watch()
+    keys = trained.open().ws.catalog.states("watch/orders/production/")
+    release = trained.open().releases.champion()
+    assert list(keys) == [f"watch/orders/production/{release.id}"]
