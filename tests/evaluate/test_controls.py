@@ -72,8 +72,12 @@ def test_a_row_of_every_kind_becomes_numbers() -> None:
         }
     )
     kinds = {
-        "picture": ColumnKind.IMAGE, "age": ColumnKind.NUMBER, "flat": ColumnKind.INTEGER,
-        "town": ColumnKind.CATEGORY, "yes": ColumnKind.BOOLEAN, "note": ColumnKind.TEXT,
+        "picture": ColumnKind.IMAGE,
+        "age": ColumnKind.NUMBER,
+        "flat": ColumnKind.INTEGER,
+        "town": ColumnKind.CATEGORY,
+        "yes": ColumnKind.BOOLEAN,
+        "note": ColumnKind.TEXT,
     }
     columns = tuple(Column(n, k, shape=(2, 2, 1) if k is ColumnKind.IMAGE else ()) for n, k in kinds.items())
     matrix = raw_matrix(table, Schema(columns, tuple(kinds)))

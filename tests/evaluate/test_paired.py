@@ -95,8 +95,11 @@ def test_slices_find_what_the_whole_hides_and_thin_ones_are_nan() -> None:
     north = site == "north"
     challenger = scored(labels, np.where(north, rng.random(400) < 0.97, rng.random(400) < 0.5))
     baseline = scored(labels, np.where(north, rng.random(400) < 0.80, rng.random(400) < 0.9))
-    found = {c.slice: c for c in compare(challenger, baseline, against="m", data_id="d", slices={"site": site})
-             if c.metric == "accuracy"}
+    found = {
+        c.slice: c
+        for c in compare(challenger, baseline, against="m", data_id="d", slices={"site": site})
+        if c.metric == "accuracy"
+    }
     assert found[""].difference > 0
     assert found["site=south"].difference < 0
     assert found["site=south"].p_worse < 0.001
@@ -109,10 +112,16 @@ def test_dependent_rows_make_the_comparison_less_sure() -> None:
     labels, rng = rows(60), np.random.default_rng(4)
     ours, theirs = rng.random(60) < 0.9, rng.random(60) < 0.8
     five = np.repeat(np.arange(60), 5)
-    naive = compare(scored(labels[five], ours[five]), scored(labels[five], theirs[five]),
-                    against="m", data_id="d", slices={})
-    aware = compare(scored(labels[five], ours[five], groups=five), scored(labels[five], theirs[five], groups=five),
-                    against="m", data_id="d", slices={})
+    naive = compare(
+        scored(labels[five], ours[five]), scored(labels[five], theirs[five]), against="m", data_id="d", slices={}
+    )
+    aware = compare(
+        scored(labels[five], ours[five], groups=five),
+        scored(labels[five], theirs[five], groups=five),
+        against="m",
+        data_id="d",
+        slices={},
+    )
     for plain, robust in zip(naive, aware, strict=True):
         assert plain.interval is not None
         assert robust.interval is not None

@@ -173,7 +173,10 @@ def test_slices_are_measured_with_their_own_n() -> None:
     site = np.array(["b", "a", "a"] * 30, dtype=object)
     found = [m for m in measure(case, data_id="d", slices={"site": site}) if m.slice]
     assert [(m.slice, m.metric, m.n) for m in found] == [
-        ("site=a", "accuracy", 60), ("site=a", "log_loss", 60), ("site=b", "accuracy", 30), ("site=b", "log_loss", 30),
+        ("site=a", "accuracy", 60),
+        ("site=a", "log_loss", 60),
+        ("site=b", "accuracy", 30),
+        ("site=b", "log_loss", 30),
     ]
     want = float((case.labels == case.predicted)[site == "b"].mean())
     assert found[2].value == pytest.approx(want)

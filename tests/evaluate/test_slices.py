@@ -10,7 +10,10 @@ from backstay.kernel.errors import BackstayError
 def test_each_row_is_in_one_slice_of_each_column() -> None:
     found = list(slice_rows({"a": np.array([1, 2, 1]), "b": np.array([None, "x", "x"], dtype=object)}, 3))
     assert [(name, rows.tolist()) for name, rows in found] == [
-        ("a=1", [0, 2]), ("a=2", [1]), ("b=None", [0]), ("b=x", [1, 2]),
+        ("a=1", [0, 2]),
+        ("a=2", [1]),
+        ("b=None", [0]),
+        ("b=x", [1, 2]),
     ]
 
 

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from backstay.kernel.codec import decode, encode
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import (
+    Column,
+    ColumnKind,
     Comparison,
     Interval,
     Measurement,
     Report,
     RuleOutcome,
     Schema,
-    Column,
-    ColumnKind,
     Verdict,
 )
 
@@ -59,9 +59,8 @@ def test_nested_records_and_optional_fields_survive() -> None:
 def test_enums_tuples_and_dicts_survive() -> None:
     schema = Schema((Column("image", ColumnKind.IMAGE, False, (8, 8, 1)),), ("image",), target="y")
     assert through_json(schema) == schema
-    verdict = Verdict(
-        "v", "m", "production", "model-1", None, "r", "d", "p", True, (RuleOutcome("at_least", True, "ok", {"n": 3}),), MOMENT
-    )
+    outcome = RuleOutcome("at_least", True, "ok", {"n": 3})
+    verdict = Verdict("v", "m", "production", "model-1", None, "r", "d", "p", True, (outcome,), MOMENT)
     assert through_json(verdict) == verdict
 
 

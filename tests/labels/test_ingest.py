@@ -36,7 +36,10 @@ def posted(prediction_id: str, value: str, source: str = "key:a", minute: int = 
 def test_an_answer_to_a_request_carries_its_chance_and_its_purpose() -> None:
     answer, other = take([("p0", "a"), ("p5", "b")])
     assert (answer.use, answer.probability, answer.request_id, answer.group) == (
-        LabelUse.STANDING, 0.25, "request-1", "g0",
+        LabelUse.STANDING,
+        0.25,
+        "request-1",
+        "g0",
     )
     assert (answer.trusted, answer.adjudicated, answer.source) == (True, True, "review")
     assert (other.probability, other.request_id, other.group) == (None, None, None)
@@ -57,8 +60,13 @@ def test_review_that_the_project_does_not_trust_adjudicates_nothing() -> None:
 def test_rows_of_one_group_have_one_use() -> None:
     pairs = {f"p{i}": f"g{i // 2}" for i in range(200)}
     found = labels_from(
-        [(row, "a", AT) for row in pairs], groups=pairs, requests={}, source="review", settings=LabelSettings(),
-        model="m", environment="prod",
+        [(row, "a", AT) for row in pairs],
+        groups=pairs,
+        requests={},
+        source="review",
+        settings=LabelSettings(),
+        model="m",
+        environment="prod",
     )
     assert all(a.use is b.use for a, b in zip(found[::2], found[1::2], strict=True))
     assert {label.use for label in found} == {LabelUse.TRAIN, LabelUse.GATE}
@@ -81,7 +89,12 @@ def test_feedback_of_the_log_becomes_labels_that_survive_the_store() -> None:
     found = sort_feedback([posted("p1", "a"), posted("p2", "b", "key:b")], LOGGED)
     assert found.by_source == {"key:a": [("p1", "a", AT)], "key:b": [("p2", "b", AT)]}
     (label,) = labels_from(
-        found.by_source["key:a"], groups=LOGGED, requests={}, source="key:a", settings=LabelSettings(), model="m",
+        found.by_source["key:a"],
+        groups=LOGGED,
+        requests={},
+        source="key:a",
+        settings=LabelSettings(),
+        model="m",
         environment="prod",
     )
     assert decode(Label, encode(label)) == label

@@ -106,8 +106,13 @@ def test_a_trusted_label_silences_strangers_on_its_row_whatever_its_use(use: Lab
 
 @pytest.mark.parametrize("use", [LabelUse.GATE, LabelUse.STANDING])
 def test_a_group_that_judges_or_watches_is_not_learned_from_through_a_stranger(use: LabelUse) -> None:
-    labels = [*review(50), label("x", "a", use=use, group="g"), label("y", "a", "key:a", group="g"),
-              label("z", "a", "key:a", group="other"), label("w", "a", "key:a")]
+    labels = [
+        *review(50),
+        label("x", "a", use=use, group="g"),
+        label("y", "a", "key:a", group="g"),
+        label("z", "a", "key:a", group="other"),
+        label("w", "a", "key:a"),
+    ]
     assert {x.prediction_id for x in training_labels(labels, SETTINGS) if not x.trusted} == {"z", "w"}
 
 
@@ -118,8 +123,13 @@ def test_strangers_do_not_add_classes() -> None:
 
 
 def test_strangers_who_contradict_each_other_are_not_believed() -> None:
-    labels = [*review(50), label("x", "a", "key:a"), label("x", "b", "key:b"),
-              label("y", "a", "key:a"), label("y", "a", "key:b")]
+    labels = [
+        *review(50),
+        label("x", "a", "key:a"),
+        label("x", "b", "key:b"),
+        label("y", "a", "key:a"),
+        label("y", "a", "key:b"),
+    ]
     assert [x.prediction_id for x in training_labels(labels, SETTINGS) if not x.trusted] == ["y"]
 
 
@@ -132,15 +142,24 @@ def test_no_choice_of_name_wins_the_rows_on_which_sources_agree() -> None:
 
 def test_the_adjudicated_label_decides_and_an_unsettled_contradiction_judges_nothing() -> None:
     gate = LabelUse.GATE
-    labels = [label("x", "a", "clinic", gate), label("x", "b", "review", gate),
-              label("y", "a", "clinic", gate), label("y", "b", "billing", gate),
-              label("z", "a", "clinic", gate), label("z", "a", "billing", gate)]
+    labels = [
+        label("x", "a", "clinic", gate),
+        label("x", "b", "review", gate),
+        label("y", "a", "clinic", gate),
+        label("y", "b", "billing", gate),
+        label("z", "a", "clinic", gate),
+        label("z", "a", "billing", gate),
+    ]
     assert [(x.prediction_id, x.value) for x in gate_labels(labels)] == [("x", "b"), ("z", "a")]
 
 
 def test_only_trusted_labels_dealt_to_the_gate_judge() -> None:
-    labels = [label("x", use=LabelUse.GATE), label("y"), label("z", use=LabelUse.STANDING),
-              label("w", source="key:a", use=LabelUse.GATE)]
+    labels = [
+        label("x", use=LabelUse.GATE),
+        label("y"),
+        label("z", use=LabelUse.STANDING),
+        label("w", source="key:a", use=LabelUse.GATE),
+    ]
     assert [x.prediction_id for x in gate_labels(labels)] == ["x"]
 
 

@@ -17,8 +17,11 @@ def draw(n: int, accuracy: float, seed: int, concentration: float = 0.5) -> tupl
 
 
 def test_informative_predictions_narrow_the_interval() -> None:
-    widths = [[e.high - e.low, clopper_pearson(y.sum(), 100).width] for y, f, pool in
-              (draw(100, 0.85, seed) for seed in range(40)) for e in [ppi_plus_plus(y, f, pool)]]
+    widths = [
+        [e.high - e.low, clopper_pearson(y.sum(), 100).width]
+        for y, f, pool in (draw(100, 0.85, seed) for seed in range(40))
+        for e in [ppi_plus_plus(y, f, pool)]
+    ]
     powered, alone = np.mean(widths, axis=0)
     assert powered < 0.8 * alone
 

@@ -20,8 +20,9 @@ def plain(points: list[list[float]], labels: list[int], groups: list[int]) -> di
         r = sum(labels[j] == label for j in others)
         if r == 0:
             continue
-        ranked = sorted(others, key=lambda j: (sum((a - b) ** 2 for a, b in zip(query, points[j], strict=True)),
-                                               labels[j] == label))
+        ranked = sorted(
+            others, key=lambda j: (sum((a - b) ** 2 for a, b in zip(query, points[j], strict=True)), labels[j] == label)
+        )
         hits = [labels[j] == label for j in ranked]
         precision = sum(sum(hits[: k + 1]) / (k + 1) for k in range(r) if hits[k]) / r
         found[i] = (float(hits[0]), precision)

@@ -34,8 +34,16 @@ def test_ppi_covers_small_samples(prove_table: Callable[..., None]) -> None:
                 covered = float(np.mean([e.low <= accuracy <= e.high for e in found]))
                 width = float(np.mean([e.high - e.low for e in found]))
                 worth = float(np.mean([e.n_effective / n for e in found]))
-                rows.append({"labels": n, "accuracy": accuracy, "predictions": kind, "coverage of 1000": covered,
-                             "mean width": width, "labels are worth": worth})
+                rows.append(
+                    {
+                        "labels": n,
+                        "accuracy": accuracy,
+                        "predictions": kind,
+                        "coverage of 1000": covered,
+                        "mean width": width,
+                        "labels are worth": worth,
+                    }
+                )
     prove_table("ppi-coverage", rows)
     assert min(float(row["coverage of 1000"]) for row in rows) >= 0.93
     informative = [row for row in rows if row["predictions"] == "informative" and row["labels"] == 100]
@@ -71,10 +79,17 @@ def test_labelfree_covers_or_refuses(prove_table: Callable[..., None]) -> None:
                 answered += 1
                 covered += found.low <= live_right.mean() <= found.high
                 errors.append(abs(found.estimate - live_right.mean()))
-            rows.append({"dimensions": d, "shift in sd": shift, "labels flipped": flipped, "answered of 200": answered,
-                         "coverage": covered / answered if answered else float("nan"),
-                         "mean error": float(np.mean(errors)) if errors else float("nan"),
-                         "effective share": float(np.mean(shares))})
+            rows.append(
+                {
+                    "dimensions": d,
+                    "shift in sd": shift,
+                    "labels flipped": flipped,
+                    "answered of 200": answered,
+                    "coverage": covered / answered if answered else float("nan"),
+                    "mean error": float(np.mean(errors)) if errors else float("nan"),
+                    "effective share": float(np.mean(shares)),
+                }
+            )
     prove_table("labelfree-coverage", rows)
     for row in rows:
         if row["labels flipped"] == 0.0 and float(row["effective share"]) > 0.25:
@@ -103,8 +118,17 @@ def paired_rates(n: int, gains: float, losses: float, runs: int, seed: int) -> t
     return float(better), float(above), float(missed)
 
 
-CASES = [(100, 0.02, 0.02), (100, 0.10, 0.10), (300, 0.01, 0.01), (500, 0.05, 0.05), (2000, 0.002, 0.002),
-         (140, 0.0001, 0.02), (200, 0.005, 0.02), (500, 0.02, 0.05), (1000, 0.1, 0.12)]
+CASES = [
+    (100, 0.02, 0.02),
+    (100, 0.10, 0.10),
+    (300, 0.01, 0.01),
+    (500, 0.05, 0.05),
+    (2000, 0.002, 0.002),
+    (140, 0.0001, 0.02),
+    (200, 0.005, 0.02),
+    (500, 0.02, 0.05),
+    (1000, 0.1, 0.12),
+]
 
 
 @pytest.mark.parametrize(("n", "gains", "losses"), [CASES[0], CASES[5], CASES[7]])
@@ -126,8 +150,16 @@ def test_paired_level(prove_table: Callable[..., None]) -> None:
     rows = []
     for n, gains, losses in CASES:
         better, above, missed = paired_rates(n, gains, losses, 10_000, 4)
-        rows.append({"rows": n, "b right only": gains, "a right only": losses, "p_better < .05": better,
-                     "lower bound too high": above, "interval misses": missed})
+        rows.append(
+            {
+                "rows": n,
+                "b right only": gains,
+                "a right only": losses,
+                "p_better < .05": better,
+                "lower bound too high": above,
+                "interval misses": missed,
+            }
+        )
     prove_table("paired-level", rows)
     limit = binom.ppf(0.999, 10_000, 0.05) / 10_000
     for row in rows:

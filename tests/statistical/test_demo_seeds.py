@@ -21,8 +21,9 @@ ProveTable = Callable[[str, list[dict[str, object]]], None]
 
 
 def perform(seed: int, folder: Path) -> dict[str, Any]:
+    verb = ("demo", "--output", str(folder / str(seed)), "--seed", str(seed), "--json")
     done = subprocess.run(
-        [sys.executable, "-m", "backstay.cli.main", "demo", "--output", str(folder / str(seed)), "--seed", str(seed), "--json"],
+        [sys.executable, "-m", "backstay.cli.main", *verb],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

@@ -77,8 +77,18 @@ def window_means(pool: np.ndarray, windows: int, m: int, rng: np.random.Generato
     return np.concatenate(parts).astype(np.float64)
 
 
-def rates(pool: np.ndarray, whiten: bool, n: int, m: int, alpha: float, references: int, windows: int, *,
-          inflate: bool = True, looks: int = 1) -> tuple[np.ndarray, float]:
+def rates(
+    pool: np.ndarray,
+    whiten: bool,
+    n: int,
+    m: int,
+    alpha: float,
+    references: int,
+    windows: int,
+    *,
+    inflate: bool = True,
+    looks: int = 1,
+) -> tuple[np.ndarray, float]:
     """Alarm rate of each reference, and the mean inflation. `looks` > 1: the worst of so many windows counts as one."""
     rng = np.random.default_rng(17)
     means = window_means(pool, windows * looks, m, rng)
@@ -150,7 +160,13 @@ def test_mutants_fail(prove_table: Callable[..., None]) -> None:
         exact, _ = rates(pool, whiten, 1000, 500, alpha, 200, 20_000, inflate=False)
         peeking, _ = rates(pool, whiten, 1000, 200, alpha, 100, 10_000, looks=7)
         for mutant, found in (("ignores reference error", exact), ("worst of seven looks", peeking)):
-            rows.append({"features": name, "mutant": mutant, "mean / alpha": float(found.mean() / alpha),
-                         "95th percentile / alpha": float(np.quantile(found, 0.95) / alpha)})
+            rows.append(
+                {
+                    "features": name,
+                    "mutant": mutant,
+                    "mean / alpha": float(found.mean() / alpha),
+                    "95th percentile / alpha": float(np.quantile(found, 0.95) / alpha),
+                }
+            )
             assert np.quantile(found, 0.95) > 1.5 * alpha
     prove_table("fixed-reference-mutants", rows)
