@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from backstay.demo.answers import as_told, label_free, measured, spread
 from backstay.demo.client import Client, Probe
 from backstay.demo.foreign import fit_classifier
 from backstay.demo.project_file import PROJECT_FILE
 from backstay.demo.scans import NEW, Batch, Scanner, draw
 from backstay.demo.stage import MemoryWatch, Stage
+from backstay.demo.successors import no_better, quick_fix
 from backstay.demo.table import closing_rows, closing_table
 from backstay.demo.world import Week, World, brighter, fading, joined, table
 from backstay.kernel.errors import BackstayError
@@ -92,7 +93,7 @@ class Telling:
         self.say(TOLD)
         for chapter in (self.adopt, self.fade, self.replace, self.refuse, self.meaning, self.there_and_back):
             chapter()
-        self.tale.facts["as_it_should"] = self.all_happened()
+        self.tale.facts["as_it_should"] = as_told(self.tale.facts, self.tale.refusals)
 
     def say(self, text: str) -> None:
         if self.loud:
@@ -264,7 +265,7 @@ class Telling:
             tick()
             self.review("retrain")
             tick()
-            self.offer("sliced", *self.sliced())
+            self.offer("sliced", quick_fix(self.world))
             tick()
             probe = Probe(Client(self.client.url, self.client.key, NAME), self.world.batch(1))
             probe.start()
@@ -322,57 +323,30 @@ class Telling:
             for _ in range(SETTLED_WEEKS):
                 self.week("the challenger is live")
             tick()
-            self.offer("noise", *self.noise())
+            self.offer("noise", no_better(self.world, self.reviewed("train")))
             tick()
-            self.offer("leaky", *self.leaked())
+            self.offer("leaky", joined([self.reviewed("train"), self.reviewed("gate")]))
             tick()
         attempt = stage.cli("promote", self.leaky, "--reason", "it scores so well", accept=(0, 3))
         self.tale.facts["forced_promotion_refused"] = attempt["exit_code"] == 3
         self.tell("An attempt to promote the leaky one anyway was refused, and the attempt is in the ledger.")
 
-    def offer(self, name: str, batch: Batch, labels: npt.NDArray[np.str_]) -> None:
+    def offer(self, name: str, batch: Batch) -> None:
         """Somebody trains a successor on these rows and offers it, rows and all."""
         stage = self.stage
-        model = fit_classifier(batch, hidden=128, seed=self.world.seed, labels=labels)
+        model = fit_classifier(batch, hidden=128, seed=self.world.seed)
         (stage.folder / f"{name}.onnx").write_bytes(model)
         ids = [f"{name}-{i:04d}" for i in range(len(batch))]
-        pq.write_table(table(batch, ids, labels), stage.folder / f"{name}_rows.parquet")
-        self.judged(
-            name,
-            stage.cli("adopt", f"{name}.onnx", "--challenger", "--trained-on", f"{name}_rows.parquet", accept=(0, 3)),
-        )
+        pq.write_table(table(batch, ids, batch.truth), stage.folder / f"{name}_rows.parquet")
+        arguments = ("adopt", f"{name}.onnx", "--challenger", "--trained-on", f"{name}_rows.parquet")
+        self.judged(name, stage.cli(*arguments, accept=(0, 3)))
 
-    def sliced(self) -> tuple[Batch, npt.NDArray[np.str_]]:
-        """The vendor's quick fix: much of the worn scanner's work, but nobody asked the harbour office for any."""
-        world = self.world
-        batch = draw(world.pools, world.pools.foreign, 9000, world.scanner, world.rng)
-        batch = batch.take(batch.offices != "harbour")
-        return batch, np.array(batch.truth)
-
-    def noise(self) -> tuple[Batch, npt.NDArray[np.str_]]:
-        """About as good as the champion: the same labelled rows, and some of the vendor's own."""
-        world = self.world
-        own = draw(world.pools, world.pools.foreign, 2500, world.scanner, world.rng)
-        batch = joined([self.rows_of("train"), own])
-        return batch, np.array(batch.truth)
-
-    def leaked(self) -> tuple[Batch, npt.NDArray[np.str_]]:
-        """Trained on everything that was labelled, the gate's rows included."""
-        batch = joined([self.rows_of("train"), self.rows_of("gate")])
-        return batch, np.array(batch.truth)
-
-    def rows_of(self, use: str) -> Batch:
+    def reviewed(self, use: str) -> Batch:
         """Reviewed rows that were dealt to this use, as whoever has the log could collect them."""
         from backstay.project import Project
 
         ws = Project.open(self.stage.folder, clock=self.stage.clock).ws
-        wanted = {label.prediction_id for label in ws.catalog.labels(ws.name, ws.environment, use=use)}
-        parts = []
-        for week in self.world.weeks:
-            chosen = np.array([i in wanted for i in week.ids])
-            if chosen.any():
-                parts.append(week.batch.take(chosen))
-        return joined(parts)
+        return self.world.rows_of({label.prediction_id for label in ws.catalog.labels(**ws.scope, use=use)})
 
     def judged(self, name: str, offered: dict[str, Any]) -> None:
         verdict = offered["verdict"]
@@ -462,30 +436,3 @@ class Telling:
             how_made=f"Made by `backstay demo --seed {self.tale.seed}`.",
         )
         return page
-
-    def all_happened(self) -> bool:
-        """Did the story end as the README says it does?"""
-        facts = self.tale.facts
-        return bool(
-            "fade_alarm_week" in facts
-            and facts.get("harmless_condition") in ("moved", "probably fine")
-            and "ppi" in facts
-            and self.tale.refusals.get("leaky") != "not refused"
-            and facts.get("forced_promotion_refused")
-            and facts.get("swap_failures") == 0
-            and facts.get("ledger_sound")
-        )
-
-
-def measured(report: dict[str, Any], metric: str, of: str = "model") -> dict[str, Any]:
-    """A figure of a report, over all rows."""
-    return next(m for m in report["measurements"] if (m["metric"], m["slice"], m["of"]) == (metric, "", of))
-
-
-def label_free(seen: dict[str, Any]) -> dict[str, Any]:
-    return next(e for e in seen["estimates"] if e["kind"] == "label-free")
-
-
-def spread(value: dict[str, Any]) -> str:
-    """A figure with its interval."""
-    return f"{value['value']:.3f} ({value['interval']['low']:.3f} to {value['interval']['high']:.3f})"

@@ -81,6 +81,11 @@ class World:
         self.weeks.append(week)
         return week
 
+    def rows_of(self, ids: set[str]) -> Batch:
+        """Rows of earlier weeks by prediction id."""
+        marked = [(week.batch, np.array([i in ids for i in week.ids])) for week in self.weeks]
+        return joined([batch.take(chosen) for batch, chosen in marked if chosen.any()])
+
     def review(self, requests: list[str]) -> pa.Table:
         """The reviewer's answers to these requests: the demo plays the reviewer, and is right."""
         known = [i for i in requests if i in self.truth]

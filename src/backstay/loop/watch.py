@@ -64,7 +64,7 @@ def watch(ws: Workspace, *, close_now: bool = False, act: bool = False, page: Pa
     """Judge every window of the live release that has closed; each is committed with the detectors' memory."""
     release = ws.champion()
     notes = ingest_feedback(ws)
-    rows = live_rows(ws, release=release.id)
+    rows, broken = _with_numbers(live_rows(ws, release=release.id))
     key = f"watch/{ws.name}/{ws.environment}/{release.id}"
     memory = _remembered(ws, key, release, rows)
     detectors = _detectors(ws, key, release)
@@ -101,7 +101,9 @@ def watch(ws: Workspace, *, close_now: bool = False, act: bool = False, page: Pa
         from backstay.loop.pages import write_watch_page
 
         written = str(write_watch_page(ws, page, latest, history, rows, release, decision))
-    return Watched(tuple(done), latest, pending, decision, tuple(requested), written, acted, promoted, (*notes, *said))
+    return Watched(
+        tuple(done), latest, pending, decision, tuple(requested), written, acted, promoted, (*notes, *broken, *said)
+    )
 
 
 def examine(ws: Workspace, source: Any) -> Watched:
@@ -125,11 +127,23 @@ def examine(ws: Workspace, source: Any) -> Watched:
             groups=texts(table, schema.group) if schema.group and schema.group in table.column_names else None,
             inputs=table,
         )
+    rows, broken = _with_numbers(rows)
     start = now - timedelta(days=ws.settings.watch.window_days)
     data = window_data(rows, start, now + timedelta(microseconds=1), schema, ())
     detectors = _detectors(ws, f"watch/{ws.name}/{ws.environment}/{release.id}", release)
     result, _ = watch_window(Memory.start(release.id, start), data, detectors, ws.settings, ws.clock)
-    return Watched((result,), result, 0)
+    return Watched((result,), result, 0, notes=tuple(broken))
+
+
+def _with_numbers(rows: Rows) -> tuple[Rows, list[str]]:
+    """Rows whose scores and embeddings are numbers, and a note on the others: one of them must not blind a test."""
+    sound = np.ones(len(rows), dtype=np.bool_)
+    for values in (rows.scores, rows.embeddings):
+        if values is not None:
+            sound &= np.isfinite(values).all(axis=1)
+    if sound.all():
+        return rows, []
+    return rows.take(sound), [f"{int((~sound).sum())} rows have scores or embeddings that are not numbers: left out"]
 
 
 def window_data(
