@@ -43,6 +43,7 @@ docs: .venv/.dev  ## the generated pages, and every example in README and docs r
 
 bench: .venv/.dev  ## side-by-side measurements
 	$(BIN)/python bench/serve.py
+	$(BIN)/python bench/watch.py
 
 clean:  ## everything that make made
 	rm -rf .venv demo-output .coverage* .pytest_cache .mypy_cache .ruff_cache

@@ -23,11 +23,7 @@ def serve(
     changes = {"host": host, "port": port, "require_key": None if require_key else False}
     wanted = ws.settings.serve.model_copy(update={k: v for k, v in changes.items() if v is not None})
     settings = ws.settings.model_copy(update={"serve": wanted})
-    record = ws.model_record(ws.champion().model_id)
-    if record.bundle is None:
-        raise BackstayError(
-            f"of model {ws.name!r} only predictions are known, so it cannot be served", fix="adopt its ONNX file"
-        )
+    ws.champion()
     if wanted.require_key and not active(ws):
         raise BackstayError(
             "there is no key yet, and the server asks for one",
@@ -49,4 +45,5 @@ def pointer(ws: Workspace) -> LiveRelease | None:
     if release is None:
         return None
     record = ws.model_record(release.model_id)
-    return None if record.bundle is None else LiveRelease(release=release, bundle_path=ws.bundles / record.bundle)
+    bundle = None if record.bundle is None else ws.bundles / record.bundle
+    return LiveRelease(release=release, bundle_path=bundle, classes=record.classes)

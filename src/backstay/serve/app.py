@@ -25,6 +25,7 @@ from backstay.serve.batcher import Batcher, Ticket
 from backstay.serve.live import Live, Loaded
 from backstay.serve.loopback import is_loopback
 from backstay.serve.metrics import Metrics
+from backstay.serve.outside import outside_entries
 from backstay.serve.problems import Problem
 from backstay.serve.protocol import MOST_ID, Question, answer, metadata, parse
 from backstay.settings import Settings
@@ -35,7 +36,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 MODEL = re.compile(
-    r"^/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?:/(?P<verb>ready|infer|feedback))?/?$"
+    r"^/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?:/(?P<verb>ready|infer|feedback|predictions))?/?$"
 )
 KINDS = ("application/json", "application/octet-stream", "")
 HEADER_LENGTH = b"inference-header-content-length"
@@ -146,7 +147,12 @@ class App:
                 raise Problem(405, f"{method} is not for this address", "use POST")
             key = self._allow(headers, "feedback")
             return self._take_feedback(await self._body(headers, receive), key)
-        key = self._allow(headers, "predict", "read")
+        if verb == "predictions" and version is None:
+            if method != "POST":
+                raise Problem(405, f"{method} is not for this address", "use POST")
+            self._allow(headers, "predict")
+            return self._take_predictions(await self._body(headers, receive))
+        self._allow(headers, "predict", "read")
         loaded = self._loaded(version)
         if verb == "infer":
             if method != "POST":
@@ -168,13 +174,16 @@ class App:
             raise Problem(403, f"the host {name[:100]!r} is not this machine", "ask by 127.0.0.1 or localhost")
 
     def _ready(self) -> Reply:
-        loaded = self._live.current
-        body: dict[str, Any] = {"ready": loaded is not None}
+        loaded, outside = self._live.current, self._live.outside
+        ready = loaded is not None or outside is not None
+        body: dict[str, Any] = {"ready": ready}
         if loaded is not None:
             body["version"] = loaded.version
+        elif outside is not None:
+            body["version"] = str(outside.release.sequence)
         if self._live.trouble is not None:
             body["trouble"] = self._live.trouble
-        return Reply(200 if loaded is not None else 503, msgspec.json.encode(body))
+        return Reply(200 if ready else 503, msgspec.json.encode(body))
 
     def _allow(self, headers: dict[bytes, bytes], *scopes: str) -> KeyRecord | None:
         """The key, if it has one of these scopes. None where the server asks for no key."""
@@ -199,6 +208,12 @@ class App:
         loaded = self._live.find(version)
         if loaded is not None:
             return loaded
+        if self._live.outside is not None:
+            raise Problem(
+                404,
+                f"of model {self._settings.name!r} only predictions are known: it answers elsewhere",
+                f"log its answers with POST /v2/models/{self._settings.name}/predictions",
+            )
         if version is None:
             raise Problem(503, "no model is live yet", "promote one; the server will pick it up")
         warm = ", ".join(sorted(self._live.warm, key=int)) or "none"
@@ -266,6 +281,24 @@ class App:
             groups=question.groups,
             context=question.context if whole else {},
         )
+
+    def _take_predictions(self, body: bytes) -> Reply:
+        """Log answers that were given elsewhere: all of a request, or none."""
+        current, outside = self._live.current, self._live.outside
+        if current is not None:
+            release, classes = current.release, current.model.classes
+        elif outside is not None:
+            release, classes = outside.release, outside.classes
+        else:
+            raise Problem(503, "no model is live yet", "adopt or promote one; the server will pick it up")
+        model, environment = self._settings.name, self._settings.environment
+        entries = outside_entries(body, release, classes, model=model, environment=environment, now=self._clock.now())
+        try:
+            self._journal.append_predictions(entries)
+        except JournalFull as error:
+            raise Problem(507, f"the predictions could not be kept: {error.what}", error.fix) from error
+        self._metrics.predictions.inc(len(entries))
+        return _json({"accepted": len(entries), "release": release.id})
 
     def _take_feedback(self, body: bytes, key: KeyRecord | None) -> Reply:
         try:

@@ -26,10 +26,11 @@ WARM = 2
 
 @dataclass(frozen=True, slots=True)
 class LiveRelease:
-    """A release and where its bundle is."""
+    """A release and where its bundle is: None for a model that lives elsewhere, of which only `classes` are known."""
 
     release: Release
-    bundle_path: Path
+    bundle_path: Path | None
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Live:
         self._metrics = metrics
         self._say = say
         self.current: Loaded | None = None
+        self.outside: LiveRelease | None = None
         self.warm: dict[str, Loaded] = {}
         self.keys: list[KeyRecord] = []
         self.trouble: str | None = None
@@ -90,6 +92,13 @@ class Live:
         """What answers a request: the live model, or a warm one by its version."""
         return self.current if version is None else self.warm.get(version)
 
+    @property
+    def release_id(self) -> str | None:
+        """What is live now, run here or elsewhere."""
+        if self.outside is not None:
+            return self.outside.release.id
+        return None if self.current is None else self.current.release.id
+
     def _follow(self) -> None:
         while not self._ended.wait(POLL_SECONDS):
             self._look()
@@ -102,7 +111,7 @@ class Live:
             self._metrics.pointer_failures.inc()
             self.trouble = f"the live pointer cannot be read: {error}"
             return
-        if found is None or (self.current is not None and found.release.id == self.current.release.id):
+        if found is None or found.release.id == self.release_id:
             self.trouble = None
             return
         release, at = self._refused
@@ -117,13 +126,18 @@ class Live:
             self._say({"event": "swap_failed", "release": found.release.id, "error": str(error)})
 
     def _swap(self, found: LiveRelease) -> None:
+        if found.bundle_path is None:
+            self.current, self.warm, self.outside, self.trouble = None, {}, found, None
+            self._metrics.live(found.release)
+            self._say({"event": "live", "release": found.release.id, "version": str(found.release.sequence)})
+            return
         model = next((w.model for w in self.warm.values() if w.model.id == found.release.model_id), None)
         if model is None:
             model = load(found.bundle_path, expected_id=found.release.model_id)
             warm_up(model)
         loaded = Loaded(found.release, model)
         old = self.current
-        self.current = loaded
+        self.current, self.outside = loaded, None
         kept = [w for w in (old, loaded) if w is not None]
         self.warm = {w.version: w for w in kept[-WARM:]}
         self.trouble = None
