@@ -192,11 +192,13 @@ def watch(
     environment: EnvironmentOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Is the model still well? Probably fine, moved, worse, or please label these. Exit code 3 on a new alarm."""
+    """Is the model still well? Probably fine, moved, worse, or please label these. Exit code 3 on a new alarm,
+    and as long as labels say that it is worse.
+    """
     from backstay.cli import show
 
     monitor = opened(project, model, environment).monitor
     watched = monitor.examine(rows) if rows is not None else monitor.watch(close_now=now, act=act, page=page)
     answer(watched, as_json, lambda value: show.watched(value, explain=explain))
     sys.stdout.flush()
-    return 3 if watched.new_alarms else 0
+    return 3 if watched.alarming else 0

@@ -14,7 +14,7 @@ from backstay.journal.importing import rows_from
 from backstay.journal.rows import Rows
 from backstay.kernel.errors import Refused
 from backstay.kernel.ids import fraction
-from backstay.kernel.records import Decision, LabelUse, Release, Schema, WindowResult
+from backstay.kernel.records import Condition, Decision, LabelUse, Release, Schema, WindowResult
 from backstay.labels.queue import draw_requests
 from backstay.loop.examples import bring, texts
 from backstay.loop.gating import Offered
@@ -58,6 +58,11 @@ class Watched:
     @property
     def new_alarms(self) -> tuple[str, ...]:
         return tuple(name for window in self.windows for name in window.new_alarms)
+
+    @property
+    def alarming(self) -> bool:
+        """Whether somebody should look: an alarm was raised, or labels say that the model is worse."""
+        return bool(self.new_alarms) or any(w.condition is Condition.WORSE for w in self.windows)
 
 
 def watch(ws: Workspace, *, close_now: bool = False, act: bool = False, page: Path | None = None) -> Watched:
