@@ -212,7 +212,7 @@ class App:
             raise Problem(
                 404,
                 f"of model {self._settings.name!r} only predictions are known: it answers elsewhere",
-                f"log its answers with POST /v2/models/{self._settings.name}/predictions",
+                f"POST its answers to /v2/models/{self._settings.name}/predictions, with their ids",
             )
         if version is None:
             raise Problem(503, "no model is live yet", "promote one; the server will pick it up")
