@@ -104,8 +104,6 @@ def test_what_lives_elsewhere_cannot_be_run_here(elsewhere):
     project = backstay.open(folder, clock=clock)
     with pytest.raises(BackstayError, match="only predictions are known"):
         project.models.predict(folder / "ref.parquet")
-    with pytest.raises(BackstayError, match="only predictions are known"):
-        project.releases.serve(port=0, require_key=False)
     with pytest.raises(BackstayError, match=r"data\.features is empty"):
         project.data.audit()
 

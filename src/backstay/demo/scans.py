@@ -86,8 +86,35 @@ def pools(seed: int) -> Pools:
     )
 
 
-def draw(pools: Pools, which: npt.NDArray[np.int64], n: int, scanner: Scanner, rng: np.random.Generator) -> Batch:
-    """Rows of a pool as this scanner sees them: drawn with replacement, each with its own slant, shift and noise."""
+@dataclass(frozen=True)
+class Sheets:
+    """Rows before they are scanned: what scanner they go through is still open.
+
+    Args:
+        images, blurred: sharp and soft [n, 8, 8]. place: where on the glass each lies, in [0, 1]. noise: of 255.
+    """
+
+    images: npt.NDArray[np.float64]
+    blurred: npt.NDArray[np.float64]
+    place: npt.NDArray[np.float64]
+    noise: npt.NDArray[np.float64]
+    digits: npt.NDArray[np.int64]
+    scans: npt.NDArray[np.int64]
+    offices: npt.NDArray[np.object_]
+
+    def scanned(self, scanner: Scanner) -> Batch:
+        """The rows as this scanner sees them."""
+        wear = np.minimum(scanner.wear * (0.4 + 1.2 * self.place**3), 1.0)[:, None, None]
+        soft = self.images + wear * (self.blurred - self.images)
+        seen = PAPER + (soft - PAPER) * (1.0 - CONTRAST_LOST * wear) + scanner.brightness + self.noise
+        pixels: Pixels = np.asarray(np.clip(np.rint(seen), 0, 255), dtype=np.uint8)[..., None]
+        return Batch(pixels, self.digits, self.scans, self.offices)
+
+
+def sheets(pools: Pools, which: npt.NDArray[np.int64], n: int, rng: np.random.Generator) -> Sheets:
+    """Rows of a pool: drawn with replacement, each with its own slant, shift, place on the glass and noise."""
+    from scipy.ndimage import gaussian_filter
+
     scans = rng.choice(which, size=n)
     offices = rng.choice(np.array(OFFICES, dtype=object), size=n, p=OFFICE_SHARES)
     angles = rng.normal(0.0, 3.0, n) + np.where(offices == "harbour", HARBOUR_TILT, 0.0)
@@ -95,12 +122,13 @@ def draw(pools: Pools, which: npt.NDArray[np.int64], n: int, scanner: Scanner, r
     noise = rng.normal(0.0, 8.0, (n, 8, 8))
     place = rng.random(n)
     seen = np.stack([_moved(pools.images[s], a, d) for s, a, d in zip(scans, angles, shifts, strict=True)])
-    return Batch(
-        pixels=_scan(seen, scanner, place, noise)[..., None],
-        digits=pools.digits[scans],
-        scans=scans,
-        offices=offices,
-    )
+    blurred = gaussian_filter(seen, sigma=(0, BLUR, BLUR))
+    return Sheets(seen, blurred, place, noise, pools.digits[scans], scans, offices)
+
+
+def draw(pools: Pools, which: npt.NDArray[np.int64], n: int, scanner: Scanner, rng: np.random.Generator) -> Batch:
+    """Rows of a pool as this scanner sees them."""
+    return sheets(pools, which, n, rng).scanned(scanner)
 
 
 def _moved(image: npt.NDArray[np.float64], angle: float, shift: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -111,18 +139,3 @@ def _moved(image: npt.NDArray[np.float64], angle: float, shift: npt.NDArray[np.f
     centre = np.array([3.5, 3.5])
     moved: npt.NDArray[np.float64] = affine_transform(image, matrix, offset=centre - matrix @ (centre + shift), order=1)
     return moved
-
-
-def _scan(
-    images: npt.NDArray[np.float64],
-    scanner: Scanner,
-    place: npt.NDArray[np.float64],
-    noise: npt.NDArray[np.float64],
-) -> Pixels:
-    from scipy.ndimage import gaussian_filter
-
-    wear = np.minimum(scanner.wear * (0.4 + 1.2 * place**3), 1.0)[:, None, None]
-    blurred = gaussian_filter(images, sigma=(0, BLUR, BLUR))
-    soft = images + wear * (blurred - images)
-    seen = PAPER + (soft - PAPER) * (1.0 - CONTRAST_LOST * wear) + scanner.brightness + noise
-    return np.asarray(np.clip(np.rint(seen), 0, 255), dtype=np.uint8)

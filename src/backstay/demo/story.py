@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
@@ -19,11 +18,11 @@ from backstay.demo.answers import as_told, label_free, measured, spread
 from backstay.demo.client import Client, Probe
 from backstay.demo.foreign import fit_classifier
 from backstay.demo.project_file import PROJECT_FILE
-from backstay.demo.scans import NEW, Batch, Scanner, draw
+from backstay.demo.scans import NEW, Batch, draw
 from backstay.demo.stage import MemoryWatch, Stage
 from backstay.demo.successors import no_better, quick_fix
 from backstay.demo.table import closing_rows, closing_table
-from backstay.demo.world import Week, World, brighter, fading, joined, table
+from backstay.demo.world import Week, World, brighter, fading, joined, table, true_accuracy
 from backstay.kernel.errors import BackstayError
 from backstay.progress import reporter
 
@@ -130,7 +129,8 @@ class Telling:
             key = stage.cli("key", "create", "forms-desk", "--scope", "predict", "--scope", "read")
             self.client = Client(stage.serve(), key["token"], NAME)
             tick()
-            self.fading = fading(self.foreign_accuracy(model), FADING_WEEKS)
+            self.accuracy_at = true_accuracy(world, model)
+            self.fading = fading(self.accuracy_at, FADING_WEEKS)
             tick()
         accuracy = measured(adopted["report"], "accuracy")
         neighbours = measured(adopted["report"], "accuracy", of="control:raw_knn")
@@ -139,21 +139,6 @@ class Telling:
             f"Adopted as release 1, unmeasured; on {accuracy['n']} reference rows its accuracy is {spread(accuracy)}, "
             f"raw-pixel neighbours reach {neighbours['value']:.3f}."
         )
-
-    def foreign_accuracy(self, model: bytes) -> Any:
-        """Accuracy of the foreign model under a scanner, on scans that are not used for anything else later."""
-        import onnxruntime
-
-        session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-
-        def at(scanner: Scanner) -> float:
-            batch = draw(
-                self.world.pools, self.world.pools.early, 1000, scanner, np.random.default_rng(self.world.seed)
-            )
-            labels = session.run(["label"], {"image": batch.pixels})[0]
-            return float(np.mean(labels == np.array(batch.truth)))
-
-        return at
 
     # 2
     def fade(self) -> None:
@@ -207,13 +192,13 @@ class Telling:
 
     def alarmed(self, step: int, week: Week, seen: dict[str, Any]) -> None:
         self.page("watch-fade.html")
-        start = float(np.mean([w.accuracy for w in self.world.weeks[:STEADY_WEEKS]]))
+        lost = self.accuracy_at(NEW) - self.accuracy_at(self.world.scanner)
         self.tale.facts["fade_alarm_week"] = step
-        self.tale.facts["fade_lost_at_alarm"] = start - week.accuracy
+        self.tale.facts["fade_lost_at_alarm"] = lost
         moved = next((s["moved"][0] for s in seen["signals"] if s["alarm"] and s["moved"]), "inputs")
         self.tell(
             f"Alarm in week {step} of fading ({', '.join(seen['new_alarms'])}): {moved}. "
-            f"True accuracy had lost {100 * (start - week.accuracy):.1f} points; nobody but the demo knew."
+            f"True accuracy had lost {100 * lost:.1f} points; nobody but the demo knew."
         )
         estimate = label_free(seen)
         if estimate["value"] is not None:

@@ -11,13 +11,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from backstay.demo.client import Client
-from backstay.demo.scans import NEW, Batch, Pools, Scanner, draw, pools
+from backstay.demo.scans import NEW, Batch, Pools, Scanner, draw, pools, sheets
 from backstay.demo.stage import Stage
 
 ROWS_A_WEEK = 400
 BATCHES = 4
 SWAP = {"1": "7", "7": "1"}
 POINTS_A_WEEK = 0.02
+TRUTH_ROWS = 4000
 
 
 @dataclass
@@ -117,12 +118,25 @@ def table(batch: Batch, ids: list[str], labels: list[str] | npt.NDArray[np.str_]
     return pa.table(columns)
 
 
-def fading(accuracy_at: Callable[[Scanner], float], weeks: int) -> list[Scanner]:
-    """Scanners whose wear makes true accuracy fall by about two points a week.
+def true_accuracy(world: World, model: bytes) -> Callable[[Scanner], float]:
+    """Accuracy of an ONNX model under a scanner, on 4,000 fixed rows of the early scans.
 
-    Args:
-        accuracy_at: accuracy of the foreign model under a scanner, on a fixed draw.
+    A week has 400 rows, on which accuracy is known to two points or so; this is what it would be in the long run.
     """
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    fixed = sheets(world.pools, world.pools.early, TRUTH_ROWS, np.random.default_rng([world.seed, 3]))
+    truth = fixed.digits.astype(str)
+
+    def at(scanner: Scanner) -> float:
+        return float(np.mean(session.run(["label"], {"image": fixed.scanned(scanner).pixels})[0] == truth))
+
+    return at
+
+
+def fading(accuracy_at: Callable[[Scanner], float], weeks: int) -> list[Scanner]:
+    """Scanners whose wear makes true accuracy fall by two points a week."""
     wear = np.linspace(0.0, 0.9, 31)
     accuracy = np.minimum.accumulate([accuracy_at(Scanner(wear=float(w))) for w in wear])
     lost = accuracy[0] - accuracy + np.arange(len(wear)) * 1e-9
