@@ -681,7 +681,7 @@ def test_a_server_whose_disk_is_full_refuses_and_logs_nothing(tiny, serving_proc
 
 
 def test_a_missing_number_is_not_an_error(tiny, capsys):
-    """NaN in a file of rows means missing: the model gets it as NaN, and every row has an answer."""
+    """NaN in a file of rows means missing: every row has an answer; one that is no number blinds no detector."""
     rows = pq.read_table(tiny.folder / "rows.parquet")
     values = [float("nan"), *rows.column("a").to_pylist()[1:]]
     pq.write_table(rows.set_column(1, "a", pa.array(values)), tiny.folder / "gaps.parquet")
@@ -689,8 +689,11 @@ def test_a_missing_number_is_not_an_error(tiny, capsys):
     assert csv.read_csv(tiny.folder / "answers.csv").num_rows == len(rows)
     code, out, err = call(tiny, capsys, "watch", "--now", "--json")
     assert code == 0, err
-    [window] = json.loads(out)["windows"]
-    assert window["rows"] == len(rows)
+    watched = json.loads(out)
+    [window] = watched["windows"]
+    assert window["rows"] == len(rows) - 1
+    assert watched["notes"] == ["1 rows have scores or embeddings that are not numbers: left out"]
+    assert next(s for s in window["signals"] if s["detector"] == "prediction")["figures"].get("judged", True)
 
 
 def test_an_error_is_one_json_document_for_programs(tiny, capsys):
