@@ -289,6 +289,20 @@ class MonitorVerbs:
 
         return watch(self.ws, close_now=close_now, act=act, page=page)
 
+    def keep_watching(
+        self,
+        *,
+        every_seconds: float,
+        tell: Callable[[Watched], None],
+        complain: Callable[[BackstayError], None],
+        act: bool = False,
+        page: Path | None = None,
+    ) -> None:
+        """Watch again and again until interrupted; a look that fails is told and the next one tried."""
+        from backstay.loop.agent import run_agent
+
+        run_agent(self.ws, every_seconds=every_seconds, tell=tell, complain=complain, act=act, page=page)
+
     def examine(self, source: Any) -> Watched:
         """Judge these rows as if they were a window; nothing is recorded."""
         from backstay.loop.watch import examine

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from backstay.cli import main
+from backstay.cli import main, options
 from backstay.kernel.errors import BackstayError
 
 BACKSTAY = [sys.executable, "-m", "backstay.cli.main"]
@@ -117,8 +117,8 @@ def test_main_ends_the_process_with_the_code(monkeypatch, tmp_path):
 def test_the_refusing_word_is_for_refusals_only(capsys):
     from backstay.kernel.errors import Refused
 
-    main._complain(Refused("no", fix="yes"), as_json=False)
-    main._complain(BackstayError("no", fix="yes"), as_json=False)
+    options.complain(Refused("no", fix="yes"), as_json=False)
+    options.complain(BackstayError("no", fix="yes"), as_json=False)
     assert capsys.readouterr().err == "refused: no\n  yes\nerror: no\n  yes\n"
 
 

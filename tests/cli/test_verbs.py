@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -178,6 +180,28 @@ def test_watch_with_nothing_logged(tiny, command):
     said = command("watch", project=tiny.folder)
     assert said.code == 0
     assert "nothing to judge yet: 0 rows" in said.out
+
+
+def test_watch_again_and_again_until_stopped(lived, command, monkeypatch):
+    """Two looks, then Ctrl-C in the pause: a line of JSON each, and exit code 130."""
+    pauses = []
+
+    class Pause(threading.Event):
+        def wait(self, timeout=None):
+            pauses.append(timeout)
+            if len(pauses) == 2:
+                raise KeyboardInterrupt
+            return False
+
+    monkeypatch.setattr("backstay.loop.agent.threading", SimpleNamespace(Event=Pause))
+    said = command("watch", "--every", "30", "--json", project=lived.folder)
+    assert said.code == 130
+    assert pauses == [1800.0, 1800.0]
+    assert [json.loads(told)["windows"] for told in said.out.splitlines()] == [[], []]
+    assert "nothing was left half-done" in said.err
+    wrong = command("watch", "--every", "30", "--now", project=lived.folder)
+    assert wrong.code == 2
+    assert "--now" in wrong.err
 
 
 def test_label_queue_round_trip(lived, command):

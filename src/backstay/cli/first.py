@@ -16,8 +16,11 @@ from backstay.cli.options import (
     ModelOption,
     ProjectOption,
     answer,
+    complain,
+    line,
     opened,
 )
+from backstay.kernel.errors import BackstayError
 
 
 def register(app: typer.Typer) -> None:
@@ -187,6 +190,9 @@ def watch(
     ] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Print the arithmetic behind the advice.")] = False,
     page: Annotated[Path | None, typer.Option(help="Where to write the HTML page.")] = None,
+    every: Annotated[
+        float | None, typer.Option(help="Look again after so many minutes, until stopped: the agent.")
+    ] = None,
     project: ProjectOption = HERE,
     model: ModelOption = None,
     environment: EnvironmentOption = None,
@@ -198,6 +204,16 @@ def watch(
     from backstay.cli import show
 
     monitor = opened(project, model, environment).monitor
+    if every is not None:
+        if rows is not None or now:
+            raise BackstayError("--every looks again and again at what is logged", fix="leave out --rows and --now")
+        monitor.keep_watching(
+            every_seconds=60.0 * every,
+            tell=line if as_json else lambda value: show.watched(value, explain=explain),
+            complain=lambda error: complain(error, as_json),
+            act=act,
+            page=page,
+        )
     watched = monitor.examine(rows) if rows is not None else monitor.watch(close_now=now, act=act, page=page)
     answer(watched, as_json, lambda value: show.watched(value, explain=explain))
     sys.stdout.flush()

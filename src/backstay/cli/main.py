@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import Annotated
@@ -11,6 +10,7 @@ import typer
 
 from backstay import __version__
 from backstay.cli import first, more
+from backstay.cli.options import complain
 from backstay.kernel.errors import BackstayError
 
 app = typer.Typer(
@@ -50,7 +50,7 @@ def run(arguments: list[str]) -> int:
     try:
         result = app(args=arguments, standalone_mode=False, prog_name="backstay")
     except BackstayError as error:
-        _complain(error, as_json="--json" in arguments)
+        complain(error, as_json="--json" in arguments)
         return error.exit_code
     except typer.Exit as end:
         return end.exit_code
@@ -59,7 +59,7 @@ def run(arguments: list[str]) -> int:
     except typer.TyperException as error:
         # Wrong usage: the parser's own message, which names the nearest option or verb.
         wrong = BackstayError(error.format_message(), fix="see `backstay --help`, or `backstay VERB --help`")
-        _complain(wrong, as_json="--json" in arguments)
+        complain(wrong, as_json="--json" in arguments)
         return wrong.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -71,7 +71,7 @@ def run(arguments: list[str]) -> int:
             f"{where} cannot be read or written ({error.strerror or error})",
             fix="check its owner and the free space of the disk",
         )
-        _complain(told, as_json="--json" in arguments)
+        complain(told, as_json="--json" in arguments)
         return told.exit_code
     if result == STOPPED:
         return _stopped()
@@ -81,14 +81,6 @@ def run(arguments: list[str]) -> int:
 def _stopped() -> int:
     sys.stderr.write("stopped; nothing was left half-done\n")
     return STOPPED
-
-
-def _complain(error: BackstayError, as_json: bool) -> None:
-    if as_json:
-        body = {"error": error.what, "fix": error.fix, "kind": type(error).__name__, "exit_code": error.exit_code}
-        sys.stdout.write(json.dumps(body) + "\n")
-    word = "refused" if error.exit_code == 3 else "error"
-    sys.stderr.write(f"{word}: {error.what}\n  {error.fix}\n")
 
 
 if __name__ == "__main__":

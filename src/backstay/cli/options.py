@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backstay.kernel.codec import encode
+from backstay.kernel.errors import BackstayError
 
 if TYPE_CHECKING:
     from backstay.project import Project
@@ -40,3 +41,17 @@ def answer(value: Any, as_json: bool, show: Callable[[Any], None]) -> None:
         sys.stdout.write(json.dumps(encode(value), indent=2) + "\n")
     else:
         show(value)
+
+
+def line(value: Any) -> None:
+    """Print one JSON document on one line, for a program that reads as long as we speak."""
+    sys.stdout.write(json.dumps(encode(value)) + "\n")
+    sys.stdout.flush()
+
+
+def complain(error: BackstayError, as_json: bool) -> None:
+    """Say what went wrong and what to do; for a program as one JSON document."""
+    if as_json:
+        line({"error": error.what, "fix": error.fix, "kind": type(error).__name__, "exit_code": error.exit_code})
+    word = "refused" if error.exit_code == 3 else "error"
+    sys.stderr.write(f"{word}: {error.what}\n  {error.fix}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from backstay.labels.queue import draw_requests
 from backstay.loop.examples import bring, texts
 from backstay.loop.gating import Offered
 from backstay.loop.label import ingest_feedback, live_rows, request
+from backstay.loop.lease import lease
 from backstay.loop.lookup import window_results
 from backstay.loop.promote import promote
 from backstay.loop.reference import reference_of, views
@@ -66,7 +68,16 @@ class Watched:
 
 
 def watch(ws: Workspace, *, close_now: bool = False, act: bool = False, page: Path | None = None) -> Watched:
-    """Judge every window of the live release that has closed; each is committed with the detectors' memory."""
+    """Judge every window of the live release that has closed; each is committed with the detectors' memory.
+
+    Raises:
+        Conflict: `act` was asked for while another process acts for this model.
+    """
+    with lease(ws.ledger, f"{ws.name}/{ws.environment}") if act else nullcontext():
+        return _watch(ws, close_now=close_now, act=act, page=page)
+
+
+def _watch(ws: Workspace, *, close_now: bool, act: bool, page: Path | None) -> Watched:
     release = ws.champion()
     notes = ingest_feedback(ws)
     rows, broken = _with_numbers(live_rows(ws, release=release.id))
