@@ -127,7 +127,7 @@ def kill_promotions(folder: Path, kills: int) -> None:
         assert len(list(store.rows("promoted"))) == len(releases)
         assert set(acknowledged) <= {(r.sequence, r.model_id) for r in releases}
         assert store.champion("m", "production") == (releases[-1] if releases else None)
-    assert len(acknowledged) > kills
+    assert acknowledged, "no promotion was ever acknowledged: the drill drilled nothing"
 
 
 def test_a_killed_promotion_leaves_one_champion(tmp_path):

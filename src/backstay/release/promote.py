@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from backstay.kernel.clock import Clock
 from backstay.kernel.errors import Refused
 from backstay.kernel.ids import event_id
 from backstay.kernel.ports import Ledger, Transaction
 from backstay.kernel.records import Release, ReleaseKind, Verdict
+
+Objection = tuple[str, str]
+"""What speaks against it, and what to do."""
+Unfit = Callable[[str], Objection | None]
 
 
 def promote(
@@ -18,18 +24,22 @@ def promote(
     policy_digest_now: str,
     reference_id: str | None,
     clock: Clock,
+    unfit: Unfit = lambda _: None,
 ) -> Release:
     """Make the verdict's candidate live.
 
+    Args:
+        unfit: what else speaks against a model by its id (a signature that is asked for and missing), or None.
+
     Raises:
         Refused: the verdict did not pass, was reached under another policy, or was measured against a model that is
-            no longer champion. A row of the ledger says who tried and why not.
+            no longer champion; or the model is unfit. A row of the ledger says who tried and why not.
         NotFound: there is no such verdict.
     """
     with ledger.transaction() as tx:
         verdict = tx.get("verdict", verdict_id, Verdict)
         champion = tx.champion(verdict.model, verdict.environment)
-        objection = _objection(verdict, champion, policy_digest_now)
+        objection = _objection(verdict, champion, policy_digest_now) or unfit(verdict.candidate)
         if objection is None:
             return _commit(tx, verdict, champion, actor, reason, reference_id, clock)
         what, fix = objection
@@ -52,7 +62,7 @@ def promote(
     raise Refused(what, fix=fix)
 
 
-def _objection(verdict: Verdict, champion: Release | None, policy_digest: str) -> tuple[str, str] | None:
+def _objection(verdict: Verdict, champion: Release | None, policy_digest: str) -> Objection | None:
     # The outcomes are read too, so that a verdict whose one word was changed still promotes nothing.
     if not verdict.passed or not verdict.outcomes or verdict.reasons:
         reasons = "; ".join(verdict.reasons) or "it gave no reason"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from backstay.kernel.clock import Clock
-from backstay.kernel.errors import BackstayError, NotFound
+from backstay.kernel.errors import BackstayError, NotFound, Refused
 from backstay.kernel.ids import event_id
-from backstay.kernel.ports import Catalog, Ledger
+from backstay.kernel.ports import Catalog, Ledger, Transaction
 from backstay.kernel.records import Release, ReleaseKind
+from backstay.release.promote import Unfit
 
 
 def rollback(
@@ -19,15 +20,18 @@ def rollback(
     actor: str,
     reason: str,
     clock: Clock,
+    unfit: Unfit = lambda _: None,
 ) -> Release:
     """Make the model of a former release live again, with the reference that it was watched against.
 
     Args:
         to: a former release's id; None for the newest one of another model than the one that is live.
+        unfit: what speaks against a model by its id, or None.
 
     Raises:
         BackstayError: no reason was given, or that release is live already.
         NotFound: there is no such former release.
+        Refused: its model is unfit. A row of the ledger says who tried and why not.
     """
     if not reason.strip():
         raise BackstayError("a rollback needs a reason", fix="say why with --reason")
@@ -37,31 +41,48 @@ def rollback(
         if champion is None:
             raise NotFound(f"model {model!r} has no release in {environment!r}", fix="adopt or promote one first")
         target = _target(former, champion, to)
-        release = Release(
-            id=event_id("release"),
-            sequence=champion.sequence + 1,
-            model=model,
-            environment=environment,
-            model_id=target.model_id,
-            kind=ReleaseKind.ROLLBACK,
-            measured=target.measured,
-            actor=actor,
-            reason=reason,
-            created_at=clock.now(),
-            reference_id=target.reference_id,
-            verdict_id=target.verdict_id,
-            previous=champion.id,
-        )
-        body = {
+        objection = unfit(target.model_id)
+        if objection is None:
+            return _commit(tx, champion, target, actor, reason, clock)
+        what, fix = objection
+        refused = {
             "candidate": target.model_id,
             "to": target.id,
-            "verdict": target.verdict_id,
             "previous": champion.id,
-            "reference": target.reference_id,
+            "why": what,
             "reason": reason,
         }
-        tx.add_release(release, actor=actor, kind="rollback", body=body)
-        return release
+        tx.append("rollback_refused", refused, actor=actor)
+    # Raised after the refusal has been committed, so that the attempt is on record.
+    raise Refused(what, fix=fix)
+
+
+def _commit(tx: Transaction, champion: Release, target: Release, actor: str, reason: str, clock: Clock) -> Release:
+    release = Release(
+        id=event_id("release"),
+        sequence=champion.sequence + 1,
+        model=champion.model,
+        environment=champion.environment,
+        model_id=target.model_id,
+        kind=ReleaseKind.ROLLBACK,
+        measured=target.measured,
+        actor=actor,
+        reason=reason,
+        created_at=clock.now(),
+        reference_id=target.reference_id,
+        verdict_id=target.verdict_id,
+        previous=champion.id,
+    )
+    body = {
+        "candidate": target.model_id,
+        "to": target.id,
+        "verdict": target.verdict_id,
+        "previous": champion.id,
+        "reference": target.reference_id,
+        "reason": reason,
+    }
+    tx.add_release(release, actor=actor, kind="rollback", body=body)
+    return release
 
 
 def _target(former: dict[str, Release], champion: Release, to: str | None) -> Release:

@@ -53,6 +53,7 @@ class Live:
     Args:
         pointer: reads what is live now; may raise.
         keys: reads the keys that are good now; may raise.
+        trust: asked before a bundle is loaded; raises where it should not be.
     """
 
     def __init__(
@@ -61,11 +62,13 @@ class Live:
         keys: Callable[[], list[KeyRecord]],
         metrics: Metrics,
         say: Callable[[dict[str, Any]], None],
+        trust: Callable[[Path], None] = lambda _: None,
     ) -> None:
         self._pointer = pointer
         self._read_keys = keys
         self._metrics = metrics
         self._say = say
+        self._trust = trust
         self.current: Loaded | None = None
         self.outside: LiveRelease | None = None
         self.warm: dict[str, Loaded] = {}
@@ -133,6 +136,7 @@ class Live:
             return
         model = next((w.model for w in self.warm.values() if w.model.id == found.release.model_id), None)
         if model is None:
+            self._trust(found.bundle_path)
             model = load(found.bundle_path, expected_id=found.release.model_id)
             warm_up(model)
         loaded = Loaded(found.release, model)

@@ -31,6 +31,7 @@ def run_server(
     *,
     pointer: Callable[[], LiveRelease | None],
     keys: Callable[[], list[KeyRecord]],
+    trust: Callable[[Path], None] = lambda _: None,
     journal_directory: Path,
     clock: Clock,
     announce: Callable[[str], None],
@@ -38,6 +39,7 @@ def run_server(
     """Serve until SIGTERM or Ctrl-C; what was asked by then is answered first.
 
     Args:
+        trust: asked before a bundle is loaded; raises where it should not be.
         announce: told one JSON line an event: "serving" with the address, "live" at each swap.
 
     Raises:
@@ -52,7 +54,7 @@ def run_server(
 
     try:
         metrics = Metrics()
-        live = Live(pointer, keys, metrics, say)
+        live = Live(pointer, keys, metrics, say, trust)
         live.start()
         journal = JournalWriter(journal_directory, minimum_free_bytes=wanted.minimum_free_bytes)
         app = App(settings, live, journal, metrics, clock)
