@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as parquet
 import pytest
 
 from backstay.bundle.manifest import FORMAT_VERSION, InputSpec, Manifest, OutputSpec
@@ -52,3 +54,38 @@ def manifests() -> dict[str, Manifest]:
         classes=("no", "yes"),
     )
     return {"r1": made, "r2": made}
+
+
+DAY = 86_400_000_000
+
+
+class Killed(BaseException):
+    """The process is gone: nothing that follows is done, no `except Exception` sees it."""
+
+
+@pytest.fixture
+def kill(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], Any]], bool]:
+    """Runs something and kills it at its n-th change of a file: a writing, a renaming, a removal."""
+
+    def killed(step: int, action: Callable[[], Any]) -> bool:
+        left = [step]
+
+        def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+            def called(*given: Any, **named: Any) -> Any:
+                left[0] -= 1
+                if left[0] < 0:
+                    raise Killed
+                return function(*given, **named)
+
+            return called
+
+        with monkeypatch.context() as patch:
+            for owner, name in ((Path, "replace"), (Path, "unlink"), (Path, "write_text"), (parquet, "write_table")):
+                patch.setattr(owner, name, counted(getattr(owner, name)))
+            try:
+                action()
+            except Killed:
+                return True
+        return False
+
+    return killed

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from backstay.journal import reader as module
 from backstay.journal.entries import Feedback, tensor
 from backstay.journal.parts import to_table
 from backstay.journal.reader import Journal
@@ -84,31 +83,6 @@ def test_inputs_without_a_manifest_are_not_thrown_away(tmp_path, entry, manifest
     journal = log(tmp_path, entry("a"))
     assert journal.compact({}) == 0
     assert journal.rows(*SCOPE, manifests=manifests).inputs is not None
-
-
-@pytest.mark.parametrize("step", ["before the file", "before the segment goes"])
-def test_compaction_can_be_killed_and_done_again(tmp_path, entry, manifests, monkeypatch, step):
-    journal = log(tmp_path, entry("a", "b"), entry("c", release="r2"))
-    before = journal.rows(*SCOPE, manifests=manifests)
-
-    class Killed(BaseException):
-        pass
-
-    def killed(*_, **__):
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        if step == "before the file":
-            patch.setattr(module, "write_part", killed)
-        else:
-            patch.setattr("pathlib.Path.unlink", killed)
-        with pytest.raises(Killed):
-            journal.compact(manifests)
-    same(before, journal.rows(*SCOPE, manifests=manifests))
-    assert journal.compact(manifests) == 1
-    after = journal.rows(*SCOPE)
-    same(before, after)
-    assert after.duplicates == 0
 
 
 def test_adding_is_all_or_nothing(tmp_path, entry):

@@ -86,3 +86,22 @@ def test_a_segment_is_in_use_while_its_writer_lives(tmp_path):
     assert in_use(tmp_path / "a.seg")
     writer.close()
     assert not in_use(tmp_path / "a.seg")
+
+
+def test_a_file_that_is_taken_away_before_it_is_locked_is_begun_again(tmp_path, monkeypatch):
+    """Who compacts sees a new file without a lock and takes it for a finished, empty one."""
+    from backstay.journal import segment as module
+
+    path, lock, turns = tmp_path / "p-1.seg", module._lock, []
+
+    def taken_away_first(handle):
+        if not turns:
+            turns.append(1)
+            path.unlink()
+        lock(handle)
+
+    monkeypatch.setattr(module, "_lock", taken_away_first)
+    writer = SegmentWriter(path)
+    writer.write(frame(b"kept"))
+    writer.close()
+    assert read(path) == [b"kept"]

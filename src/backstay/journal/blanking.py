@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -14,15 +14,21 @@ from backstay.journal.segment import frame, frames
 BLANK = "-"
 
 
-def blank_feedback(path: Path, ids: Container[str]) -> int:
-    """Overwrite what was said of these predictions, ids included; answers how many frames that were."""
+def blank_feedback(path: Path, wanted: Callable[[Feedback, int], bool]) -> tuple[int, int]:
+    """Overwrite feedback, its prediction id included; answers how many frames that were, and how many still speak.
+
+    Args:
+        wanted: whether an entry, with the offset behind it, is to go.
+    """
     data = bytearray(path.read_bytes())
-    blanked = 0
+    blanked = rest = 0
     for payload, end in frames(path):
         entry = unpack(payload)
-        if isinstance(entry, Feedback) and entry.prediction_id in ids:
+        if isinstance(entry, Feedback) and wanted(entry, end):
             data[end - len(frame(payload)) : end] = frame(pack(_blank(entry)))
             blanked += 1
+        elif not (isinstance(entry, Feedback) and is_blank(entry)):
+            rest += 1
     if blanked:
         fresh = path.with_suffix(".tmp")
         with fresh.open("wb") as out:
@@ -30,7 +36,12 @@ def blank_feedback(path: Path, ids: Container[str]) -> int:
             out.flush()
             os.fsync(out.fileno())
         fresh.replace(path)
-    return blanked
+    return blanked, rest
+
+
+def is_blank(entry: Feedback) -> bool:
+    """Whether it has been overwritten."""
+    return not (entry.prediction_id + entry.value).strip(BLANK)
 
 
 def _blank(entry: Feedback) -> Feedback:

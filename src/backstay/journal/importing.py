@@ -52,8 +52,8 @@ def rows_from(
         times=_times(table, names.time, time_zone, now),
         releases=np.full(table.num_rows, release, dtype=object),
         predictions=predictions,
-        scores=_scores(table, names, classes),
-        embeddings=_embeddings(table, names.embedding),
+        scores=scores_of(table, names, classes),
+        embeddings=embeddings_of(table, names.embedding),
         groups=_texts(table, names.group, "predictions.group") if names.group else None,
         inputs=table.select(rest) if rest else None,
     )
@@ -147,7 +147,8 @@ def _zone(time_zone: str | None, name: str) -> str:
     return time_zone
 
 
-def _scores(table: pa.Table, names: PredictionSettings, classes: tuple[str, ...]) -> npt.NDArray[np.float32] | None:
+def scores_of(table: pa.Table, names: PredictionSettings, classes: tuple[str, ...]) -> npt.NDArray[np.float32] | None:
+    """Scores [n, classes] from the columns that are named; None where none is. Raises BackstayError outside [0, 1]."""
     if names.scores:
         missing = sorted(set(classes) - set(names.scores))
         if missing:
@@ -187,7 +188,8 @@ def _probabilities(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
     return found
 
 
-def _embeddings(table: pa.Table, name: str | None) -> npt.NDArray[np.float32] | None:
+def embeddings_of(table: pa.Table, name: str | None) -> npt.NDArray[np.float32] | None:
+    """A column of lists as [n, d]; None where none is named. Raises BackstayError unless finite and of one length."""
     if name is None:
         return None
     column = _column(table, name, "predictions.embedding")

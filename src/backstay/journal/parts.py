@@ -18,16 +18,15 @@ from backstay.kernel.ids import event_id
 INPUT = "in."
 
 
-def write_part(directory: Path, rows: Rows, *, name: str | None = None) -> Path:
-    """Write rows as one file of this directory, a new one unless its name is given."""
-    target = directory / f"{name or event_id('part')}.parquet"
+def write_part(directory: Path, rows: Rows) -> Path:
+    """Write rows as a new file of this directory."""
+    target = directory / f"{event_id('part')}.parquet"
     fresh = directory / f".{target.name}.tmp"
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        pq.write_table(to_table(rows), fresh, compression="zstd")
-        _synchronise(fresh)
+        write_rows(fresh, rows)
         fresh.replace(target)
-        _synchronise(directory)
+        synchronise(directory)
     except OSError as error:
         fresh.unlink(missing_ok=True)
         raise BackstayError(
@@ -37,7 +36,14 @@ def write_part(directory: Path, rows: Rows, *, name: str | None = None) -> Path:
     return target
 
 
-def _synchronise(path: Path) -> None:
+def write_rows(path: Path, rows: Rows) -> None:
+    """Write rows to this file and wait until they are on disk."""
+    pq.write_table(to_table(rows), path, compression="zstd")
+    synchronise(path)
+
+
+def synchronise(path: Path) -> None:
+    """Wait until a file's content, or a folder's names, are on disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

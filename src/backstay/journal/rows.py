@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,7 +27,7 @@ class Rows:
         scores: float32 [n, k] in class order; embeddings: float32 [n, d]; None where not logged.
         groups: whose rows belong together [n], None where not given.
         inputs: feature and context columns, None where inputs are not logged.
-        duplicates: rows dropped because their id had been seen before.
+        duplicates: rows dropped, now or at compaction, because their id had been seen before.
     """
 
     ids: Objects
@@ -72,6 +72,14 @@ class Rows:
         """Rows that this release answered."""
         return self.take(np.asarray(self.releases == release, dtype=np.bool_))
 
+    def sound(self) -> npt.NDArray[np.bool_]:
+        """Which rows have numbers for scores and embeddings: only these are judged."""
+        sound = np.ones(len(self), dtype=np.bool_)
+        for values in (self.scores, self.embeddings):
+            if values is not None:
+                sound &= np.isfinite(values).all(axis=1)
+        return sound
+
     @staticmethod
     def concat(parts: Sequence[Rows]) -> Rows:
         """Rows one after another. What some parts lack (scores of another width, inputs) is lacking in all.
@@ -93,15 +101,10 @@ class Rows:
             duplicates=sum(p.duplicates for p in parts),
         )
 
-    def first_wins(self) -> Rows:
-        """The same rows without ids that were seen before; how many were dropped is counted."""
-        (kept,), dropped = first_of_each([self])
-        return replace(kept, duplicates=self.duplicates + dropped)
 
-
-def first_of_each(parts: Sequence[Rows]) -> tuple[list[Rows], int]:
-    """These parts without ids that an earlier row of any of them has, and how many rows that dropped."""
-    seen: set[str] = set()
+def first_of_each(parts: Sequence[Rows], known: Iterable[str] = ()) -> tuple[list[Rows], int]:
+    """These parts without ids that are known or that an earlier row has, and how many rows that drops."""
+    seen = set(known)
     kept: list[Rows] = []
     dropped = 0
     for part in parts:

@@ -76,9 +76,8 @@ class SegmentWriter:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+        self._file = _opened(path)
         self.size = os.fstat(self._file).st_size
-        _lock(self._file)
 
     def write(self, data: bytes) -> None:
         """Append whole or raise OSError; a short write is cut off again, so no later frame hides behind it."""
@@ -105,6 +104,20 @@ def in_use(path: Path) -> bool:
     try:
         return not _try_lock(handle)
     finally:
+        os.close(handle)
+
+
+def _opened(path: Path) -> int:
+    """The file, locked. Who compacts may have taken it for a finished one before the lock was there: then once more."""
+    while True:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+        try:
+            _lock(handle)
+            if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
+                return handle
+        except OSError:
+            os.close(handle)
+            raise
         os.close(handle)
 
 

@@ -94,7 +94,7 @@ def labels_from(
     unknown = [i for i, _, _ in given if i not in groups]
     if unknown:
         raise BackstayError(
-            f"{len(unknown)} of {len(given)} labels are for ids that were never logged "
+            f"{len(unknown)} of {len(given)} labels are for ids that were never logged or left the log "
             f"({', '.join(map(repr, unknown[:SHOWN]))}); nothing was added",
             fix="log the predictions first, or leave these rows out",
         )

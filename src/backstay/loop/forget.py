@@ -11,12 +11,15 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from backstay.data.snapshot import load, save
+from backstay.journal.rows import Rows
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import DataVersion, ModelRecord, Schema
 from backstay.loop.erasures import KIND, Erasure, erasures
 from backstay.loop.examples import texts
 from backstay.loop.label import live_rows
+from backstay.loop.lookup import judged_until
 from backstay.loop.workspace import Workspace
+from backstay.monitor.windows import rows_before
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,10 @@ def forget(ws: Workspace, *, ids: Sequence[str] = (), groups: Sequence[str] = ()
     replaced, not_searched = _erase_from_data(ws, [v for v in found.values() if v.id not in gone], everything, wanted)
     models = _models_of(ws, set(replaced))
     releases = tuple(r.sequence for r in ws.catalog.releases(ws.name, ws.environment) if r.model_id in models)
-    logged = {str(i) for i in live_rows(ws).ids}
-    ws.journal.forget(ws.name, ws.environment, ids=everything, groups=wanted)
+    rows = live_rows(ws)
+    logged = {str(i) for i in rows.ids}
+    judged = _judged(ws, rows, everything)
+    ws.journal.forget(ws.name, ws.environment, ids=everything, groups=wanted, judged=judged)
     ws.journal.compact(ws.manifests_of_all())
     labels, requests = ws.catalog.erase(ws.name, ws.environment, sorted(everything))
     _scrub_memory(ws, everything)
@@ -137,6 +142,14 @@ def _models_of(ws: Workspace, data_ids: set[str]) -> tuple[str, ...]:
     watched = {r.model_id for r in releases if r.reference_id in data_ids}
     records = ws.catalog.find("model", ModelRecord, model=ws.name)
     return tuple(r.id for r in records if {r.data_id, r.reference_id} & data_ids or r.id in watched)
+
+
+def _judged(ws: Workspace, rows: Rows, ids: set[str]) -> dict[str, int]:
+    """How many of these rows a window has counted, by release: the monitor must not take their loss for a gap."""
+    named = rows.take(rows.sound() & np.array([str(i) in ids for i in rows.ids], dtype=np.bool_))
+    releases = {str(release) for release in named.releases}
+    counts = {r: rows_before(named.of_release(r).times, judged_until(ws, r)) for r in sorted(releases)}
+    return {release: n for release, n in counts.items() if n}
 
 
 def _scrub_memory(ws: Workspace, ids: set[str]) -> None:

@@ -13,6 +13,7 @@ from backstay.kernel.records import Label, Release, Schema
 from backstay.labels.training import gate_labels
 from backstay.loop.examples import keep
 from backstay.loop.gating import GateRows
+from backstay.loop.label import still_logged
 from backstay.loop.reference import gate_rows
 from backstay.loop.workspace import USE_COLUMN, Workspace
 
@@ -20,14 +21,14 @@ from backstay.loop.workspace import USE_COLUMN, Workspace
 def freshest_gate(ws: Workspace, champion: Release, rows: Rows, schema: Schema) -> GateRows:
     """Labels of the live release's time that were dealt to the gate, joined with their rows.
 
+    Where nothing is taken from the log (`retrain.from_log`), they are the unseen rows of the present reference alone.
     Where they are fewer than the policy's minimum, the unseen rows of the present reference join them.
 
     Args:
         rows: the logged predictions. schema: that of the reference rows, without the column of uses.
     """
-    labels = [
-        label for label in gate_labels(ws.catalog.labels(ws.name, ws.environment)) if label.at >= champion.created_at
-    ]
+    given = gate_labels(ws.catalog.labels(ws.name, ws.environment)) if ws.settings.retrain.from_log else []
+    labels = still_logged(ws, [label for label in given if label.at >= champion.created_at])
     fresh = joined(rows, labels, schema) if labels else None
     record = ws.model_record(champion.model_id)
     needed = ws.settings.gate.minimum_n

@@ -17,7 +17,7 @@ from backstay.journal.rows import Rows
 from backstay.kernel.clock import parse_time, utc
 from backstay.kernel.errors import BackstayError, nearest
 from backstay.kernel.ids import digest
-from backstay.kernel.records import LabelRequest
+from backstay.kernel.records import Label, LabelRequest
 from backstay.labels.ingest import labels_from, sort_feedback
 from backstay.labels.queue import draw_requests
 from backstay.loop.examples import bring, text
@@ -78,10 +78,24 @@ def live_rows(ws: Workspace, *, release: str | None = None, since: datetime | No
     return ws.journal.rows(ws.name, ws.environment, release=release, since=since, manifests=ws.manifests_by_release())
 
 
+def still_logged(ws: Workspace, labels: Sequence[Label]) -> list[Label]:
+    """Those of the labels whose rows are in the log: of the others nothing can be learned any more."""
+    if ws.journal.tally(**ws.scope).until is None:
+        return list(labels)
+    logged = set(ws.journal.ids(**ws.scope))
+    return [label for label in labels if label.prediction_id in logged]
+
+
 def request(ws: Workspace, n: int, *, purpose: str = "estimate", seed: str = "") -> Queue:
     """Draw rows of the live release that nobody was asked about yet, uniformly, and queue them."""
     if purpose not in PURPOSES:
         raise BackstayError(f"{purpose!r} is not a purpose of labels", fix=nearest(purpose, PURPOSES))
+    if purpose == "retrain" and not ws.settings.retrain.from_log:
+        raise BackstayError(
+            "labels to retrain with are of no use here: retrain.from_log = false keeps challengers from learning from "
+            "the log",
+            fix="ask with --purpose estimate",
+        )
     if n < 1:
         raise BackstayError(f"{n} rows cannot be drawn", fix="ask for at least one")
     release = ws.champion()
@@ -163,19 +177,27 @@ def add(ws: Workspace, given: Sequence[tuple[str, str, datetime]], *, source: st
 
 def ingest_feedback(ws: Workspace) -> list[str]:
     """Take in what came to the server as feedback since the last time; answers what was left in the log, and why."""
-    key = f"{CURSOR}/{ws.name}/{ws.environment}"
-    state = ws.catalog.get_state(key)
-    feedback, cursor = ws.journal.feedback(None if state is None else state["cursor"])
+    feedback, cursor = ws.journal.feedback(cursor_of(ws))
     mine = [f for f in feedback if (f.model, f.environment, f.kind) == (ws.name, ws.environment, "label")]
     logged = dict.fromkeys((str(i) for i in live_rows(ws).ids), "") if mine else {}
     found = sort_feedback(mine, logged)
     for source, given in sorted(found.by_source.items()):
         add(ws, given, source=source)
     with ws.ledger.transaction() as tx:
-        tx.set_state(key, {"cursor": cursor})
+        tx.set_state(_cursor_key(ws), {"cursor": cursor})
     left = (
-        (found.unknown, "labels came for ids that were never logged"),
+        (found.unknown, "labels came for ids that were never logged or have left the log"),
         (found.empty, "labels came without a value"),
         (found.contradicted, "labels contradict what the same source had said before"),
     )
     return [f"{n} {what}" for n, what in left if n]
+
+
+def cursor_of(ws: Workspace) -> dict[str, int]:
+    """How far feedback has been taken in, by log file."""
+    state = ws.catalog.get_state(_cursor_key(ws))
+    return {} if state is None else dict(state["cursor"])
+
+
+def _cursor_key(ws: Workspace) -> str:
+    return f"{CURSOR}/{ws.name}/{ws.environment}"

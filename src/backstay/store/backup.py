@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 
+from backstay.journal.reader import Journal
 from backstay.kernel.errors import BackstayError, NotFound, Tampered
 from backstay.store.engine import explained
 from backstay.store.files import TEMPORARY, synchronise, synchronise_tree
 from backstay.store.sql import FILE
 
 SIDE_FILES = (FILE, f"{FILE}-wal", f"{FILE}-shm")
+JOURNAL = "journal"
 ATTEMPTS = 5
 
 
@@ -33,10 +35,11 @@ def backup(state: Path, target: Path) -> None:
     try:
         fresh.mkdir(parents=True)
         _copy_database(state / FILE, fresh / FILE)
-        for entry in sorted(state.iterdir()):
-            if entry.name in SIDE_FILES or entry.name.startswith(TEMPORARY):
-                continue
-            _copy_steadily(entry, fresh / entry.name)
+        with Journal(state / JOURNAL).steady() if (state / JOURNAL).is_dir() else nullcontext():
+            for entry in sorted(state.iterdir()):
+                if entry.name in SIDE_FILES or entry.name.startswith(TEMPORARY):
+                    continue
+                _copy_steadily(entry, fresh / entry.name)
         synchronise_tree(fresh)
         fresh.rename(target)
         synchronise(target.parent)
@@ -59,7 +62,7 @@ def _copy_steadily(entry: Path, target: Path) -> None:
             return
         before = _files_of(entry)
         with suppress(FileNotFoundError, shutil.Error):
-            shutil.copytree(entry, target, ignore=shutil.ignore_patterns(f"{TEMPORARY}*", "*.tmp"))
+            shutil.copytree(entry, target, ignore=shutil.ignore_patterns(f"{TEMPORARY}*", "*.tmp", "*.lock"))
             if before <= _files_of(target):
                 return
         # A full disk comes back as the same error on the last round, which is then raised below.
@@ -75,7 +78,7 @@ def _files_of(folder: Path) -> set[str]:
 
 
 def _passing(name: str) -> bool:
-    return name.startswith(TEMPORARY) or name.endswith(".tmp")
+    return name.startswith(TEMPORARY) or name.endswith((".tmp", ".lock"))
 
 
 def restore(source: Path, state: Path) -> None:

@@ -1,0 +1,83 @@
+"""Logged answers as rows: tensors become columns by the manifest of the release that answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from backstay.bundle.inputs import table_from
+from backstay.bundle.manifest import Manifest
+from backstay.journal.entries import Feedback, Predictions, array, unpack
+from backstay.journal.rows import Rows
+from backstay.journal.segment import frames
+
+EPOCH = np.datetime64(0, "us")
+
+
+def entries_of(segments: Iterable[Path]) -> Iterator[Predictions | Feedback]:
+    """What these segments hold, in the order in which it was written."""
+    for path in segments:
+        for payload, _ in frames(path):
+            yield unpack(payload)
+
+
+def rows_by_release(
+    entries: Iterable[Predictions | Feedback], model: str, environment: str, manifests: Mapping[str, Manifest]
+) -> list[Rows]:
+    """The answers of one model, joined by release so that tensors are turned into columns in few steps."""
+    by_release: dict[str, list[Predictions]] = {}
+    for entry in entries:
+        if isinstance(entry, Predictions) and scope_of(entry) == (model, environment):
+            by_release.setdefault(entry.release, []).append(entry)
+    return [answers(own, manifests.get(release)) for release, own in by_release.items()]
+
+
+def scope_of(entry: Predictions) -> tuple[str, str]:
+    """Model and environment of an entry."""
+    return entry.model, entry.environment
+
+
+def answers(entries: list[Predictions], manifest: Manifest | None) -> Rows:
+    """Answers of one release as rows."""
+    sizes = [len(e.ids) for e in entries]
+    times = np.repeat(np.array([e.at for e in entries], dtype="int64"), sizes)
+    grouped = any(e.groups is not None for e in entries)
+    return Rows(
+        ids=_flat(e.ids for e in entries),
+        times=EPOCH + times.astype("timedelta64[us]"),
+        releases=np.full(sum(sizes), entries[0].release, dtype=object),
+        predictions=_flat(e.labels for e in entries),
+        scores=_tensors([e.scores for e in entries]),
+        embeddings=_tensors([e.embeddings for e in entries]),
+        groups=_flat(e.groups or [None] * len(e.ids) for e in entries) if grouped else None,
+        inputs=_inputs(entries, sizes, manifest),
+    )
+
+
+def _inputs(entries: list[Predictions], sizes: list[int], manifest: Manifest | None) -> pa.Table | None:
+    if manifest is None or not all(e.inputs for e in entries):
+        return None
+    names = [spec.name for spec in manifest.inputs]
+    table = table_from(manifest, {n: np.concatenate([array(e.inputs[n]) for e in entries]) for n in names})
+    for name in sorted({c for e in entries for c in e.context} - set(table.column_names)):
+        values = [v for e, size in zip(entries, sizes, strict=True) for v in e.context.get(name, [None] * size)]
+        table = table.append_column(name, pa.array(values, pa.string()))
+    return table
+
+
+def _tensors(values: list[Any]) -> npt.NDArray[np.float32] | None:
+    if any(v is None for v in values):
+        return None
+    return np.concatenate([array(v) for v in values]).astype(np.float32)
+
+
+def _flat(lists: Iterable[list[Any]]) -> npt.NDArray[np.object_]:
+    flat = [v for some in lists for v in some]
+    found = np.empty(len(flat), dtype=object)
+    found[:] = flat
+    return found
