@@ -159,6 +159,26 @@ def test_a_torch_file_is_told_how_to_convert(tmp_path: Path) -> None:
         inspect_onnx(path, COLUMNS, None)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("net.h5", b"\x89HDF\r\n\x1a\n....", "tf2onnx"),
+        ("net.onnx", b"\x89HDF\r\n\x1a\n....", "tf2onnx"),
+        ("net.keras", b"anything", "tf2onnx"),
+        ("boosted.ubj", b"{L\x00", "onnxmltools"),
+        ("boosted.txt", b"tree\nversion=v4", "onnxmltools"),
+        ("boosted.cbm", b"CBM1", "save_model"),
+        ("weights.safetensors", b"\x10\x00", "without a model"),
+    ],
+)
+def test_a_file_of_another_library_is_told_how_to_convert(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(BackstayError) as caught:
+        inspect_onnx(path, COLUMNS, None)
+    assert said in caught.value.fix
+
+
 @pytest.mark.parametrize("content", [b"", b"not a model at all", b"\x08\x0a\x12"])
 def test_what_is_not_onnx_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.onnx"

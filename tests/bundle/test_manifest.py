@@ -47,7 +47,7 @@ def test_round_trip_and_id(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"format_version": 2}, "newer Backstay"),
+        ({"format_version": 3}, "newer Backstay"),
         ({"format_version": None}, "no format_version"),
         ({"inputs": []}, "no inputs"),
         ({"surprise": 1}, "surprise"),

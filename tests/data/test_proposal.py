@@ -117,3 +117,38 @@ def test_adoption_of_predictions(people: pa.Table, tmp_path: Path) -> None:
     with pytest.raises(BackstayError, match="name one with --id"):
         propose_adoption(nameless, target="y", predictions_only=True, prediction="said")
     assert settings_of(propose_adoption(file, target="y", row_id="id", name="mine")).name == "mine"
+
+
+def test_sentences_are_text_and_stand_alone(tmp_path: Path) -> None:
+    said = [f"where is my {thing} number {i}?" for i in range(60) for thing in ("card", "parcel")]
+    table = pa.table({"said": said, "intent": ["card", "parcel"] * 60})
+    data = settings_of(propose(put(table, tmp_path), target="intent", folder=tmp_path)).data
+    assert data.columns == {"said": "text"}
+    assert data.ignore == ()
+    schema = infer_schema(table, target="intent", kinds=data.columns, features=data.features)
+    assert schema.features == ("said",)
+    beside = table.append_column("length", pa.array([float(len(s)) for s in said]))
+    text = propose(put(beside, tmp_path), target="intent", folder=tmp_path)
+    assert '# Not read: said. Texts and vectors are learned from alone:\n# features = ["said"]\n' in text
+    assert infer_schema(beside, target="intent", kinds=settings_of(text).data.columns).features == ("length",)
+
+
+def test_phrases_that_repeat_are_a_category(tmp_path: Path) -> None:
+    degrees = [f"master of {kind} science" for kind in ("natural", "applied", "social", "formal")] * 50
+    table = pa.table({"degree": degrees, "n": np.arange(200.0), "y": ["a", "b"] * 100})
+    data = settings_of(propose(put(table, tmp_path), target="y", folder=tmp_path)).data
+    assert data.columns["degree"] == "category"
+
+
+def test_the_embedding_of_a_foreign_model_is_an_answer(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "id": [f"r{i}" for i in range(120)],
+            "prediction": ["a", "b"] * 60,
+            "y": ["a", "b"] * 60,
+            "v": [[float(i), 1.0] for i in range(120)],
+        }
+    )
+    read_as = settings_of(propose_adoption(put(table, tmp_path), target="y", predictions_only=True, folder=tmp_path))
+    assert read_as.predictions.embedding == "v"
+    assert read_as.data.features == ()

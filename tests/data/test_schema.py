@@ -20,6 +20,7 @@ def test_kinds_roles_and_features(people: pa.Table) -> None:
     schema = infer_schema(table, target="y", group="who", kinds={"visits": "category"}, ignore=["member"])
     assert {c.name: c.kind.value for c in schema.columns} == {
         "age": "number", "job": "category", "visits": "category", "y": "category", "note": "text", "who": "integer",
+        "v": "vector",
     }  # fmt: skip
     assert schema.features == ("age", "job", "visits")
     assert conform(table, schema).column("visits").type == pa.string()

@@ -7,7 +7,7 @@ from sklearn.datasets import load_iris
 from sklearn.neighbors import KNeighborsClassifier
 
 from backstay.evaluate import controls
-from backstay.evaluate.controls import majority, raw_knn, raw_matrix
+from backstay.evaluate.controls import majority, raw_knn, raw_matrix, tf_idf_linear
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Column, ColumnKind, Schema
 
@@ -85,12 +85,57 @@ def test_a_row_of_every_kind_becomes_numbers() -> None:
     assert matrix[:, :4] == pytest.approx(pixels / 255)
     assert matrix[:, 4:8].tolist() == [[-1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0]]  # age and its gap, flat and its gap
     assert matrix[:, 8:10].sum(axis=1).tolist() == [1, 1, 1]
-    assert matrix.shape == (3, 13)
+    assert matrix[:, 10:13].sum(axis=1).tolist() == [1, 1, 1]
+    assert matrix.shape == (3, 13 + controls.WORDS)
     assert np.isfinite(matrix).all()
 
 
-def test_only_the_commonest_categories_count_and_texts_alone_are_no_neighbours() -> None:
-    schema = Schema((Column("town", ColumnKind.CATEGORY), Column("note", ColumnKind.TEXT)), ("town",))
-    table = pa.table({"town": [f"t{i}" for i in range(60)], "note": ["n"] * 60})
+def test_only_the_commonest_categories_count_and_times_alone_are_no_neighbours() -> None:
+    schema = Schema((Column("town", ColumnKind.CATEGORY), Column("at", ColumnKind.TIME)), ("town",))
+    table = pa.table({"town": [f"t{i}" for i in range(60)], "at": ["n"] * 60})
     assert raw_matrix(table, schema).shape == (60, controls.TOP)
-    assert raw_matrix(table, Schema(schema.columns, ("note",))).tolist() == [[0.0]] * 60
+    assert raw_matrix(table, Schema(schema.columns, ("at",))).tolist() == [[0.0]] * 60
+
+
+THINGS = ("card", "parcel", "refund")
+SAID = [f"please tell me {word} where the {thing} is" for thing in THINGS for word in "abcdefghijklmnop"]
+MEANT = np.repeat(np.arange(3), 16)
+
+
+def test_words_tell_texts_apart() -> None:
+    asked = [f"any news of my {thing}?" for thing in THINGS] + [""]
+    scores = tf_idf_linear(SAID, MEANT, asked, classes=4)
+    assert scores[:3].argmax(axis=1).tolist() == [0, 1, 2]
+    assert scores.shape == (4, 4)
+    assert np.allclose(scores.sum(axis=1), 1.0)
+    hidden = MEANT.copy()
+    hidden[MEANT == 1] = -1
+    assert (tf_idf_linear(SAID, hidden, asked, classes=4).argmax(axis=1) != 1).all()
+
+
+def test_without_training_rows_a_text_is_answered_by_models_of_the_other_groups() -> None:
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(40), 3)
+    texts = [f"note{group} of the day" for group in groups]
+    known = rng.integers(0, 2, 40)[groups]  # by chance: only a model that has seen the group can know
+    leaky = tf_idf_linear(texts, known, texts, classes=2).argmax(axis=1)
+    fair = tf_idf_linear(texts, known, texts, classes=2, leave_out=groups).argmax(axis=1)
+    assert (leaky == known).mean() == 1.0
+    assert (fair == known).mean() < 0.75
+
+
+def test_one_known_class_is_all_that_is_answered() -> None:
+    scores = tf_idf_linear(SAID, np.zeros(48, dtype=np.int64), SAID[:2], classes=3)
+    assert scores.argmax(axis=1).tolist() == [0, 0]
+
+
+def test_texts_and_vectors_have_distances() -> None:
+    columns = (Column("said", ColumnKind.TEXT), Column("v", ColumnKind.VECTOR, shape=(2,)))
+    vectors = pa.array([[3.0, 4.0], [0.0, 0.0], [6.0, 8.0]], pa.list_(pa.float32(), 2))
+    table = pa.table({"said": ["My Card", "my card", None], "v": vectors})
+    both = raw_matrix(table, Schema(columns, ("said", "v")))
+    assert both.shape == (3, controls.WORDS + 2)
+    assert both[0, :-2] == pytest.approx(both[1, :-2])
+    assert np.linalg.norm(both[0, :-2]) == pytest.approx(1.0)
+    assert both[2, :-2].sum() == 0.0
+    assert both[:, -2:] == pytest.approx(np.array([[0.6, 0.8], [0, 0], [1.2, 1.6]]))

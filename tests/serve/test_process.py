@@ -196,7 +196,9 @@ def test_without_a_key_on_loopback_only_loopback_names_are_answered(place, ask):
 
 def test_what_is_logged_of_inputs_is_policy(place, ask):
     from backstay.bundle.manifest import Manifest
+    from backstay.journal.answers import entries_of
     from backstay.journal.entries import Predictions
+    from backstay.journal.layout import Layout
 
     model_id = json.loads((place.folder / "pointer.json").read_text())["release"]["model_id"]
     manifests = {"release-1": Manifest.read(place.folder / "bundles" / model_id / "manifest.json")}
@@ -204,7 +206,7 @@ def test_what_is_logged_of_inputs_is_policy(place, ask):
     server.infer(ask(1.0, 2.0, 1.0, prediction_ids=["a", "b", "c"], context={"office": ["x", "y", "z"]}))
     journal = Journal(place.folder / "journal")
     assert journal.rows("risk", "production", manifests=manifests).inputs is None
-    (entry,) = [e for e in journal._entries(journal._segments("p")) if isinstance(e, Predictions)]
+    (entry,) = [e for e in entries_of(Layout(journal.directory).segments("p")) if isinstance(e, Predictions)]
     assert entry.hashes[0] == entry.hashes[2] != entry.hashes[1]
     assert entry.inputs == entry.context == {}
 

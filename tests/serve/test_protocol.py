@@ -52,6 +52,26 @@ def test_texts_are_str_by_json_and_by_bytes(values):
         assert all(type(v) is str for v in question.arrays["city"].reshape(-1))
 
 
+@pytest.mark.parametrize("shape", [[2], [2, 1]])
+def test_sentences_are_a_column_or_a_list(shape):
+    said = InputSpec("said", "BYTES", (-1, 1), "tokens", ("said",))
+    assert request(said, ["Where is it? 😀", None], shape).arrays["said"].tolist() == [["Where is it? 😀"], [""]]
+    with pytest.raises(Problem, match="shape"):
+        request(said, ["a", "b"], [1, 2])
+    tensor = {"name": "said", "datatype": "INT64", "shape": [1, 2], "data": [3, 4]}
+    with pytest.raises(Problem, match="INT64"):
+        parse(json.dumps({"inputs": [tensor]}).encode(), None, manifest(said), max_rows=9)
+
+
+def test_a_vector_is_whole_and_finite():
+    bought = InputSpec("v", "FP32", (-1, 3), "vector", ("v",))
+    assert request(bought, [1, 2.5, 3], [1, 3]).arrays["v"].tolist() == [[1.0, 2.5, 3.0]]
+    for data, shape in (([1, 2], [1, 2]), ([1, None, 3], [1, 3])):
+        with pytest.raises(Problem):
+            request(bought, data, shape)
+    assert blank(manifest(bought))["v"].shape == (1, 3)
+
+
 def test_a_null_text_is_the_missing_one():
     assert request(CITY, ["Rome", None]).arrays["city"].tolist() == [["Rome"], [""]]
 

@@ -12,9 +12,22 @@ from backstay.kernel.errors import BackstayError, NotFound
 MAXIMUM_BYTES = 2 * 10**9
 _PICKLED = {".pkl", ".pickle", ".joblib", ".pt", ".pth", ".sav", ".ckpt", ".bin"}
 _SKLEARN_FIX = (
-    "convert it where it was trained: `skl2onnx.to_onnx(model, X[:1], options={id(model): {'zipmap': False}})`"
+    "where it was trained, call `backstay.adopt(model, reference=..., target=...)`, which converts and compares it; "
+    "or `skl2onnx.to_onnx(model, X[:1], options={id(model): {'zipmap': False}})`, but not for trees that met gaps"
 )
-_TORCH_FIX = "convert it where it was trained: `torch.onnx.export(model, (example,), 'model.onnx', dynamo=True)`"
+_TORCH_FIX = (
+    "where it was trained, call `backstay.adopt(module, example=..., reference=..., target=...)`, or "
+    "`torch.onnx.export(module, (example,), 'model.onnx', dynamo=True)`"
+)
+_ELSEWHERE = {
+    "`tf2onnx` makes ONNX of a Keras model: `tf2onnx.convert.from_keras(model)`": (".h5", ".hdf5", ".keras", ".pb"),
+    "`onnxmltools` makes ONNX of XGBoost and LightGBM models": (".ubj", ".bst", ".txt", ".json", ".lgb"),
+    "CatBoost makes ONNX itself: `model.save_model('model.onnx', format='onnx')`": (".cbm",),
+    "these are weights without a model: `torch.onnx.export(module, (example,), 'model.onnx', dynamo=True)`": (
+        ".safetensors",
+    ),
+    "`tf2onnx` makes ONNX of it: `python -m tf2onnx.convert --tflite model.tflite --output model.onnx`": (".tflite",),
+}
 
 
 def read_graph(path: Path) -> tuple[onnx.ModelProto, bytes]:
@@ -27,7 +40,9 @@ def read_graph(path: Path) -> tuple[onnx.ModelProto, bytes]:
     if not path.is_file():
         raise NotFound(f"there is no model file {path}", fix="name an ONNX file")
     with path.open("rb") as file:
-        _refuse_pickles(path, file.read(16))
+        head = file.read(16)
+    _refuse_pickles(path, head)
+    _refuse_other_formats(path, head)
     size = path.stat().st_size
     if size > MAXIMUM_BYTES:
         raise BackstayError(f"{path} has {size:,} bytes, the limit is {MAXIMUM_BYTES:,}", fix="export a smaller model")
@@ -56,6 +71,14 @@ def _refuse_pickles(path: Path, head: bytes) -> None:
             f"{path} is a pickle or an archive of one, and loading one runs whatever code is in it",
             fix=_TORCH_FIX if torch_made else _SKLEARN_FIX,
         )
+
+
+def _refuse_other_formats(path: Path, head: bytes) -> None:
+    """Files of other libraries, by their ending or their first bytes: say how each becomes ONNX."""
+    ending = ".h5" if head.startswith(b"\x89HDF\r\n\x1a\n") else path.suffix.lower()
+    for fix, endings in _ELSEWHERE.items():
+        if ending in endings:
+            raise BackstayError(f"{path} is not an ONNX file", fix=fix)
 
 
 def _refuse_external(path: Path, model: onnx.ModelProto) -> None:

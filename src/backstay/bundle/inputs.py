@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from backstay.bundle.datatypes import FLOATS, numpy_dtype
 from backstay.bundle.manifest import InputSpec, Manifest
@@ -38,6 +39,8 @@ def table_from(manifest: Manifest, arrays: Arrays) -> pa.Table:
         values = np.asarray(arrays[spec.name])
         if spec.column_shape:
             columns[spec.columns[0]] = _image_column(spec, values)
+        elif spec.adapter == "vector":
+            columns[spec.columns[0]] = _vector_column(values)
         elif spec.adapter == "matrix":
             for place, name in enumerate(spec.columns):
                 columns[name] = _column(spec, values[:, place])
@@ -78,6 +81,26 @@ def image_pixels(column: pa.ChunkedArray | pa.Array, name: str, shape: tuple[int
     return np.concatenate(parts) if parts else np.zeros((0, *shape), np.uint8)
 
 
+def vector_values(column: pa.ChunkedArray | pa.Array, name: str, length: int) -> npt.NDArray[np.float32]:
+    """A column of number lists as float32 [rows, length]; the first row that is none of that length is named."""
+    kind = column.type
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
+        raise BackstayError(f"the column {name!r} holds {kind}, not vectors", fix=f"give lists of {length} numbers")
+    lengths = pc.fill_null(pc.list_value_length(column), -1).to_numpy(zero_copy_only=False)
+    wrong = np.flatnonzero(lengths != length)
+    if len(wrong):
+        told = "no vector" if lengths[wrong[0]] < 0 else f"{lengths[wrong[0]]} numbers"
+        raise BackstayError(
+            f"row {wrong[0] + 1} of {name!r} has {told}, the model takes {length}", fix="give whole vectors"
+        )
+    flat = pc.list_flatten(column).cast(pa.float32()).to_numpy(zero_copy_only=False)
+    wide: npt.NDArray[np.float32] = np.asarray(flat, dtype=np.float32).reshape(len(column), length)
+    bad = np.flatnonzero(~np.isfinite(wide).all(axis=1))
+    if len(bad):
+        raise BackstayError(f"row {bad[0] + 1} of {name!r} holds a null, NaN or infinity", fix="drop these rows")
+    return wide
+
+
 def channels_first(spec: InputSpec) -> bool:
     """Whether the tensor is [rows, channels, height, width] while the column is height, width, channels."""
     if len(spec.shape) != 4:
@@ -99,6 +122,9 @@ def _tensor(spec: InputSpec, table: pa.Table) -> npt.NDArray[Any]:
         elif len(spec.shape) < 4:
             pixels = pixels.reshape(len(pixels), *(spec.column_shape[:2] if len(spec.shape) == 3 else (-1,)))
         return np.ascontiguousarray(pixels, dtype=numpy_dtype(spec.datatype))
+    if spec.adapter == "vector":
+        wide = vector_values(table.column(spec.columns[0]), spec.columns[0], spec.shape[1])
+        return np.ascontiguousarray(wide, dtype=numpy_dtype(spec.datatype))
     columns = [_values(spec, name, table.column(name)) for name in spec.columns]
     if spec.adapter == "matrix":
         return (
@@ -151,6 +177,11 @@ def _column(spec: InputSpec, values: npt.NDArray[Any]) -> pa.Array:
     if spec.datatype == "BOOL":
         return pa.array(values.astype(bool), pa.bool_())
     return pa.array(values.astype(np.int64), pa.int64())
+
+
+def _vector_column(values: npt.NDArray[Any]) -> pa.Array:
+    flat = pa.array(np.ascontiguousarray(values, dtype=np.float32).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
 
 
 def _image_column(spec: InputSpec, values: npt.NDArray[Any]) -> pa.Array:

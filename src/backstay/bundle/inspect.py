@@ -14,7 +14,7 @@ import onnxruntime
 from backstay.bundle.datatypes import FLOATS, from_onnx, numpy_dtype
 from backstay.bundle.graph import read_graph
 from backstay.bundle.inputs import Arrays
-from backstay.bundle.manifest import FORMAT_VERSION, InputSpec, Manifest, OutputSpec
+from backstay.bundle.manifest import InputSpec, Manifest, OutputSpec, format_for
 from backstay.bundle.model import both_sides, label_texts, open_session
 from backstay.bundle.roles import classes_of, outputs_of, shape_of
 from backstay.kernel.errors import BackstayError, nearest
@@ -49,7 +49,7 @@ def inspect_onnx(path: Path, features: tuple[Column, ...], classes: tuple[str, .
     order, widths = _probe(session, inputs, outputs, named or tuple(_in_order(classes or ())), own=bool(named))
     has_embedding = any(o.role == "embedding" for o in outputs)
     return Manifest(
-        format_version=FORMAT_VERSION,
+        format_version=format_for(inputs),
         task=Task.CLASSIFICATION.value,
         inputs=inputs,
         outputs=tuple(replace(o, shape=widths.get(o.name, o.shape)) for o in outputs),
@@ -97,6 +97,8 @@ def _single(value: onnx.ValueInfoProto, features: tuple[Column, ...]) -> InputSp
             f"the model has one input and there are {len(features)} feature columns, an image among them",
             fix="name the features that it reads with `data.features`",
         )
+    if len(features) == 1 and features[0].kind is ColumnKind.VECTOR:
+        return _vector(value.name, datatype, shape, features[0])
     if len(features) == 1 and shape in ((-1,), (-1, 1), (-1, -1)):
         return _one_column(value, features[0])
     if len(shape) != 2:
@@ -129,6 +131,16 @@ def _image(name: str, datatype: str, shape: tuple[int, ...], column: Column) -> 
     return InputSpec(name, datatype, whole, "matrix" if flat else "image", (column.name,), column.shape)
 
 
+def _vector(name: str, datatype: str, shape: tuple[int, ...], column: Column) -> InputSpec:
+    length = column.shape[0]
+    if datatype not in FLOATS or len(shape) != 2 or shape[1] not in (-1, length):
+        raise BackstayError(
+            f"the model's input {name!r} is {datatype} {shape}, the vectors in {column.name!r} have {length} numbers",
+            fix="export it for vectors of this length",
+        )
+    return InputSpec(name, datatype, (-1, length), "vector", (column.name,))
+
+
 def _agree(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
     return all(s in (-1, w) for s, w in zip(shape, wanted, strict=True))
 
@@ -137,6 +149,8 @@ def _one_column(value: onnx.ValueInfoProto, column: Column) -> InputSpec:
     datatype, shape = from_onnx(value.type.tensor_type.elem_type, value.name), shape_of(value)
     if column.kind is ColumnKind.IMAGE:
         return _image(value.name, datatype, shape, column)
+    if column.kind is ColumnKind.VECTOR:
+        return _vector(value.name, datatype, shape, column)
     if shape not in ((-1,), (-1, 1), (-1, -1)):
         raise BackstayError(
             f"the input {value.name!r} has shape {shape}, one column has one value a row", fix="export it as [rows, 1]"

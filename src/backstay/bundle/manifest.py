@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from backstay.bundle.datatypes import numpy_dtype
+from backstay.bundle.datatypes import FLOATS, numpy_dtype
 from backstay.kernel.codec import decode, encode
 from backstay.kernel.errors import BackstayError, NotFound
 from backstay.kernel.ids import content_id, digest
 
-FORMAT_VERSION = 1
-ADAPTERS = ("column", "matrix", "image")
+# The newest format that is read. What needs nothing of a newer one is written in the older: see `format_for`.
+FORMAT_VERSION = 2
+ADAPTERS = ("column", "matrix", "image", "tokens", "vector")
+SINCE = {"tokens": 2, "vector": 2}
 ROLES = ("label", "scores", "embedding", "value")
 
 
@@ -24,7 +26,9 @@ class InputSpec:
     Args:
         datatype: Open Inference Protocol type: "FP32", "INT64", "BYTES", "UINT8", ...
         shape: -1 first, for the rows.
-        adapter: "column" (one value a row), "matrix" (columns side by side) or "image".
+        adapter: "column" (one value a row), "matrix" (columns side by side), "image", "vector" (one column of number
+            lists, [rows, length]) or "tokens" (one column of texts, BYTES [rows, 1] for whoever asks; the graph takes
+            INT64 codes [rows, length] under the same name, which the bundle's tokenizer.json makes of them).
         column_shape: (height, width, channels) of the image column where there is one, else empty.
     """
 
@@ -101,6 +105,11 @@ class Manifest:
         return parse(document, path)
 
 
+def format_for(inputs: tuple[InputSpec, ...]) -> int:
+    """The oldest format that can say this: a bundle is readable by every version that could run it."""
+    return max(SINCE.get(spec.adapter, 1) for spec in inputs)
+
+
 def parse(document: Any, where: Path) -> Manifest:
     """A manifest from its JSON value; unknown fields, wrong types and newer formats are refused."""
     if not isinstance(document, dict) or not isinstance(document.get("format_version"), int):
@@ -138,12 +147,28 @@ def _problem(manifest: Manifest) -> str:
     unknown = {i.adapter for i in manifest.inputs} - set(ADAPTERS) | {o.role for o in manifest.outputs} - set(ROLES)
     if unknown:
         return f"it uses {sorted(unknown)[0]!r}, which is no adapter and no role"
+    for spec in manifest.inputs:
+        problem = _input_problem(spec, manifest)
+        if problem:
+            return problem
     for name, entry in manifest.files.items():
         if "/" in name or "\\" in name or name in ("", ".", ".."):
             return f"it names the file {name!r}, which is outside the bundle"
         hashed: list[object] = [entry.sha256, entry.size]
         if not (isinstance(hashed[0], str) and isinstance(hashed[1], int)):
             return f"the entry of {name!r} has no hash or no size"
+    return ""
+
+
+def _input_problem(spec: InputSpec, manifest: Manifest) -> str:
+    if SINCE.get(spec.adapter, 1) > manifest.format_version:
+        return f"the input {spec.name!r} uses {spec.adapter!r}, which format {manifest.format_version} does not have"
+    if spec.adapter == "tokens" and (spec.datatype != "BYTES" or spec.shape != (-1, 1) or len(spec.columns) != 1):
+        return f"the text input {spec.name!r} is not BYTES [rows, 1] of one column"
+    if spec.adapter == "vector" and (
+        spec.datatype not in FLOATS or len(spec.shape) != 2 or spec.shape[1] < 1 or len(spec.columns) != 1
+    ):
+        return f"the vector input {spec.name!r} is not floats [rows, length] of one column"
     return ""
 
 

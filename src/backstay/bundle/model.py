@@ -13,8 +13,9 @@ import onnxruntime
 import pyarrow as pa
 
 from backstay.bundle.datatypes import numpy_dtype
-from backstay.bundle.inputs import Arrays, arrays_for
+from backstay.bundle.inputs import Arrays, arrays_for, text_of
 from backstay.bundle.manifest import Manifest
+from backstay.bundle.tokens import TOKENIZER_FILE, Tokens
 from backstay.bundle.write import MANIFEST_FILE, MODEL_FILE
 from backstay.kernel.errors import BackstayError, NotFound, Tampered
 
@@ -35,18 +36,26 @@ class Outputs:
 
 
 class Model:
-    """A loaded bundle. Safe to use from several threads."""
+    """A loaded bundle. Safe to use from several threads.
 
-    def __init__(self, path: Path, manifest: Manifest, session: onnxruntime.InferenceSession) -> None:
+    Args:
+        tokens: what turns texts into the graph's codes; needed where an input's adapter is "tokens".
+    """
+
+    def __init__(
+        self, path: Path, manifest: Manifest, session: onnxruntime.InferenceSession, tokens: Tokens | None = None
+    ) -> None:
         self.path = path
         self.manifest = manifest
         self.id = manifest.id
         self.classes = manifest.classes
         self._session = session
+        self._tokens = tokens
+        self._texts = tuple(spec.name for spec in manifest.inputs if spec.adapter == "tokens")
         self._wanted = [o.name for o in manifest.outputs if o.role != "value"]
 
     def run(self, arrays: Arrays) -> Outputs:
-        """Answers for input tensors by name, rows first.
+        """Answers for input tensors by name, rows first; texts as they are, whatever the graph makes of them.
 
         Raises:
             BackstayError: ONNX Runtime refuses the tensors.
@@ -54,6 +63,8 @@ class Model:
         rows = len(next(iter(arrays.values()))) if arrays else 0
         if rows == 0:
             return self._nothing()
+        if self._texts:
+            arrays = self._coded(arrays)
         try:
             found = self._session.run(self._wanted, arrays)
         except Exception as error:  # ONNX Runtime raises bare types of its own; nothing is answered
@@ -78,6 +89,16 @@ class Model:
             np.concatenate(scores) if scores else None,
             np.concatenate(embeddings) if embeddings else None,
         )
+
+    def _coded(self, arrays: Arrays) -> Arrays:
+        """The same tensors with the codes of the texts in their place."""
+        if self._tokens is None:
+            raise BackstayError(f"model {self.id} was opened without its tokenizer", fix="load it from its bundle")
+        coded: Arrays = {}
+        for name, values in arrays.items():
+            texts = name in self._texts
+            coded[name] = self._tokens.codes([text_of(v) for v in values.reshape(-1).tolist()]) if texts else values
+        return coded
 
     def _outputs(self, found: dict[str, npt.NDArray[Any]]) -> Outputs:
         by_role = {o.role: found[o.name] for o in self.manifest.outputs if o.name in found}
@@ -122,7 +143,12 @@ def load(directory: Path, *, expected_id: str | None = None, threads: int = 1) -
     content = {name: _checked(directory / name, entry.sha256, entry.size) for name, entry in manifest.files.items()}
     if MODEL_FILE not in content:
         raise Tampered(f"the bundle {directory} names no {MODEL_FILE}", fix="restore the bundle from a backup")
-    return Model(directory, manifest, open_session(content[MODEL_FILE], threads=threads))
+    tokens = None
+    if any(spec.adapter == "tokens" for spec in manifest.inputs):
+        if TOKENIZER_FILE not in content:
+            raise Tampered(f"the bundle {directory} names no {TOKENIZER_FILE}", fix="restore the bundle from a backup")
+        tokens = Tokens(content[TOKENIZER_FILE])
+    return Model(directory, manifest, open_session(content[MODEL_FILE], threads=threads), tokens)
 
 
 def open_session(content: bytes, *, threads: int = 1) -> onnxruntime.InferenceSession:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import onnx
 from onnx import NodeProto, TensorProto, compose, helper
 
@@ -23,6 +25,8 @@ def with_inputs(content: bytes, own: tuple[InputSpec, ...], wanted: tuple[InputS
     model = onnx.load_model_from_string(content)
     if {spec.name for spec in wanted} & {value.name for value in model.graph.output}:
         return None
+    if any(spec.adapter == "tokens" for spec in own):
+        return _renamed(model, own, wanted)
     places = {name: (spec, i) for spec in wanted for i, name in enumerate(spec.columns)}
     nodes: list[NodeProto] = []
     constants: list[TensorProto] = []
@@ -50,6 +54,29 @@ def with_inputs(content: bytes, own: tuple[InputSpec, ...], wanted: tuple[InputS
     return bytes(whole.SerializeToString(deterministic=True))
 
 
+def answered(own: tuple[InputSpec, ...], wanted: tuple[InputSpec, ...]) -> tuple[InputSpec, ...]:
+    """The wanted inputs as the manifest is to state them: whether a text becomes codes is the model's own affair."""
+    coded = {spec.columns for spec in own if spec.adapter == "tokens"}
+
+    def one(spec: InputSpec) -> InputSpec:
+        if spec.columns in coded:
+            return replace(spec, adapter="tokens")
+        return replace(spec, adapter="column") if spec.adapter == "tokens" else spec
+
+    return tuple(one(spec) for spec in wanted)
+
+
+def _renamed(model: onnx.ModelProto, own: tuple[InputSpec, ...], wanted: tuple[InputSpec, ...]) -> bytes | None:
+    """A text model under another input name; codes are made before the graph, so nothing else can be bridged."""
+    if len(own) != 1 or len(wanted) != 1 or own[0].columns != wanted[0].columns:
+        return None
+    if wanted[0].datatype != "BYTES" or wanted[0].shape != own[0].shape:
+        return None
+    _rename_input(model.graph, own[0].name, wanted[0].name)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
 def _tail(spec: InputSpec) -> list[int | str]:
     return [size if size >= 0 else "any" for size in spec.shape[1:]]
 
@@ -60,6 +87,8 @@ def _bridge(own: InputSpec, given: InputSpec, place: int) -> tuple[list[NodeProt
     if text != (given.datatype == "BYTES") or bool(own.column_shape) != bool(given.column_shape):
         return None
     if own.column_shape and (own.column_shape != given.column_shape or _is_channels_first(given)):
+        return None
+    if "vector" in (own.adapter, given.adapter) and (own.adapter != given.adapter or own.shape != given.shape):
         return None
     stem, source = f"{PREFIX}{own.name}", given.name
     nodes: list[NodeProto] = []

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from backstay.data.images import pixels_of
+from backstay.data.vectors import vectors_of
 from backstay.kernel.records import ColumnKind, Schema
 
 Fingerprints = npt.NDArray[np.uint64]
@@ -41,6 +42,8 @@ def _values(column: pa.ChunkedArray, kind: ColumnKind) -> Fingerprints:
     if kind is ColumnKind.IMAGE:
         pixels = pixels_of(column)
         return np.array([_eight(row.tobytes()) for row in pixels], dtype=np.uint64)
+    if kind is ColumnKind.VECTOR:
+        return np.array([_eight(row.tobytes()) for row in vectors_of(column).astype("<f4")], dtype=np.uint64)
     if kind in (ColumnKind.CATEGORY, ColumnKind.TEXT):
         encoded = column.combine_chunks().dictionary_encode()
         known = [_eight(v.encode()) for v in encoded.dictionary.to_pylist()]

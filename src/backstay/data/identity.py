@@ -78,6 +78,9 @@ def _column(values: pa.ChunkedArray, column: Column) -> bytes:
         _part(hasher, np.packbits(array.is_valid().to_numpy(zero_copy_only=False)))
     if column.kind is ColumnKind.IMAGE:
         _part(hasher, array.flatten().to_numpy(zero_copy_only=False))
+    elif column.kind is ColumnKind.VECTOR:
+        # Missing vectors have no numbers here; which rows they are is in the validity above.
+        _part(hasher, array.flatten().to_numpy(zero_copy_only=False).astype("<f4"))
     elif column.kind in (ColumnKind.CATEGORY, ColumnKind.TEXT):
         _text(hasher, array)
     elif column.kind is ColumnKind.NUMBER:

@@ -44,6 +44,7 @@ def pixels_of(column: pa.ChunkedArray) -> npt.NDArray[np.uint8]:
 def read_npz(path: Path) -> pa.Table:
     """Arrays x and y, or x_train, y_train, x_test, y_test: columns image, label and, for the latter, part.
 
+    Where x is [n, d] of floats it holds vectors, and the column is called vector.
     Other arrays with one value a row come along as columns of their own.
     """
     try:
@@ -97,6 +98,10 @@ def _pair(x: npt.NDArray[Any], y: npt.NDArray[Any], path: Path, x_name: str, y_n
         raise BackstayError(
             f"in {path} {x_name} has shape {x.shape} and {y_name} {y.shape}", fix="give one label for each image"
         )
+    if x.ndim == 2 and x.shape[1] and x.dtype.kind == "f":
+        # Left as they are: `conform` says which rows are not finite.
+        flat = pa.array(np.ascontiguousarray(x).reshape(-1))
+        return {"vector": pa.FixedSizeListArray.from_arrays(flat, x.shape[1]), "label": pa.array(y)}
     return {"image": image_array(_pixels(x, path, x_name)), "label": pa.array(y)}
 
 
@@ -106,7 +111,7 @@ def _pixels(x: npt.NDArray[Any], path: Path, name: str) -> npt.NDArray[np.uint8]
     if x.ndim != 4 or x.shape[-1] not in (1, 3, 4):
         raise BackstayError(
             f"{name} of {path} has shape {x.shape}",
-            fix="give images as [n, height, width] or [n, height, width, channels]",
+            fix="give images as [n, height, width] or [n, height, width, channels], or float vectors as [n, length]",
         )
     if x.dtype == np.uint8:
         return np.asarray(x)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from backstay.data.vectors import as_vectors, is_list, vector_type
 from backstay.data.zones import MOMENT, moments
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Column, ColumnKind
 
 TEXT_LENGTH = 40
 TEXT_DISTINCT = 1000
+TEXT_WORDS = 3
+SENTENCES = 20
 ARROW = {
     ColumnKind.NUMBER: pa.float64(),
     ColumnKind.INTEGER: pa.int64(),
@@ -22,8 +25,11 @@ ARROW = {
 
 
 def kind_of(column: pa.ChunkedArray) -> ColumnKind | None:
-    """The kind that a column's type and values suggest; None for a type that has no kind (lists, structs)."""
+    """The kind that a column's type and values suggest; None for a type that has no kind (structs, lists of texts)."""
     kind = column.type
+    if is_list(kind):
+        whole = pa.types.is_floating(kind.value_type) or pa.types.is_fixed_size_list(kind)
+        return ColumnKind.VECTOR if whole and _is_number(kind.value_type) else None
     if isinstance(kind, pa.FixedShapeTensorType):
         return ColumnKind.IMAGE if kind.value_type == pa.uint8() and len(kind.shape) == 3 else None
     if pa.types.is_dictionary(kind):
@@ -31,6 +37,10 @@ def kind_of(column: pa.ChunkedArray) -> ColumnKind | None:
     if _is_text(kind):
         return _text_or_category(column)
     return _simple(kind)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
 
 
 def _simple(kind: pa.DataType) -> ColumnKind | None:
@@ -54,13 +64,24 @@ def _text_or_category(column: pa.ChunkedArray) -> ColumnKind:
     distinct = pc.count_distinct(text).as_py()
     length = pc.mean(pc.utf8_length(text)).as_py() or 0.0
     long = length > TEXT_LENGTH and distinct > len(column) // 2
-    return ColumnKind.TEXT if long or distinct > max(TEXT_DISTINCT, len(column) // 2) else ColumnKind.CATEGORY
+    many = distinct > max(TEXT_DISTINCT, len(column) // 2)
+    sentences = distinct >= max(SENTENCES, len(column) // 4) and words_of(text) >= TEXT_WORDS
+    return ColumnKind.TEXT if long or many or sentences else ColumnKind.CATEGORY
+
+
+def words_of(column: pa.ChunkedArray) -> float:
+    """Mean number of words in a text; what is missing has none."""
+    text = pc.fill_null(column.cast(pa.large_string()), "")
+    counts = pc.list_value_length(pc.utf8_split_whitespace(pc.utf8_trim_whitespace(text)))
+    return float(pc.mean(counts).as_py() or 0.0)
 
 
 def arrow_type(column: Column) -> pa.DataType:
     """The one Arrow type of a column in memory."""
     if column.kind is ColumnKind.IMAGE:
         return pa.fixed_shape_tensor(pa.uint8(), column.shape)
+    if column.kind is ColumnKind.VECTOR:
+        return vector_type(column.shape[0])
     return ARROW[column.kind]
 
 
@@ -74,6 +95,8 @@ def as_kind(values: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
         return moments(values, column.name)
     if column.kind is ColumnKind.IMAGE:
         return _image(values, column)
+    if column.kind is ColumnKind.VECTOR:
+        return as_vectors(values, column.name, column.shape[0])
     if column.kind in (ColumnKind.CATEGORY, ColumnKind.TEXT):
         return _texts(values, column)
     try:

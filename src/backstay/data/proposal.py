@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from backstay.data.audit.identifiers import looks_like_id
+from backstay.data.audit.subject import WIDE
 from backstay.data.kinds import as_kind, kind_of
 from backstay.data.parts import part_column
 from backstay.data.read import read
-from backstay.data.schema import infer_schema
+from backstay.data.schema import ALONE, infer_schema
 from backstay.data.targets import class_texts
 from backstay.data.zones import moments
 from backstay.kernel.errors import BackstayError, nearest
@@ -45,6 +46,8 @@ class _Seen:
     classes: tuple[str, ...]
     features: tuple[str, ...]
     part: str | None
+    left: tuple[str, ...]
+    vector: str | None
 
 
 def propose(
@@ -146,13 +149,15 @@ def _look(
     ignored = [*leave_out, *([time] if time else [])]
     # Of a model that lives elsewhere there may be answers and labels, and no inputs.
     inputs = set(table.column_names) - {target, row_id, group, part, *ignored}
+    if bare:
+        # Of what such a model says of a row, its embedding is an answer, not an input.
+        inputs -= {n for n in inputs if found_kinds[n] is ColumnKind.VECTOR}
     features = () if bare and not inputs else None
     schema = infer_schema(table, target=target, id=row_id, group=group, features=features, ignore=ignored)
     names_rows = tuple(
         f
         for f in schema.features
-        if schema.column(f).kind is not ColumnKind.IMAGE
-        and looks_like_id(_typed(table, schema.column(f)), schema.column(f).kind)
+        if schema.column(f).kind not in WIDE and looks_like_id(_typed(table, schema.column(f)), schema.column(f).kind)
     )
     # Rows of few columns may look like ids only because they are few: at least one feature stays.
     ignore = names_rows if len(names_rows) < len(schema.features) and table.num_rows >= SLICE_ROWS else ()
@@ -174,6 +179,8 @@ def _look(
         tuple(sorted(set(class_texts(table.column(target).drop_null()).tolist()))),
         kept,
         part,
+        tuple(c.name for c in schema.columns if c.kind in ALONE and c.name not in schema.features),
+        next((c.name for c in schema.columns if c.kind is ColumnKind.VECTOR), None),
     )
 
 
@@ -267,6 +274,9 @@ def _data(source: Path, folder: Path | None, seen: _Seen, *, list_features: bool
         lines.append(f"features = {_list(seen.features)}  # what the model sees; its answers are no inputs")
     if seen.ignore:
         lines.append(f"ignore = {_list(seen.ignore)}  # a value of its own in nearly every row: no inputs")
+    if seen.left and not list_features:
+        lines.append(f"# Not read: {_comment(', '.join(seen.left))}. Texts and vectors are learned from alone:")
+        lines.append(f"# features = {_list(seen.left[:1])}")
     lines.append("# Slices are measured on their own; the gate refuses a model that is worse on one of them.")
     lines.append(f"slices = {_list(seen.slices)}")
     if any(k != "image" for k in seen.kinds.values()):
@@ -289,6 +299,8 @@ def _predictions(seen: _Seen, prediction: str, score: str | None, positive: str 
     lines.append(f"prediction = {_text(prediction)}")
     if seen.time:
         lines.append(f"time = {_text(seen.time)}")
+    if seen.vector:
+        lines.append(f"embedding = {_text(seen.vector)}")
     if score:
         lines.append(f"score = {_text(score)}")
         # Of two classes the second in order is the one that a single score usually means.

@@ -9,10 +9,12 @@ import pyarrow as pa
 from backstay.data.kinds import arrow_type, as_kind, kind_of
 from backstay.data.parts import part_column
 from backstay.data.targets import check_target
+from backstay.data.vectors import is_list, refuse_gaps, usual_length
 from backstay.kernel.errors import BackstayError, nearest
 from backstay.kernel.records import Column, ColumnKind, Schema
 
-NOT_FEATURES = frozenset({ColumnKind.TEXT, ColumnKind.TIME})
+NOT_FEATURES = frozenset({ColumnKind.TEXT, ColumnKind.TIME, ColumnKind.VECTOR})
+ALONE = frozenset({ColumnKind.TEXT, ColumnKind.VECTOR})
 
 
 def infer_schema(
@@ -28,8 +30,9 @@ def infer_schema(
 ) -> Schema:
     """The schema of these rows: what is declared holds, the rest is inferred from types and values.
 
-    Features are, unless named, all columns that have no role, are not ignored, and are neither free text nor times
-    nor the column of an official split. Columns of types that have no kind (lists, structs) are left out. An empty
+    Features are, unless named, all columns that have no role, are not ignored, and are neither times
+    nor the column of an official split; free text and vectors only where nothing else is left, since they are
+    learned from alone. Columns of types that have no kind (structs, lists of texts) are left out. An empty
     list of features may be said: of a model that lives elsewhere only its answers may be known.
 
     Raises BackstayError for a column that is not there, a target with one class, and a regression target.
@@ -54,6 +57,7 @@ def infer_schema(
     known = {c.name for c in columns}
     if features is None:
         chosen = tuple(c.name for c in columns if c.name not in taken and c.kind not in NOT_FEATURES)
+        chosen = chosen or tuple(c.name for c in columns if c.name not in taken and c.kind in ALONE)
     else:
         chosen = tuple(features)
         without_kind = [n for n in chosen if n not in known]
@@ -91,6 +95,12 @@ def _column(table: pa.Table, name: str, kinds: Mapping[str, str], roles: Mapping
         if not isinstance(values.type, pa.FixedShapeTensorType):
             raise BackstayError(f"column {name!r} holds {values.type}, not images", fix="declare another kind for it")
         shape = tuple(values.type.shape)
+    if kind is ColumnKind.VECTOR:
+        if not is_list(values.type):
+            raise BackstayError(
+                f"column {name!r} holds {values.type}, not lists of numbers", fix="declare another kind for it"
+            )
+        shape = (usual_length(values, name),)
     return Column(name, kind, nullable=name not in (roles["target"], roles["id"]), shape=shape)
 
 
@@ -123,6 +133,8 @@ def conform(table: pa.Table, schema: Schema) -> pa.Table:
                 f"the {role} {column.name!r} is missing in {values.null_count} rows, first in row {first}",
                 fix="fill in those values, or leave those rows out",
             )
+        if column.kind is ColumnKind.VECTOR and column.name in schema.features:
+            refuse_gaps(values, column.name)
         columns.append(values)
     fields = [pa.field(c.name, arrow_type(c)) for c in schema.columns]
     return pa.Table.from_arrays(columns, schema=pa.schema(fields))

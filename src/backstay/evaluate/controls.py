@@ -1,19 +1,30 @@
-"""What a model must beat to be worth its keep: the commonest class, and neighbours among the raw rows."""
+"""What a model must beat to be worth its keep: the commonest class, neighbours among the raw rows, and for text a
+linear model on its words."""
 
 from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import ColumnKind, Schema
 from backstay.maths.arrays import FloatArray, IntArray
 from backstay.maths.neighbours import nearest, vote
+from backstay.maths.softmax import SparseSoftmax
+from backstay.maths.tfidf import TfIdf
 
 TOP = 20
 MOST_GALLERY = 20_000
 CLIP = 6.0
+WORDS = 512
+FOLDS = 5
+MOST_WEIGHTS = 2_000_000
+MOST_TERMS = 30_000
 
 
 def majority(known: IntArray, rows: int) -> IntArray:
@@ -51,11 +62,60 @@ def raw_knn(
     return vote(known[kept], places, distances, classes)
 
 
+def tf_idf_linear(
+    gallery: Sequence[str],
+    known: IntArray,
+    queries: Sequence[str],
+    *,
+    classes: int,
+    leave_out: IntArray | None = None,
+    seed: int = 0,
+) -> FloatArray:
+    """Probabilities [m, classes] of a logistic regression on weighted words, word pairs and letter runs.
+
+    The baseline that text encoders fail to beat: 0.92 on banking77 (77 classes, 10,003 texts, some 10 CPU-seconds).
+    A larger gallery is thinned to 20,000 texts. See `maths.tfidf` for the weights.
+
+    Args:
+        gallery: texts of the classes `known` [n]; those of an unknown class (-1) teach nothing.
+        leave_out: group codes; then gallery and queries are the same rows, and each row is answered by a model of the
+            other groups (five folds).
+        seed: of the thinning, and of the folds.
+    """
+    rng = np.random.default_rng(seed)
+    learned = np.flatnonzero(known >= 0)
+    if len(learned) > MOST_GALLERY:
+        learned = np.sort(rng.choice(learned, MOST_GALLERY, replace=False))
+    if leave_out is None:
+        return _linear(gallery, known, learned, queries, classes)
+    groups = np.unique(leave_out, return_inverse=True)[1]
+    fold = rng.permutation(np.arange(int(groups.max()) + 1) % FOLDS)[groups]
+    found = np.zeros((len(queries), classes))
+    for part in range(FOLDS):
+        asked = np.flatnonzero(fold == part)
+        if len(asked):
+            rest = learned[fold[learned] != part]
+            found[asked] = _linear(gallery, known, rest, [queries[i] for i in asked.tolist()], classes)
+    return found
+
+
+def _linear(
+    gallery: Sequence[str], known: IntArray, learned: IntArray, queries: Sequence[str], classes: int
+) -> FloatArray:
+    if len(np.unique(known[learned])) < 2:
+        shares = np.bincount(known[learned], minlength=classes) + 1e-9
+        return np.tile(shares / shares.sum(), (len(queries), 1))
+    texts = [gallery[i] for i in learned.tolist()]
+    space = TfIdf.fit(texts, min(MOST_TERMS, MOST_WEIGHTS // classes))
+    return SparseSoftmax.fit(space.rows(texts), known[learned], classes).predict_proba(space.rows(queries))
+
+
 def raw_matrix(table: pa.Table, schema: Schema) -> npt.NDArray[np.float32]:
     """The features as one matrix [n, d]: pixels in [0, 1], numbers standardised, common categories as indicators.
 
     Numbers are clipped at 6 standard deviations and carry an indicator of what is missing (which is put at the mean);
-    a category becomes indicators of its 20 commonest values. Texts and times have no distance here and are left out.
+    a category becomes indicators of its 20 commonest values. Vectors are as they are, over their mean length; a text is
+    its words in 512 hashed places, the rarer the heavier, at length 1. Times have no distance here and are left out.
     """
     parts: list[npt.NDArray[np.float32]] = []
     for name in schema.features:
@@ -64,6 +124,10 @@ def raw_matrix(table: pa.Table, schema: Schema) -> npt.NDArray[np.float32]:
             parts += [_pixels(chunk) for chunk in [pa.concat_arrays(column.chunks)]] if column.num_chunks else []
         elif kind in (ColumnKind.NUMBER, ColumnKind.INTEGER):
             parts.append(_number(column))
+        elif kind is ColumnKind.VECTOR:
+            parts.append(_vectors(column))
+        elif kind is ColumnKind.TEXT:
+            parts.append(_words([v or "" for v in column.to_pylist()]))
         elif kind in (ColumnKind.CATEGORY, ColumnKind.BOOLEAN):
             parts.append(_category(column))
     if not parts:
@@ -84,6 +148,23 @@ def _number(column: pa.ChunkedArray) -> npt.NDArray[np.float32]:
     scale = float(values[known].std()) if known.any() else 1.0
     scaled = np.where(known, (values - centre) / (scale or 1.0), 0.0)
     return np.column_stack([np.clip(scaled, -CLIP, CLIP), ~known]).astype(np.float32)
+
+
+def _vectors(column: pa.ChunkedArray) -> npt.NDArray[np.float32]:
+    rows = np.asarray(pc.list_flatten(column).to_numpy(), dtype=np.float32).reshape(len(column), -1)
+    length = float(np.linalg.norm(rows, axis=1).mean()) if len(rows) else 0.0
+    return np.asarray(rows / np.float32(length or 1.0))
+
+
+def _words(texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    counts = np.zeros((len(texts), WORDS), dtype=np.float32)
+    for row, text in enumerate(texts):
+        for word in text.lower().split():
+            counts[row, zlib.crc32(word.encode()) % WORDS] += 1
+    rarity = np.log((1 + len(texts)) / (1 + (counts > 0).sum(axis=0))).astype(np.float32) + np.float32(1)
+    weighed = np.log1p(counts) * rarity
+    lengths = np.maximum(np.linalg.norm(weighed, axis=1, keepdims=True), np.float32(1e-12))
+    return np.asarray(weighed / lengths)
 
 
 def _category(column: pa.ChunkedArray) -> npt.NDArray[np.float32]:

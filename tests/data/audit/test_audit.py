@@ -80,6 +80,23 @@ def test_coarse_rows_coincide_by_chance() -> None:
     assert look(table, {"train": np.arange(1500), "gate": np.arange(1500, 2000)})["overlap"].severity is Severity.LOW
 
 
+def test_people_say_the_same_thing_again() -> None:
+    rng = np.random.default_rng(0)
+    things = [f"please send me thing number {i}" for i in range(300)]
+
+    def said(n: int, among: int) -> pa.Table:
+        places = rng.integers(0, among, n)
+        return pa.table({"said": [things[i] for i in places], "y": [str(i % 2) for i in places]})
+
+    train = said(400, 300)
+    schema = infer_schema(train, target="y", kinds={"said": "text"}, features=["said"])
+    chance = next(f for f in overlap(train, said(100, 300), schema, "d") if f.check == "overlap")
+    assert chance.severity is Severity.LOW
+    lonely = pa.table({"said": things[:200], "y": ["a", "b"] * 100})
+    copied = next(f for f in overlap(lonely, lonely.slice(0, 50), schema, "d") if f.check == "overlap")
+    assert copied.severity is Severity.HIGH
+
+
 def images(pixels: np.ndarray) -> tuple[pa.Table, Schema]:
     table = pa.table({"image": image_array(pixels), "y": [str(i % 2) for i in range(len(pixels))]})
     schema = infer_schema(table, target="y")

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from backstay.data.audit.subject import Subject
+from backstay.data.kinds import TEXT_WORDS, words_of
 from backstay.kernel.records import ColumnKind, Finding, Severity
 
 CHECK = "identifiers"
@@ -33,11 +34,11 @@ def check(subject: Subject) -> Iterable[Finding]:
 
 
 def looks_like_id(column: pa.ChunkedArray, kind: ColumnKind) -> bool:
-    """Text: 95% of the values differ. Whole numbers: all differ, and they are consecutive or of one length."""
+    """Text: 95% of the values differ and are no sentences. Whole numbers: all differ, consecutive or of one length."""
     n = len(column)
     distinct = pc.count_distinct(column).as_py()
     if kind in (ColumnKind.CATEGORY, ColumnKind.TEXT):
-        return bool(distinct >= UNIQUE * n)
+        return bool(distinct >= UNIQUE * n) and words_of(column) < TEXT_WORDS
     if kind is not ColumnKind.INTEGER or distinct < n or column.null_count:
         return False
     values = column.to_numpy()

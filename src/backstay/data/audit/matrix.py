@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from backstay.data.images import pixels_of
+from backstay.data.vectors import vectors_of
 from backstay.kernel.records import ColumnKind, Schema
 
 FloatRows = npt.NDArray[np.float32]
 SIDE = 16
 CATEGORIES = 12
+WORDS = 256
 
 
 def row_matrix(tables: list[pa.Table], schema: Schema) -> list[FloatRows]:
     """One standardised matrix for each table, columns in common: scale and categories are those of the first.
 
     Numbers are standardised and clipped at 8 (missing = mean, plus an indicator), the 12 commonest values of a
-    category are indicators, images are averaged down to at most 16 x 16 and weigh as they are.
+    category are indicators, images are averaged down to at most 16 x 16 and weigh as they are; vectors too. A text is
+    its words, hashed to 256 places and brought to length 1.
     """
     pieces: list[list[FloatRows]] = [[] for _ in tables]
     for name in schema.features:
@@ -27,7 +32,11 @@ def row_matrix(tables: list[pa.Table], schema: Schema) -> list[FloatRows]:
         columns = [t.column(name) for t in tables]
         if kind is ColumnKind.IMAGE:
             blocks = [_small(pixels_of(c)) for c in columns]
-        elif kind in (ColumnKind.CATEGORY, ColumnKind.TEXT):
+        elif kind is ColumnKind.VECTOR:
+            blocks = [vectors_of(c) for c in columns]
+        elif kind is ColumnKind.TEXT:
+            blocks = [text_shares(c) for c in columns]
+        elif kind is ColumnKind.CATEGORY:
             blocks = _indicators(columns)
         else:
             blocks = _standard([_numbers(c) for c in columns])
@@ -42,6 +51,16 @@ def _small(pixels: npt.NDArray[np.uint8]) -> FloatRows:
     tall, wide = height // rows * rows, width // columns * columns
     cut = pixels[:, :tall, :wide].reshape(n, tall // rows, rows, wide // columns, columns, channels)
     return np.asarray(cut.mean(axis=(2, 4), dtype=np.float32).reshape(n, -1) / np.float32(255.0))
+
+
+def text_shares(column: pa.ChunkedArray) -> FloatRows:
+    """Texts as [n, 256]: how often each word comes, words hashed to places, rows of length 1 (0 for an empty one)."""
+    found = np.zeros((len(column), WORDS), dtype=np.float32)
+    for row, text in enumerate(column.to_pylist()):
+        for word in (text or "").lower().split():
+            found[row, zlib.crc32(word.encode()) % WORDS] += 1
+    lengths = np.maximum(np.linalg.norm(found, axis=1, keepdims=True), np.float32(1e-12))
+    return np.asarray(found / lengths)
 
 
 def _numbers(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:

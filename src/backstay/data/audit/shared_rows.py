@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from backstay.data.audit.matrix import row_matrix
 from backstay.data.audit.nearest import nearest, shrink
-from backstay.data.audit.subject import EXAMPLES, Subject
+from backstay.data.audit.subject import EXAMPLES, WIDE, Subject
 from backstay.data.fingerprints import Fingerprints, fingerprints
 from backstay.data.targets import class_texts
 from backstay.kernel.records import ColumnKind, Finding, Schema, Severity
@@ -111,10 +111,13 @@ def _coincidence(train: pa.Table, schema: Schema, ours: Fingerprints) -> float:
     Copies of a row agree in its label. Coarse rows that coincide do not always: only where they disagree, or where
     there is no label to tell, repeats among training rows are taken for chance.
     """
-    if any(schema.column(f).kind is ColumnKind.IMAGE for f in schema.features):
+    if any(schema.column(f).kind in WIDE for f in schema.features):
         return 0.0
     _, code, counts = np.unique(ours, return_inverse=True, return_counts=True)
     repeated = counts[code] > 1
+    if all(schema.column(f).kind is ColumnKind.TEXT for f in schema.features):
+        # People say the same thing again: how often they do among the training rows is what chance is.
+        return float(repeated.mean())
     if not repeated.any() or schema.target is None or schema.target not in train.column_names:
         return float(repeated.mean())
     labels = np.unique(class_texts(train.column(schema.target)).astype(str), return_inverse=True)[1]

@@ -19,6 +19,7 @@ FitPredict: TypeAlias = Callable[
     [npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.float32], int], npt.NDArray[np.float64]
 ]
 EXAMPLES = 20
+WIDE = frozenset({ColumnKind.IMAGE, ColumnKind.VECTOR})
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class Subject:
 
     @property
     def plain_features(self) -> tuple[str, ...]:
-        """Features that are not images."""
-        return tuple(f for f in self.schema.features if self.schema.column(f).kind is not ColumnKind.IMAGE)
+        """Features with one plain value a row: neither images nor vectors."""
+        return tuple(f for f in self.schema.features if self.schema.column(f).kind not in WIDE)
 
     def finding(
         self, check: str, severity: Severity, message: str, fix: str, rows: npt.NDArray[Any] | None = None, **more: Any

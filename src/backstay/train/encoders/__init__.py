@@ -1,10 +1,16 @@
-"""The shelf of encoders: `build(profile, dimension)` answers a torch module whose forward takes the profile's tensors
-and answers embeddings [rows, dimension] of length 1."""
+"""The shelf of encoders: `build(profile, dimension, options)` answers a torch module whose forward takes the profile's
+tensors and answers embeddings [rows, dimension] of length 1."""
 
 from backstay.kernel.registry import Shelf
 
 ENCODERS = Shelf(
     "encoder",
     "backstay.encoders",
-    {"conv": "backstay.train.encoders.conv:build", "mlp": "backstay.train.encoders.mlp:build"},
+    {
+        "conv": "backstay.train.encoders.conv:build",
+        "mlp": "backstay.train.encoders.mlp:build",
+        "ft_transformer": "backstay.train.encoders.ft_transformer:build",
+        "text": "backstay.train.encoders.text:build",
+        "vectors": "backstay.train.encoders.vectors:build",
+    },
 )

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from backstay.train.examples import Profile
+from backstay.train.options import Options
 
 _HIDDEN = 128
 _LIMIT = 10.0
@@ -46,7 +47,8 @@ class TableEncoder(nn.Module):
         return functional.normalize(self.body(torch.cat(parts, dim=1)), dim=1)
 
 
-def build(profile: Profile, dimension: int) -> nn.Module:
+def build(profile: Profile, dimension: int, options: Options) -> nn.Module:
     """The encoder for this profile's columns. Codes 0 and 1 of each category are *unseen* and *missing*."""
+    options.done()
     levels = tuple(2 + len(profile.levels[name]) for name in profile.categories)
     return TableEncoder(len(profile.numbers), levels, dimension)
