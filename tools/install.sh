@@ -19,3 +19,7 @@ elif ! have && [ "$(uname -s)" = Linux ]; then
 fi
 echo "Installing Backstay [$extra] (a minute or so)"
 $pip install --constraint constraints.txt --editable ".[$extra]"
+if [ "$extra" = dev ]; then
+    # An oracle for the tests of losses. Its dependencies (torchvision among them) are not needed for that.
+    $pip install --constraint constraints.txt --no-deps lightly
+fi

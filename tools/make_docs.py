@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
 import typer.main
@@ -27,6 +28,7 @@ from backstay.kernel.registry import Shelf
 from backstay.monitor.detectors import DETECTORS
 from backstay.settings import Rule, Settings
 from backstay.train.encoders import ENCODERS
+from backstay.train.estimators import ESTIMATORS
 from backstay.train.heads import HEADS
 from backstay.train.objectives import OBJECTIVES
 
@@ -62,8 +64,10 @@ def pages() -> dict[str, str]:
         "docs/learning.md": shelf_page(
             "Training",
             "What `[train]` chooses from: an encoder turns rows into embeddings, an objective says what is minimised, "
-            "a head turns embeddings into probabilities. Needs `backstay[learn]`.",
-            [ENCODERS, OBJECTIVES, HEADS],
+            "a head turns embeddings into probabilities. For tables there are models without an encoder besides: "
+            '`model = "gradient_boosting"` and its like, with options under `[train.model_options]`. '
+            "Needs `backstay[learn]`.",
+            [ENCODERS, OBJECTIVES, HEADS, ESTIMATORS],
         ),
         "docs/statistics.md": with_proofs((ROOT / "docs/statistics.md").read_text()),
     }
@@ -148,6 +152,9 @@ def kind(annotation: Any, metadata: list[Any] | tuple[Any, ...] = ()) -> str:
         return f"table of {kind(arguments[1])} by name"
     if type(None) in arguments:
         return kind(next(a for a in arguments if a is not type(None)), metadata)
+    if origin is UnionType:
+        words = [kind(argument) for argument in arguments]
+        return f"{', '.join(words[:-1])} or {words[-1]}"
     if hasattr(annotation, "__metadata__"):
         return kind(arguments[0], annotation.__metadata__)
     limits = list(limits_of(metadata))

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from backstay.settings import TrainSettings
 from backstay.train.augment import augment, images
 from backstay.train.collapse import COLLAPSED, collapse_figures
-from backstay.train.epochs import _batches, _stopped
 from backstay.train.heads.linear import LinearHead
-from backstay.train.objectives import OBJECTIVES
+from backstay.train.held_out import stopped
+from backstay.train.objectives.contract import pieces_of
+from backstay.train.objectives.cross_entropy import cross_entropy_loss
 from backstay.train.objectives.supcon import supcon_loss
 
 
@@ -53,7 +53,7 @@ def test_supcon_without_partners_is_zero_with_a_finite_gradient() -> None:
 
 def test_cross_entropy_is_weighted() -> None:
     logits, labels = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 0])
-    loss = OBJECTIVES["cross_entropy"](TrainSettings())(logits, logits, labels, torch.tensor([3.0, 1.0]))
+    loss = cross_entropy_loss(logits, labels, torch.tensor([3.0, 1.0]))
     expected = (3 * math.log(1 + math.exp(-2)) + math.log(1 + math.e)) / 4
     assert float(loss) == pytest.approx(expected, rel=1e-6)
 
@@ -115,14 +115,14 @@ def test_changed_tables_keep_gaps() -> None:
 
 
 def test_every_row_is_in_one_batch_and_none_is_lonely() -> None:
-    batches = _batches(torch.arange(65), 32)
+    batches = pieces_of(torch.arange(65), 32)
     assert [len(b) for b in batches] == [32, 33]
     assert torch.equal(torch.cat(batches), torch.arange(65))
-    assert [len(b) for b in _batches(torch.arange(3), 32)] == [3]
+    assert [len(b) for b in pieces_of(torch.arange(3), 32)] == [3]
 
 
 def test_patience() -> None:
     history = [{"tune_loss": v} for v in (1.0, 0.5, 0.6, 0.7)]
-    assert _stopped(history, 2)
-    assert not _stopped(history, 3)
-    assert not _stopped([*history, {"tune_loss": 0.4}], 2)
+    assert stopped(history, 2)
+    assert not stopped(history, 3)
+    assert not stopped([*history, {"tune_loss": 0.4}], 2)

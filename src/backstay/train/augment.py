@@ -1,48 +1,48 @@
-"""Light, seeded changes to training rows that leave the label as it is: by kind of data."""
+"""Light, seeded changes to training rows that leave the label as it is: by kind of data.
+
+Images are moved, turned, zoomed and re-exposed, tables and vectors jittered, words of a text hidden. `strength`
+multiplies every change; 0 is the rows as they are. Cost: one resampling an image, little for the others.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-_SHIFT = 0.08
-_TURN = 0.12
-_ZOOM = 0.08
-_CONTRAST = 0.25
-_NOISE = 6.0
-_JITTER = 0.05
-_DROPPED = 0.02
+from backstay.train.augmentations.images import images
+from backstay.train.augmentations.rows import categories, numbers, vectors
+from backstay.train.augmentations.texts import texts
 
+__all__ = ["KINDS", "augment", "images"]
 
-def augment(tensors: tuple[Tensor, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
-    """Changed copies of a batch: images are moved and re-exposed, numbers jittered, categories now and then unseen."""
-    return tuple(_one(t, generator) for t in tensors)
+KINDS = ("image", "table", "text", "vector")
 
 
-def _one(tensor: Tensor, generator: torch.Generator) -> Tensor:
+def augment(
+    tensors: tuple[Tensor, ...],
+    generator: torch.Generator,
+    strength: float = 1.0,
+    kind: str = "table",
+    flip: bool = False,
+) -> tuple[Tensor, ...]:
+    """Changed copies of a batch, all chance by `generator`; the given tensors stay as they are.
+
+    Args:
+        tensors: as the encoder takes them; four dimensions are images whatever `kind` says.
+        strength: 0 answers `tensors` themselves.
+        kind: one of `KINDS`: numbers of a table and of a vector look alike, as do codes of categories and of words.
+        flip: mirror half of the images left to right; wrong where that changes the meaning (digits, text).
+    """
+    if strength == 0:
+        return tensors
+    return tuple(_one(t, generator, strength, kind, flip) for t in tensors)
+
+
+def _one(tensor: Tensor, generator: torch.Generator, strength: float, kind: str, flip: bool) -> Tensor:
     if tensor.dim() == 4:
-        return images(tensor, generator)
-    if tensor.is_floating_point():
-        return tensor + _JITTER * torch.randn(tensor.shape, generator=generator)
-    return tensor.masked_fill(torch.rand(tensor.shape, generator=generator) < _DROPPED, 0)
-
-
-def images(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Shifts, turns and zooms in one `grid_sample`, then contrast, brightness and noise; [n, H, W, C] of 0..255."""
-    n = len(pixels)
-
-    def spread(width: float) -> Tensor:
-        return (2 * torch.rand(n, generator=generator) - 1) * width
-
-    turn, zoom = spread(_TURN), 1 + spread(_ZOOM)
-    cosine, sine = torch.cos(turn) * zoom, torch.sin(turn) * zoom
-    theta = torch.stack(
-        [torch.stack([cosine, -sine, 2 * spread(_SHIFT)], 1), torch.stack([sine, cosine, 2 * spread(_SHIFT)], 1)], 1
-    )
-    x = pixels.float().permute(0, 3, 1, 2)
-    grid = functional.affine_grid(theta, list(x.shape), align_corners=False)
-    x = functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
-    x = x * (1 + spread(_CONTRAST))[:, None, None, None] + 20 * spread(1.0)[:, None, None, None]
-    x = x + _NOISE * torch.randn(x.shape, generator=generator)
-    return x.clamp(0, 255).permute(0, 2, 3, 1)
+        return images(tensor, generator, strength, flip=flip)
+    if kind == "text":
+        return texts(tensor, generator, strength)
+    if kind == "vector":
+        return vectors(tensor, generator, strength)
+    return (numbers if tensor.is_floating_point() else categories)(tensor, generator, strength)

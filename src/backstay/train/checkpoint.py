@@ -17,10 +17,10 @@ State = dict[str, Tensor]
 
 def save(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, best: State, progress: dict[str, Any]) -> None:
     """Replace the checkpoint: temporary name, fsync, rename."""
-    arrays = {f"model/{k}": v.numpy() for k, v in model.state_dict().items()}
-    arrays |= {f"best/{k}": v.numpy() for k, v in best.items()}
+    arrays = {f"model/{k}": v.cpu().numpy() for k, v in model.state_dict().items()}
+    arrays |= {f"best/{k}": v.cpu().numpy() for k, v in best.items()}
     for number, moments in optimiser.state_dict()["state"].items():
-        arrays |= {f"optimiser/{number}/{k}": v.numpy() for k, v in moments.items()}
+        arrays |= {f"optimiser/{number}/{k}": v.cpu().numpy() for k, v in moments.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

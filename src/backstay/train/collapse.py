@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -13,8 +15,11 @@ def collapse_figures(embeddings: Tensor) -> tuple[float, float]:
     """Mean feature standard deviation times sqrt(d) (1 = spread evenly), and the effective rank.
 
     The rank is the exponential of the entropy of the centred singular values (Roy & Vetterli 2007). Two classes
-    that are told apart perfectly have rank 1, so the rank is reported and only the deviation condemns.
+    that are told apart perfectly have rank 1, so the rank is reported and only the deviation condemns. Both are
+    NaN where an embedding is not finite.
     """
+    if not bool(torch.isfinite(embeddings).all()):
+        return math.nan, math.nan
     centred = embeddings.double() - embeddings.double().mean(dim=0)
     deviation = float(centred.square().mean(dim=0).sqrt().mean()) * embeddings.shape[1] ** 0.5
     eigenvalues = torch.linalg.eigvalsh(centred.T @ centred).clamp(min=0)

@@ -4,159 +4,193 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn import functional
+from torch import nn
 
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.ports import Progress
 from backstay.settings import TrainSettings
 from backstay.train import checkpoint
-from backstay.train.augment import augment
-from backstay.train.collapse import COLLAPSED, collapse_figures
+from backstay.train.collapse import COLLAPSED
+from backstay.train.held_out import Look, behind, finite, stopped
 from backstay.train.network import Network, embed
-from backstay.train.objectives import OBJECTIVES
-from backstay.train.objectives.contract import Objective
+from backstay.train.objectives.contract import Batch, Objective
+from backstay.train.part import Part
+from backstay.train.samplers import batches
 
 _GRADIENT_NORM = 5.0
 _COLLAPSED_EPOCHS = 2
+# A loss this near to that of a single point, with embeddings this narrow, is on its way to one.
+_NEAR_POINT = 0.01
+_NARROW = 0.2
+# One cycle: the share of steps in which the step size rises, and where it begins.
+_RISING, _FIRST = 0.2, 0.04
 
 
-@dataclass(frozen=True)
-class Part:
-    """Rows of one part, ready for torch."""
+class Learner(nn.Module):
+    """All that training changes: the network, and what the objective learns of its own."""
 
-    tensors: tuple[Tensor, ...]
-    labels: Tensor
-    weights: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
+    def __init__(self, network: Network, objective: Objective) -> None:
+        super().__init__()
+        self.network = network
+        self.objective = objective
 
 
 def run_epochs(
-    network: Network, train: Part, tune: Part, recipe: TrainSettings, *, saved: Path, progress: Progress
+    network: Network,
+    objective: Objective,
+    train: Part,
+    tune: Part,
+    recipe: TrainSettings,
+    *,
+    saved: Path,
+    progress: Progress,
 ) -> list[dict[str, float]]:
-    """Train until the tune loss stops falling; the best epoch's weights stay. Answers the figures of each epoch.
+    """Train until the tune part shows no progress; the best epoch's weights stay. Answers the figures of each epoch.
 
     Raises:
         BackstayError: the loss is not finite, or the encoder has collapsed.
     """
-    objective: Objective = OBJECTIVES[recipe.objective](recipe)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    learner = Learner(network, objective).to(device_of(recipe))
+    optimiser = torch.optim.AdamW(learner.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    look = Look.of(train, tune, objective, recipe)
     best: checkpoint.State = _copy(network)
     history: list[dict[str, float]] = []
-    found = checkpoint.restore(saved, network, optimiser)
+    found = checkpoint.restore(saved, learner, optimiser)
     if found is not None:
         best, history = found[0], found[1]["history"]
     with progress.step("train", total=recipe.epochs) as tick:
         if history:
             tick(len(history), note="resumed")
-        for epoch in range(len(history), recipe.epochs):
-            if _stopped(history, recipe.patience):
+        began, first = time.monotonic(), len(history)
+        for epoch in range(first, recipe.epochs):
+            if stopped(history, recipe.patience):
                 break
-            loss = _epoch(network, objective, optimiser, train, recipe, epoch)
-            figures = {"loss": loss, **_look(network, objective, train, tune, recipe)}
-            history.append(figures)
-            _refuse(history, epoch, recipe)
-            if figures["tune_loss"] <= min(h["tune_loss"] for h in history):
+            started = time.monotonic()
+            loss = _epoch(learner, optimiser, train, recipe, epoch)
+            speed = len(train) / max(time.monotonic() - started, 1e-9)
+            history.append({"loss": loss, **look.figures(network, objective)})
+            _refuse(history, epoch, recipe, objective.collapsed_loss())
+            if behind(history[-1]) <= min(behind(h) for h in history):
                 best = _copy(network)
-            checkpoint.save(saved, network, optimiser, best, {"history": history})
-            tick(1, note=f"loss {loss:.3f}, tune {figures['tune_loss']:.3f}")
+            checkpoint.save(saved, learner, optimiser, best, {"history": history})
+            left = (time.monotonic() - began) / (epoch + 1 - first) * (recipe.epochs - epoch - 1)
+            tick(1, note=_note(history[-1], speed, left))
     network.load_state_dict(best)
+    network.cpu()
+    _finish(network, objective, train.labelled(), tune.labelled())
+    return history
+
+
+def device_of(recipe: TrainSettings) -> torch.device:
+    """Where to compute. Raises BackstayError where a GPU is asked for and there is none."""
+    there = torch.cuda.is_available()
+    if recipe.device == "cuda" and not there:
+        raise BackstayError('train.device is "cuda" and torch sees no GPU', fix='set it to "auto" or "cpu"')
+    return torch.device("cuda" if there and recipe.device != "cpu" else "cpu")
+
+
+def step_size(recipe: TrainSettings, epoch: int, within: float) -> float:
+    """The step size in this epoch (from 0), with the share `within` of it done."""
+    if recipe.schedule == "cosine":
+        return _falling(recipe.learning_rate, epoch / recipe.epochs)
+    done = (epoch + within) / recipe.epochs
+    if done < _RISING:
+        return recipe.learning_rate * (_FIRST + (1 - _FIRST) * done / _RISING)
+    return _falling(recipe.learning_rate, (done - _RISING) / (1 - _RISING))
+
+
+def _falling(highest: float, done: float) -> float:
+    """Half a cosine from the highest to nothing (Loshchilov & Hutter 2017)."""
+    return highest * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _epoch(learner: Learner, optimiser: torch.optim.Optimizer, train: Part, recipe: TrainSettings, epoch: int) -> float:
+    learner.train()
+    seed = int.from_bytes(hashlib.sha256(f"{recipe.seed}/{epoch}".encode()).digest()[:7], "big")
+    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)  # dropout; the caller puts the global generator back
+    order = batches(learner.objective, train.labels, recipe.batch_size, recipe.samples_per_class, generator)
+    device = device_of(recipe)
+    if device.type != "cpu":
+        generator = torch.Generator(device).manual_seed(seed)
+    total, seen = 0.0, 0
+    # On a GPU, tensors that augmentations and losses make are to be there too.
+    with nullcontext() if device.type == "cpu" else device:
+        for place, rows in enumerate(order):
+            for group in optimiser.param_groups:
+                group["lr"] = step_size(recipe, epoch, place / len(order))
+            batch = Batch(
+                tuple(t[rows].to(device) for t in train.tensors),
+                train.labels[rows].to(device),
+                train.weights[rows].to(device),
+                generator,
+                recipe.augmentation,
+                recipe.cached_rows,
+                learner.network.kind,
+                recipe.flip,
+            )
+            total += _step(learner, optimiser, batch, epoch) * len(rows)
+            seen += len(rows)
+    return total / seen
+
+
+def _step(learner: Learner, optimiser: torch.optim.Optimizer, batch: Batch, epoch: int) -> float:
+    loss = learner.objective.loss(learner.network, batch)
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise BackstayError(
+            f"the loss became {value} in epoch {epoch + 1}",
+            fix="lower train.learning_rate, or raise train.temperature",
+        )
+    optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call] # torch does not annotate it
+    torch.nn.utils.clip_grad_norm_(learner.parameters(), _GRADIENT_NORM)
+    optimiser.step()
+    return value
+
+
+def _finish(network: Network, objective: Objective, train: Part, tune: Part) -> None:
+    """The head: fitted on frozen embeddings unless it has learned already, and calibrated on the tune part."""
     if not objective.trains_head:
         network.head.fit(embed(network, train.tensors), train.labels, train.weights)  # type: ignore[operator] # a head of the shelf has `fit`
     with torch.no_grad():
         logits = network.head(embed(network, tune.tensors))
     network.head.calibrate(logits, tune.labels)  # type: ignore[operator] # a head of the shelf has `calibrate`
-    return history
 
 
-def _epoch(
-    network: Network,
-    objective: Objective,
-    optimiser: torch.optim.Optimizer,
-    train: Part,
-    recipe: TrainSettings,
-    epoch: int,
-) -> float:
-    network.train()
-    seed = int.from_bytes(hashlib.sha256(f"{recipe.seed}/{epoch}".encode()).digest()[:7], "big")
-    generator = torch.Generator().manual_seed(seed)
-    torch.manual_seed(seed)  # dropout; the caller puts the global generator back
-    rate = recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * epoch / recipe.epochs))
-    for group in optimiser.param_groups:
-        group["lr"] = rate
-    batches = _batches(torch.randperm(len(train), generator=generator), recipe.batch_size)
-    total = 0.0
-    for rows in batches:
-        embeddings = network.encoder(*augment(tuple(t[rows] for t in train.tensors), generator))
-        loss = objective(embeddings, network.head(embeddings), train.labels[rows], train.weights[rows])
-        if not math.isfinite(float(loss.detach())):
-            raise BackstayError(
-                f"the loss became {float(loss.detach())} in epoch {epoch + 1}",
-                fix="lower train.learning_rate, or raise train.temperature",
-            )
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call] # torch does not annotate it
-        torch.nn.utils.clip_grad_norm_(network.parameters(), _GRADIENT_NORM)
-        optimiser.step()
-        total += float(loss.detach()) * len(rows)
-    return total / len(train)
-
-
-def _batches(order: Tensor, size: int) -> list[Tensor]:
-    """Batches in this order; a last one that is too small to have statistics of its own joins the one before."""
-    batches = list(torch.split(order, size))
-    if len(batches) > 1 and len(batches[-1]) < min(size, 16):
-        batches[-2:] = [torch.cat(batches[-2:])]
-    return batches
-
-
-@torch.no_grad()
-def _look(network: Network, objective: Objective, train: Part, tune: Part, recipe: TrainSettings) -> dict[str, float]:
-    """Tune loss, and collapse figures of the tune embeddings."""
-    held_out = embed(network, tune.tensors)
-    if objective.trains_head:
-        logits = network.head(held_out)
-    else:
-        logits = held_out @ _prototypes(embed(network, train.tensors), train).T / recipe.temperature
-    loss = float(functional.cross_entropy(logits, tune.labels))
-    deviation, rank = collapse_figures(held_out)
-    accuracy = float((logits.argmax(dim=1) == tune.labels).double().mean())
-    return {"tune_loss": loss, "tune_accuracy": accuracy, "feature_std": deviation, "effective_rank": rank}
-
-
-def _prototypes(embeddings: Tensor, part: Part) -> Tensor:
-    """The mean direction of each class [classes, dimension]."""
-    classes = int(part.labels.max()) + 1
-    sums = torch.zeros(classes, embeddings.shape[1]).index_add(0, part.labels, embeddings * part.weights[:, None])
-    return functional.normalize(sums, dim=1)
-
-
-def _refuse(history: list[dict[str, float]], epoch: int, recipe: TrainSettings) -> None:
+def _refuse(history: list[dict[str, float]], epoch: int, recipe: TrainSettings, point: float | None) -> None:
     last = history[-1]
-    if not all(math.isfinite(v) for v in last.values()):
+    if not finite(last):
         raise BackstayError(
             f"the tune loss became {last['tune_loss']} in epoch {epoch + 1}", fix="lower train.learning_rate"
         )
-    recent = [h["feature_std"] for h in history[-_COLLAPSED_EPOCHS:]]
-    if max(recent) < COLLAPSED and len(recent) == min(_COLLAPSED_EPOCHS, recipe.epochs):
+    recent = history[-_COLLAPSED_EPOCHS:]
+    if len(recent) < min(_COLLAPSED_EPOCHS, recipe.epochs):
+        return
+    flat = all(h["feature_std"] < COLLAPSED for h in recent)
+    at_point = point is not None and all(
+        abs(h["loss"] - point) <= _NEAR_POINT * point and h["feature_std"] < _NARROW for h in recent
+    )
+    if flat or at_point:
+        why = f", and the loss stands at {point:g}, that of a single point" if at_point else ""
         raise BackstayError(
             f"the encoder has collapsed: after epoch {epoch + 1} all rows have nearly the same embedding "
-            f"(feature standard deviation {recent[-1]:.4f} of 1, effective rank {last['effective_rank']:.1f})",
+            f"(feature standard deviation {last['feature_std']:.4f} of 1, effective rank "
+            f"{last['effective_rank']:.1f}{why})",
             fix="lower train.learning_rate or train.weight_decay, or raise train.batch_size",
         )
 
 
-def _stopped(history: list[dict[str, float]], patience: int) -> bool:
-    """No better tune loss for `patience` epochs."""
-    losses = [h["tune_loss"] for h in history]
-    return len(losses) > patience and min(losses[-patience:]) >= min(losses[:-patience])
+def _note(figures: dict[str, float], speed: float, left: float) -> str:
+    """What a reader of the progress bar wants: is it learning, how fast, how long yet."""
+    tuned = f"knn {figures['tune_knn']:.3f}" if "tune_knn" in figures else f"tune {figures['tune_loss']:.3f}"
+    return f"loss {figures['loss']:.3f}, {tuned}, {speed:,.0f} rows/s, at most {left:,.0f} s left"
 
 
 def _copy(network: Network) -> dict[str, Any]:

@@ -12,11 +12,16 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from backstay.bundle.inputs import image_pixels, text_of
+from backstay.bundle.inputs import image_pixels, text_of, vector_values
+from backstay.bundle.tokens import Tokens
 from backstay.kernel.errors import BackstayError
-from backstay.kernel.records import ColumnKind, Schema
+from backstay.kernel.records import Column, ColumnKind, Schema
+from backstay.train.options import Options
+from backstay.train.texts import TextSettings, tokenizer_of
 
 _MOST_LEVELS = 2000
+_LEAST_SPREAD = 1e-9
+_ALONE = {ColumnKind.IMAGE: "an image", ColumnKind.TEXT: "a text", ColumnKind.VECTOR: "a vector"}
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,9 @@ class Profile:
         image: name of the image column; then `shape` is its (H, W, C), means and deviations are a channel each.
         numbers, categories: names of the columns of a table; means and deviations are a number each.
         levels: the known values of each category, in the order of their codes (which begin at 2).
+        vector: name of the vector column; then `shape` is its (length,), means and deviations are a place each.
+        text: name of the text column; then `tokenizer` is its tokenizer.json, and `cut` how many training texts are
+            longer than it keeps.
     """
 
     image: str | None
@@ -36,32 +44,56 @@ class Profile:
     means: tuple[float, ...]
     deviations: tuple[float, ...]
     levels: dict[str, tuple[str, ...]]
+    vector: str | None = None
+    text: str | None = None
+    tokenizer: str = ""
+    cut: int = 0
+
+    @property
+    def kind(self) -> str:
+        """Of rows: "image", "text", "vector" or "table"."""
+        if self.text:
+            return "text"
+        if self.vector:
+            return "vector"
+        return "image" if self.image else "table"
 
     @property
     def encoder(self) -> str:
         """What `encoder = "auto"` means for these columns."""
+        if self.text:
+            return "text"
+        if self.vector:
+            return "vectors"
         return "conv" if self.image else "mlp"
 
 
-def profile_of(table: pa.Table, schema: Schema, train: npt.NDArray[np.int64]) -> Profile:
-    """Learn the preprocessing from the training rows alone."""
+def profile_of(
+    table: pa.Table, schema: Schema, train: npt.NDArray[np.int64], options: Options | None = None
+) -> Profile:
+    """Learn the preprocessing from the training rows alone; of the encoder's options those of texts are read."""
     features = [schema.column(name) for name in schema.features]
     if not features:
         raise BackstayError("there are no feature columns", fix="name some with data.features")
     rows = table.take(pa.array(train))
+    alone = _alone(features)
+    if alone is not None and alone.kind is ColumnKind.TEXT:
+        said = [text_of(v) for v in rows.column(alone.name).to_pylist()]
+        content, cut = tokenizer_of(said, TextSettings.of(options))
+        return Profile(None, (), (), (), (), (), {}, text=alone.name, tokenizer=content, cut=cut)
+    if alone is not None and alone.kind is ColumnKind.VECTOR:
+        wide = vector_values(rows.column(alone.name), alone.name, alone.shape[0]).astype(np.float64)
+        centre, spread = wide.mean(axis=0), wide.std(axis=0)
+        spread = np.where(spread > _LEAST_SPREAD, spread, 1.0)
+        return Profile(None, alone.shape, (), (), _floats(centre), _floats(spread), {}, vector=alone.name)
     images = [c for c in features if c.kind is ColumnKind.IMAGE]
     if images:
-        if len(features) > 1:
-            raise BackstayError(
-                f"an image column ({images[0].name!r}) beside {len(features) - 1} other features",
-                fix="train on the image alone or on the other columns: name them with data.features",
-            )
         pixels = image_pixels(rows.column(images[0].name), images[0].name, images[0].shape) / np.float32(255)
         means, deviations = pixels.mean(axis=(0, 1, 2)), pixels.std(axis=(0, 1, 2))
         return Profile(
             images[0].name, images[0].shape, (), (), _floats(means), _floats(np.maximum(deviations, 0.05)), {}
         )
-    unusable = [c for c in features if c.kind in (ColumnKind.TEXT, ColumnKind.TIME)]
+    unusable = [c for c in features if c.kind is ColumnKind.TIME]
     if unusable:
         raise BackstayError(
             f"the feature {unusable[0].name!r} is {unusable[0].kind.value}, which the trainer cannot learn from",
@@ -75,7 +107,15 @@ def profile_of(table: pa.Table, schema: Schema, train: npt.NDArray[np.int64]) ->
 
 
 def tensors_of(profile: Profile, table: pa.Table) -> tuple[Tensor, ...]:
-    """The encoder's inputs for these rows: pixels; or numbers and codes, whichever there are."""
+    """The encoder's inputs for these rows: pixels, codes of texts, or vectors; or numbers and codes, whichever there
+    are."""
+    if profile.text:
+        said = [text_of(v) for v in table.column(profile.text).to_pylist()]
+        return (torch.from_numpy(Tokens(profile.tokenizer.encode()).codes(said)),)
+    if profile.vector:
+        wide = vector_values(table.column(profile.vector), profile.vector, profile.shape[0])
+        means, deviations = np.array(profile.means, np.float32), np.array(profile.deviations, np.float32)
+        return (torch.from_numpy((wide - means) / deviations),)
     if profile.image:
         return (
             torch.from_numpy(
@@ -92,6 +132,18 @@ def tensors_of(profile: Profile, table: pa.Table) -> tuple[Tensor, ...]:
     if profile.categories:
         found.append(torch.from_numpy(np.column_stack([_codes(profile, table, name) for name in profile.categories])))
     return tuple(found)
+
+
+def _alone(features: list[Column]) -> Column | None:
+    """The one feature that is learned from by itself. Raises BackstayError where it has company."""
+    found = next((c for c in features if c.kind in _ALONE), None)
+    if found is not None and len(features) > 1:
+        raise BackstayError(
+            f"{_ALONE[found.kind]} column ({found.name!r}) beside {len(features) - 1} other features",
+            fix=f"train on it alone or on the other columns: name them with data.features, "
+            f"for example data.features = [{found.name!r}]",
+        )
+    return found
 
 
 def class_codes(column: pa.ChunkedArray, classes: tuple[str, ...]) -> npt.NDArray[np.int64]:

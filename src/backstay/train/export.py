@@ -15,8 +15,10 @@ import onnx
 import torch
 from onnx import TensorProto, compose, helper
 from torch import Tensor
+from torch.nn import functional
 
 from backstay.bundle.manifest import InputSpec, OutputSpec
+from backstay.bundle.tokens import Tokens
 from backstay.train.examples import Profile
 from backstay.train.network import Network
 
@@ -34,14 +36,16 @@ def export(
     Raises:
         onnx.checker.ValidationError: the graph is not sound (a fault of the exporter, never of the data).
     """
-    core = compose.add_prefix(_strip(_core(network, profile, example)), "core/")
+    core = compose.add_prefix(strip_traces(_core(network, profile, example)), "core/")
     if profile.image:
-        _rename(core.graph, "core/pixels", _input_name(profile.image))
-    whole = core if profile.image else _with_columns(core, profile)
+        rename_value(core.graph, "core/pixels", _input_name(profile.image))
+    if profile.text:
+        rename_value(core.graph, "core/codes", _input_name(profile.text))
+    whole = core if profile.image or profile.text else _with_columns(core, profile)
     whole = compose.merge_models(whole, _names(classes), io_map=[("core/out_index", "suffix/index")])
     renamed = {"suffix/label": "label", "core/out_scores": "scores", "core/out_embedding": "embedding"}
     for old, new in renamed.items():
-        _rename(whole.graph, old, new)
+        rename_value(whole.graph, old, new)
     outputs = sorted(whole.graph.output, key=lambda o: OUTPUTS.index(o.name))
     del whole.graph.output[:]
     whole.graph.output.extend(outputs)
@@ -52,16 +56,20 @@ def export(
         OutputSpec("scores", "FP32", (-1, len(classes)), "scores"),
         OutputSpec("embedding", "FP32", (-1, dimension), "embedding"),
     )
-    return whole.SerializeToString(deterministic=True), _inputs(profile), specs
+    return whole.SerializeToString(deterministic=True), input_specs(profile), specs
 
 
-def _inputs(profile: Profile) -> tuple[InputSpec, ...]:
+def input_specs(profile: Profile) -> tuple[InputSpec, ...]:
     if profile.image:
         return (
             InputSpec(
                 _input_name(profile.image), "UINT8", (-1, *profile.shape), "image", (profile.image,), profile.shape
             ),
         )
+    if profile.text:
+        return (InputSpec(_input_name(profile.text), "BYTES", (-1, 1), "tokens", (profile.text,)),)
+    if profile.vector:
+        return (InputSpec(_input_name(profile.vector), "FP32", (-1, *profile.shape), "vector", (profile.vector,)),)
     numbers = [InputSpec(_input_name(name), "FP64", (-1, 1), "column", (name,)) for name in profile.numbers]
     return (
         *numbers,
@@ -75,9 +83,15 @@ def _input_name(column: str) -> str:
 
 
 def _core(network: Network, profile: Profile, example: tuple[Tensor, ...]) -> onnx.ModelProto:
-    names = ["pixels"] if profile.image else ["numbers"] * bool(profile.numbers) + ["codes"] * bool(profile.categories)
+    names = _tensor_names(profile)
     batch = torch.export.Dim("batch", min=1)
-    with _quiet():
+    sizes = {0: batch}
+    if profile.text:
+        longest = Tokens(profile.tokenizer.encode()).length
+        sizes[1] = torch.export.Dim("length", min=1, max=longest)
+        # An example of the longest texts: a shorter one may teach the exporter that all texts are as short.
+        example = tuple(functional.pad(t, (0, longest - t.shape[1])) for t in example)
+    with quiet():
         program = torch.onnx.export(
             network.eval(),
             example,
@@ -85,7 +99,7 @@ def _core(network: Network, profile: Profile, example: tuple[Tensor, ...]) -> on
             opset_version=OPSET,
             input_names=names,
             output_names=["out_embedding", "out_scores", "out_index"],
-            dynamic_shapes=(tuple({0: batch} for _ in example),),
+            dynamic_shapes=(tuple(dict(sizes) for _ in example),),
             verbose=False,
         )
     if program is None:
@@ -95,8 +109,18 @@ def _core(network: Network, profile: Profile, example: tuple[Tensor, ...]) -> on
     return model
 
 
+def _tensor_names(profile: Profile) -> list[str]:
+    if profile.image:
+        return ["pixels"]
+    if profile.text:
+        return ["codes"]
+    if profile.vector:
+        return ["vector"]
+    return ["numbers"] * bool(profile.numbers) + ["codes"] * bool(profile.categories)
+
+
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Exporting warns about torch's own deprecated calls and an absent torchvision: nothing that a reader can mend."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
@@ -111,7 +135,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _strip(model: onnx.ModelProto) -> onnx.ModelProto:
+def strip_traces(model: onnx.ModelProto) -> onnx.ModelProto:
     """Delete what says where the exporter ran: paths, stack traces, doc strings."""
     graph = model.graph
     for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
@@ -123,6 +147,8 @@ def _strip(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _with_columns(core: onnx.ModelProto, profile: Profile) -> onnx.ModelProto:
     """Put the reading of columns before the core: standardise doubles, encode strings (0 = unseen, 1 = missing)."""
+    if profile.vector:
+        return _with_vector(core, profile)
     nodes, constants, inputs, outputs, io_map = [], [], [], [], []
     for place, (name, mean, deviation) in enumerate(
         zip(profile.numbers, profile.means, profile.deviations, strict=True)
@@ -165,6 +191,27 @@ def _with_columns(core: onnx.ModelProto, profile: Profile) -> onnx.ModelProto:
     return compose.merge_models(prefix, _same_versions(core), io_map=io_map)
 
 
+def _with_vector(core: onnx.ModelProto, profile: Profile) -> onnx.ModelProto:
+    """Put the standardising of a vector before the core."""
+    name, length = _input_name(profile.vector or ""), profile.shape[0]
+    constants = [
+        helper.make_tensor("prefix/means", TensorProto.FLOAT, [length], profile.means),
+        helper.make_tensor("prefix/deviations", TensorProto.FLOAT, [length], profile.deviations),
+    ]
+    nodes = [
+        helper.make_node("Sub", [name, "prefix/means"], ["prefix/centred"]),
+        helper.make_node("Div", ["prefix/centred", "prefix/deviations"], ["prefix/vector"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "vector",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", length])],
+        [helper.make_tensor_value_info("prefix/vector", TensorProto.FLOAT, ["batch", length])],
+        constants,
+    )
+    return compose.merge_models(_model(graph), _same_versions(core), io_map=[("prefix/vector", "core/vector")])
+
+
 def _names(classes: tuple[str, ...]) -> onnx.ModelProto:
     """The suffix: index of a class to its name."""
     node = helper.make_node(
@@ -192,7 +239,7 @@ def _same_versions(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
+def rename_value(graph: onnx.GraphProto, old: str, new: str) -> None:
     for node in graph.node:
         node.input[:] = [new if n == old else n for n in node.input]
         node.output[:] = [new if n == old else n for n in node.output]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from backstay.settings import TrainSettings
 from backstay.train.encoders import ENCODERS
 from backstay.train.examples import Profile
 from backstay.train.heads import HEADS
+from backstay.train.options import Options
 
 _BATCH = 4096
 
@@ -15,8 +17,9 @@ _BATCH = 4096
 class Network(nn.Module):
     """Rows in; embeddings, calibrated scores and the index of the class out. This is what is exported."""
 
-    def __init__(self, encoder: nn.Module, head: nn.Module) -> None:
+    def __init__(self, encoder: nn.Module, head: nn.Module, kind: str = "table") -> None:
         super().__init__()
+        self.kind = kind
         self.encoder = encoder
         self.head = head
 
@@ -26,17 +29,21 @@ class Network(nn.Module):
         return embeddings, scores, scores.argmax(dim=1)
 
 
-def build(profile: Profile, encoder: str, dimension: int, classes: int) -> Network:
+def build(profile: Profile, recipe: TrainSettings, classes: int) -> Network:
     """A fresh network, by torch's global generator."""
-    name = profile.encoder if encoder == "auto" else encoder
-    return Network(ENCODERS[name](profile, dimension), HEADS["linear"](dimension, classes))
+    name = profile.encoder if recipe.encoder == "auto" else recipe.encoder
+    encoder = ENCODERS[name](profile, recipe.dimension, Options("train.encoder_options", recipe.encoder_options))
+    head = HEADS[recipe.head](recipe.dimension, classes, Options("train.head_options", recipe.head_options))
+    return Network(encoder, head, profile.kind)
 
 
 @torch.no_grad()
 def embed(network: Network, tensors: tuple[Tensor, ...]) -> Tensor:
-    """Embeddings of all rows, without dropout or batch statistics."""
+    """Embeddings of all rows on the CPU, without dropout or batch statistics."""
     network.eval()
+    device = next(network.parameters()).device
     parts = [
-        network.encoder(*(t[start : start + _BATCH] for t in tensors)) for start in range(0, len(tensors[0]), _BATCH)
+        network.encoder(*(t[start : start + _BATCH].to(device) for t in tensors)).cpu()
+        for start in range(0, len(tensors[0]), _BATCH)
     ]
     return torch.cat(parts)

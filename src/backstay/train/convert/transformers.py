@@ -1,0 +1,214 @@
+"""Preprocessing steps of scikit-learn by their class: each adds itself to a graph.
+
+An encoder of categories is not translated but asked: it transforms each category that it knows, an unseen value and a
+missing one, and the graph holds its answers as a table. So dropped, grouped and specially numbered categories come out
+as scikit-learn has them.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from onnx import TensorProto
+
+from backstay.maths.arrays import FloatArray
+from backstay.train.convert.blocks import Block, Unsupported, matrix, single_columns
+from backstay.train.convert.classifiers import is_missing, is_text
+from backstay.train.convert.graph import ML, Graph
+from backstay.train.convert.parity import UNSEEN
+
+Step = Callable[[Graph, Any, list[Block]], list[Block]]
+
+
+def apply(graph: Graph, step: Any, blocks: list[Block]) -> list[Block]:
+    """Add a fitted step to the graph.
+
+    Raises:
+        Unsupported: its class or one of its options is not known here.
+    """
+    if isinstance(step, str):
+        return blocks if step == "passthrough" else []
+    name = type(step).__name__
+    if name not in STEPS or not type(step).__module__.startswith("sklearn."):
+        raise Unsupported(f"the exporter does not know {name}", fix=f"it knows {', '.join(sorted(STEPS))}")
+    return STEPS[name](graph, step, blocks)
+
+
+def pipeline(graph: Graph, model: Any, blocks: list[Block]) -> list[Block]:
+    """Each step reads what the one before has made."""
+    for _, step in model.steps:
+        blocks = apply(graph, "passthrough" if step is None else step, blocks)
+    return blocks
+
+
+def column_transformer(graph: Graph, model: Any, blocks: list[Block]) -> list[Block]:
+    """Each step reads its columns; what they make stands side by side, in the order of the steps."""
+    if model.transformer_weights:
+        raise Unsupported("ColumnTransformer(transformer_weights=...) is not converted", fix="fit it without weights")
+    single = single_columns(graph, blocks)
+    places = model._transformer_to_input_indices
+    made: list[Block] = []
+    for name, step, _ in model.transformers_:
+        chosen = [single[i] for i in places.get(name, [])]
+        if chosen:
+            made += apply(graph, step, chosen)
+    return made
+
+
+def function_transformer(_graph: Graph, model: Any, blocks: list[Block]) -> list[Block]:
+    """Only the one that does nothing: any other function is Python code, which a graph cannot hold."""
+    if model.func is not None:
+        raise Unsupported("FunctionTransformer runs a Python function", fix="do in the data what it does")
+    return blocks
+
+
+def standard_scaler(graph: Graph, model: Any, blocks: list[Block]) -> list[Block]:
+    """(x - mean) / scale."""
+    return _linear(graph, model, blocks, minus=model.mean_ if model.with_mean else None, over=model.scale_)
+
+
+def robust_scaler(graph: Graph, model: Any, blocks: list[Block]) -> list[Block]:
+    """(x - median) / range."""
+    return _linear(graph, model, blocks, minus=model.center_, over=model.scale_)
+
+
+def max_abs_scaler(graph: Graph, model: Any, blocks: list[Block]) -> list[Block]:
+    """x / largest."""
+    return _linear(graph, model, blocks, minus=None, over=model.scale_)
+
+
+def min_max_scaler(graph: Graph, model: Any, blocks: list[Block]) -> list[Block]:
+    """x * scale + offset."""
+    if model.clip:
+        raise Unsupported("MinMaxScaler(clip=True) is not converted", fix="fit it without clip")
+    value, width = matrix(graph, blocks, "MinMaxScaler"), _width(blocks)
+    scaled = graph.op("Mul", value, graph.constant(model.scale_.reshape(1, -1).astype(np.float64)))
+    return [Block(graph.op("Add", scaled, graph.constant(model.min_.reshape(1, -1).astype(np.float64))), width)]
+
+
+def _linear(graph: Graph, model: Any, blocks: list[Block], *, minus: Any, over: Any) -> list[Block]:
+    value = matrix(graph, blocks, type(model).__name__)
+    if minus is not None:
+        value = graph.op("Sub", value, graph.constant(np.asarray(minus, np.float64).reshape(1, -1)))
+    if over is not None:
+        value = graph.op("Div", value, graph.constant(np.asarray(over, np.float64).reshape(1, -1)))
+    return [Block(value, _width(blocks))]
+
+
+def simple_imputer(graph: Graph, model: Any, blocks: list[Block]) -> list[Block]:
+    """Missing numbers get the column's statistic, missing text its filling; with an indicator where asked for."""
+    if not is_missing(model.missing_values):
+        raise Unsupported(
+            f"SimpleImputer(missing_values={model.missing_values!r}) is not converted",
+            fix="mark what is missing by NaN",
+        )
+    single = single_columns(graph, blocks)
+    if any(block.text for block in single):
+        if model.add_indicator or not all(block.text for block in single):
+            raise Unsupported(
+                "a SimpleImputer over text and numbers, or with an indicator of text, is not converted",
+                fix="use one imputer for the text and one for the numbers",
+            )
+        return [
+            Block(block.name, 1, text=True, missing=block.missing if block.missing is not None else str(filling))
+            for block, filling in zip(single, model.statistics_, strict=True)
+        ]
+    fillings = np.asarray(model.statistics_, dtype=np.float64)
+    kept = [i for i, filling in enumerate(fillings) if not np.isnan(filling)]
+    if not kept:
+        raise Unsupported("the SimpleImputer has seen no value at all", fix="leave these columns out")
+    value = graph.side_by_side([single[i].name for i in kept])
+    gaps = graph.op("IsNaN", value)
+    made = [Block(graph.op("Where", gaps, graph.constant(fillings[kept].reshape(1, -1)), value), len(kept))]
+    if model.add_indicator and len(model.indicator_.features_):
+        marked = [single[int(i)].name for i in model.indicator_.features_]
+        made.append(Block(graph.double(graph.op("IsNaN", graph.side_by_side(marked))), len(marked)))
+    return made
+
+
+def encoder(graph: Graph, model: Any, blocks: list[Block]) -> list[Block]:
+    """A `OneHotEncoder` or `OrdinalEncoder`: for each column a table of its answers."""
+    single = single_columns(graph, blocks)
+    ends = np.cumsum(getattr(model, "_n_features_outs", [1] * len(single)))
+    made = []
+    for place, (block, start, end) in enumerate(zip(single, [0, *ends[:-1]], ends, strict=True)):
+        known = [v for v in model.categories_[place] if not is_missing(v)]
+        answers = _ask(model, place, known, block.missing)[:, start:end]
+        index = _place_of(graph, block, np.array(known))
+        made.append(Block(graph.op("Gather", graph.constant(answers), index, axis=0), int(end - start)))
+    return [block for block in made if block.width]
+
+
+def _ask(model: Any, place: int, known: list[Any], filling: str | None) -> FloatArray:
+    """The encoder's answers to rows that hold in one column each known value, a missing one and an unseen one."""
+    values = np.array(known)
+    text = is_text(values)
+    missing = next((v for v in model.categories_[place] if is_missing(v)), np.nan) if filling is None else filling
+    probes = [*known, missing, UNSEEN if text else float(values.max()) + 1.0]
+    rows = np.empty((len(probes), len(model.categories_)), dtype=object)
+    for other, categories in enumerate(model.categories_):
+        rows[:, other] = categories[0]
+    rows[:, place] = probes
+    if not any(is_text(np.asarray([v for v in c if not is_missing(v)])) for c in model.categories_):
+        rows = rows.astype(np.float64)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            found = model.transform(rows)
+    except ValueError as error:
+        name = type(model).__name__
+        allow = '"ignore"' if name == "OneHotEncoder" else '"use_encoded_value", unknown_value=-1'
+        raise Unsupported(
+            f"{name} raises an error at a category that it does not know, or at a missing one, and a graph cannot: "
+            f"{str(error).splitlines()[0][:120]}",
+            fix=f"say what such a value is to be: set_params(handle_unknown={allow}) on the fitted encoder will do",
+        ) from error
+    return np.asarray(found.toarray() if hasattr(found, "toarray") else found, dtype=np.float64)
+
+
+def _place_of(graph: Graph, block: Block, known: npt.NDArray[Any]) -> str:
+    """int64 [rows]: the place of the value among the known ones, one behind them where missing, two where unseen."""
+    count = len(known)
+    if block.text:
+        if not is_text(known):
+            raise Unsupported("a column of text meets an encoder of numbers", fix="correct its kind under data.columns")
+        place = graph.op(
+            "LabelEncoder",
+            block.name,
+            domain=ML,
+            keys_strings=[*map(str, known), ""],
+            values_int64s=list(range(count + 1)),
+            default_int64=count + 1,
+        )
+        return graph.op("Squeeze", place, graph.constant(np.array([1], np.int64)))
+    if is_text(known):
+        raise Unsupported("a column of numbers meets an encoder of text", fix="correct its kind under data.columns")
+    same = graph.op("Equal", block.name, graph.constant(known.astype(np.float64).reshape(1, -1)))
+    hot = graph.side_by_side(
+        [graph.op("Cast", part, to=TensorProto.INT64) for part in (same, graph.op("IsNaN", block.name))]
+    )
+    rest = graph.constant(np.array([1], np.int64))
+    none = graph.op("Sub", rest, graph.op("ReduceSum", hot, rest, keepdims=1))
+    return graph.op("ArgMax", graph.side_by_side([hot, none]), axis=1, keepdims=0)
+
+
+def _width(blocks: list[Block]) -> int:
+    return sum(block.width for block in blocks)
+
+
+STEPS: dict[str, Step] = {
+    "Pipeline": pipeline,
+    "ColumnTransformer": column_transformer,
+    "FunctionTransformer": function_transformer,
+    "StandardScaler": standard_scaler,
+    "RobustScaler": robust_scaler,
+    "MaxAbsScaler": max_abs_scaler,
+    "MinMaxScaler": min_max_scaler,
+    "SimpleImputer": simple_imputer,
+    "OneHotEncoder": encoder,
+    "OrdinalEncoder": encoder,
+}

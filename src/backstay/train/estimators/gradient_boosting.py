@@ -1,0 +1,76 @@
+"""Gradient-boosted trees over binned columns (scikit-learn's `HistGradientBoostingClassifier`).
+
+Each tree corrects what those before it got wrong. Numbers need no scaling, missing values go whichever way helps, and
+categories are split as sets. Trees are added until the loss on the tuning rows has not fallen for `patience` of them,
+and those after the best are left out.
+
+Prefer it for tables: it is what an encoder has to beat there. It gives no embedding, so neighbours, retrieval and the
+embedding detector are not to be had; inputs are watched instead. A single tree reads better, a logistic regression
+goes beyond the range of the training rows.
+
+Cost: a table of 30,000 rows and 14 columns in about two seconds. Source: Friedman 2001; Ke et al. 2017 (LightGBM).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from backstay.maths.arrays import FloatArray
+from backstay.train.convert.classifiers import boosting
+from backstay.train.convert.graph import Graph
+from backstay.train.estimators.contract import Estimator, Problem, Rows, Tensors, log_loss
+from backstay.train.estimators.design import categories_first, write_categories_first
+from backstay.train.options import Options
+
+
+class GradientBoosting(Estimator):
+    """A row's categories come first, as scikit-learn itself puts them."""
+
+    def __init__(self, problem: Problem, patience: int, **parameters: Any) -> None:
+        self._problem = problem
+        self._patience = patience
+        self._parameters = parameters
+        self._model: Any = None
+
+    def fit(self, train: Rows, tune: Rows) -> dict[str, float]:
+        x, y, weights = categories_first(train), train.labels, train.weights
+        search = self._made(early_stopping=True, n_iter_no_change=self._patience, tol=0.0, scoring="loss")
+        search.fit(
+            x, y, sample_weight=weights, X_val=categories_first(tune), y_val=tune.labels, sample_weight_val=tune.weights
+        )
+        # scikit-learn gives the negative loss before the first tree and after each.
+        best = max(1, int(np.argmax(search.validation_score_)))
+        self._model = search
+        if best < search.n_iter_:
+            self._model = self._made(early_stopping=False, max_iter=best).fit(x, y, sample_weight=weights)
+        return {"trees": float(best), "tune_loss": log_loss(self.probabilities(tune), tune)}
+
+    def _made(self, **more: Any) -> Any:
+        categorical = list(range(len(self._problem.levels))) or None
+        return HistGradientBoostingClassifier(
+            categorical_features=categorical, random_state=self._problem.seed, **{**self._parameters, **more}
+        )
+
+    def probabilities(self, rows: Rows) -> FloatArray:
+        return np.asarray(self._model.predict_proba(categories_first(rows)), dtype=np.float64)
+
+    def write(self, graph: Graph, tensors: Tensors) -> str:
+        return boosting(graph, self._model, write_categories_first(graph, tensors))
+
+
+def build(problem: Problem, options: Options) -> Estimator:
+    """Options: `trees` (at most, 500), `learning_rate` (0.1), `leaves` (of a tree, 31), `leaf_rows` (fewest, 20), `l2`
+    (0), `patience` (10).
+    """
+    return GradientBoosting(
+        problem,
+        options.whole("patience", 10, low=1),
+        max_iter=options.whole("trees", 500, low=1, high=20_000),
+        learning_rate=options.number("learning_rate", 0.1, low=1e-6, high=1),
+        max_leaf_nodes=options.whole("leaves", 31, low=2),
+        min_samples_leaf=options.whole("leaf_rows", 20, low=1),
+        l2_regularization=options.number("l2", 0.0, low=0),
+    )
