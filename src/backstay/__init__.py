@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from backstay.kernel.errors import BackstayError, Refused
+    from backstay.loop.standalone import watch
     from backstay.project import Project, adopt, init, log, open  # noqa: A004 - backstay.open reads as it should
 
 __version__ = "0.1.0"
@@ -26,9 +27,10 @@ _HOMES = {
     "init": "backstay.project",
     "log": "backstay.project",
     "open": "backstay.project",
+    "watch": "backstay.loop.standalone",
 }
 
-__all__ = ["BackstayError", "Project", "Refused", "__version__", "adopt", "init", "log", "open"]
+__all__ = ["BackstayError", "Project", "Refused", "__version__", "adopt", "init", "log", "open", "watch"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ values, one for all others (new values too), one for "missing". Test them with `
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,6 +22,8 @@ BINS = 10
 TOP = 20
 RAREST = 0.01
 CLIP = 3.0
+# Rows at a time: what is made of them fits the processor's cache.
+CHUNK = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,47 @@ class ColumnMap:
                 fix="read the column with the reference's schema",
             )
         return self._of_numbers(column.astype(np.float64)) if self.numeric else self._of_categories(column)
+
+    def sums(self, values: AnyArray) -> FloatArray:
+        """Column sums of `features(values)` [len(labels)], without making them: what a test of means needs.
+
+        Counting how many values reach each edge costs a tenth of finding each value's cell, and no memory.
+        """
+        column = np.asarray(values)
+        if self.numeric != (column.dtype.kind in "fiub"):
+            self.features(column)  # raises, and says why
+        if not self.numeric:
+            return self._category_sums(column)
+        total = np.zeros(len(self.edges) + 3)
+        for at in range(0, len(column), CHUNK):
+            total += self._number_sums(column[at : at + CHUNK].astype(np.float64, copy=False))
+        return total
+
+    def _number_sums(self, column: FloatArray) -> FloatArray:
+        reach = CLIP * self.scale
+        clipped = np.clip(column, self.centre - reach, self.centre + reach)
+        away = float(clipped.sum())
+        known = len(column)
+        if np.isnan(away):
+            there = ~np.isnan(column)
+            known = int(np.count_nonzero(there))
+            clipped = clipped[there]
+        value = float((clipped - self.centre).sum()) / self.scale
+        reached = [known, *(int(np.count_nonzero(column >= edge)) for edge in self.edges), 0]
+        cells = [high - low for high, low in pairwise(reached)]
+        return np.array([*cells, len(column) - known, value], dtype=np.float64)
+
+    def _category_sums(self, column: AnyArray) -> FloatArray:
+        total = np.zeros(len(self.values) + 2)
+        place = {value: i for i, value in enumerate(self.values)}
+        other, missing = len(self.values), len(self.values) + 1
+        counts = Counter(column.tolist())
+        if not all(value is None or isinstance(value, str) for value in counts):
+            # 1, 1.0 and True are equal, and "1", "1.0" and "True" are not.
+            counts = Counter(None if value is None else str(value) for value in column.tolist())
+        for value, count in counts.items():
+            total[missing if value is None else place.get(str(value), other)] += count
+        return total
 
     def _of_numbers(self, column: FloatArray) -> FloatArray:
         out = np.zeros((len(column), len(self.edges) + 3))

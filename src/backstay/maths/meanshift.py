@@ -82,7 +82,7 @@ class MeanShift:
             )
         mean = rows.mean(axis=0)
         centred = rows - mean
-        if not np.any(np.abs(centred) > 1e-12):
+        if max(float(centred.max()), -float(centred.min())) <= 1e-12:
             raise BackstayError("all reference rows are the same", fix="give a reference with variation, or drop it")
         projection = whitening(centred, ridge) if whiten else None
         if projection is not None:

@@ -52,6 +52,25 @@ class PredictionMap:
         entropy = np.sum(entr(np.clip(table, 0.0, 1.0)), axis=1) / np.log(self.classes)
         return np.column_stack([hot, table, table.max(axis=1), entropy])
 
+    def sums(self, counts: IntArray, scores: FloatArray | None = None) -> FloatArray:
+        """Column sums of `features`, from how often each class was predicted [classes] and the scores [n, classes].
+
+        >>> PredictionMap(classes=2, scored=True).sums(np.array([1, 1]), np.array([[0.9, 0.1], [0.2, 0.8]])).round(3)
+        array([1.   , 1.   , 1.1  , 0.9  , 1.7  , 1.191])
+        """
+        hot = np.asarray(counts, dtype=np.float64)
+        if len(hot) != self.classes:
+            raise BackstayError(f"counts of {len(hot)} classes", fix=f"give one for each of the {self.classes}")
+        if not self.scored:
+            return hot
+        if scores is None:
+            raise BackstayError("scores are missing where the reference had them", fix="log scores with predictions")
+        table = matrix(scores, "scores")
+        if table.shape != (int(hot.sum()), self.classes):
+            raise BackstayError(f"scores of shape {table.shape}", fix=f"give {self.classes} scores a row")
+        entropy = float(entr(np.clip(table, 0.0, 1.0)).sum()) / float(np.log(self.classes))
+        return np.concatenate([hot, table.sum(axis=0), [table.max(axis=1).sum(), entropy]])
+
     def to_json(self) -> dict[str, Any]:
         return {"classes": self.classes, "scored": self.scored}
 

@@ -24,6 +24,7 @@ class Facts:
         labels_wanted: labels to ask for when some are needed.
         halfwidth: half the interval that these would give.
         absent: detectors that could not be fitted, with the reason.
+        answered: False where only inputs are known, so that there is no accuracy to speak of.
     """
 
     signals: tuple[Signal, ...]
@@ -36,6 +37,7 @@ class Facts:
     label_age_days: float | None
     late: int
     absent: Mapping[str, str]
+    answered: bool = True
 
     @property
     def drifted(self) -> tuple[Signal, ...]:
@@ -77,7 +79,7 @@ class Summary:
 
 def summarise(facts: Facts) -> Summary:
     """WORSE only if labels say so; MOVED if a drift detector alarms; UNKNOWN if only labels could tell; else FINE."""
-    refused = facts.label_free.value is None and not facts.enough_labels
+    refused = facts.answered and facts.label_free.value is None and not facts.enough_labels
     if facts.convicted is not None or facts.labels_say_worse:
         return Summary(Condition.WORSE, _worse(facts), _advice(facts, _FOR_WORSE), 0)
     doubtful = facts.estimate_says_worse and not facts.enough_labels
@@ -203,7 +205,7 @@ def _advice(facts: Facts, first: tuple[str, ...], wanted: int = 0) -> tuple[str,
         advice.append(f"Ask for more reference rows: {rows}. With those there are, small changes may go unseen.")
     advice += [f"{s.detector} was {s.message}." for s in facts.signals if not s.figures.get("judged", True)]
     advice += [f"{name} does not watch: {why}." for name, why in facts.absent.items()]
-    if facts.label_age_days is None:
+    if facts.label_age_days is None and facts.answered:
         advice.append("No standing labels yet: a changed meaning of labels cannot be seen without them.")
     if facts.late:
         advice.append(f"{facts.late} rows came in after their window had been closed and were not tested.")

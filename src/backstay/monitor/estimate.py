@@ -79,13 +79,13 @@ def label_points(rows: tuple[LabelledRow, ...], model: ChanceModel | None) -> tu
 def chance_pool(window: WindowData, model: ChanceModel | None) -> ChancePool:
     """Chances of (at most 1,000 of) the window's rows, for later labels to lean on."""
     if model is None or window.scores is None:
-        return ChancePool(window.start, window.end, len(window), ())
+        return ChancePool(window.start, window.end, window.rows, ())
     whole = np.flatnonzero(np.all(np.isfinite(window.scores), axis=1))
     if len(whole) == 0:
-        return ChancePool(window.start, window.end, len(window), ())
+        return ChancePool(window.start, window.end, window.rows, ())
     rows = _sample(whole, MOST_CHANCES, f"pool {window.start.isoformat()}")
     chances = tuple(round(float(f), 6) for f in model.chances(window.scores[rows]))
-    return ChancePool(window.start, window.end, len(window), chances)
+    return ChancePool(window.start, window.end, window.rows, chances)
 
 
 def from_labels(memory: Memory, model: ChanceModel | None) -> Estimate | None:
@@ -190,7 +190,7 @@ def _lacking(detectors: Detectors, window: WindowData, settings: Settings) -> tu
     found = []
     if reference.scores is None or window.scores is None:
         found.append("the model gives no scores")
-    if detectors.space is None or detectors.space.rows(window) is None:
+    if detectors.space is None or not detectors.space.reads(window):
         found.append("neither inputs nor embeddings are known")
     if len(reference.labelled) < minimum:
         found.append(f"only {len(reference.labelled)} labelled reference rows: at least {minimum} are needed")
@@ -201,8 +201,8 @@ def _estimate(detectors: Detectors, reference: Reference, window: WindowData) ->
     known = _sample(reference.labelled, MOST_REFERENCE_ROWS, "label-free reference")
     live = _sample(np.arange(len(window)), MOST_WINDOW_ROWS, f"label-free {window.start.isoformat()}")
     space = detectors.space
-    inputs = None if space is None else space.rows(reference)
-    target = None if space is None else space.rows(window)
+    inputs = None if space is None else space.rows(reference, known)
+    target = None if space is None else space.rows(window, live)
     if reference.scores is None or reference.correct is None or window.scores is None:
         raise BackstayError("the label-free estimate lacks scores or labels", fix="log scores with every prediction")
     if inputs is None or target is None:
@@ -211,9 +211,9 @@ def _estimate(detectors: Detectors, reference: Reference, window: WindowData) ->
     return estimate_accuracy(
         reference.scores[known],
         reference.correct[known],
-        inputs[known],
-        np.asarray(window.scores, dtype=np.float64)[live],
-        target[live],
+        inputs,
+        np.asarray(window.scores[live], dtype=np.float64),
+        target,
         rng=_rng(f"bootstrap {window.start.isoformat()}"),
         reference_groups=None if codes is None else codes[known],
         target_groups=None if window_codes is None else window_codes[live],
@@ -227,7 +227,7 @@ def _refused(window: WindowData, reasons: tuple[str, ...], wanted: int, found: L
         metric="accuracy",
         value=None,
         interval=None,
-        n=len(window),
+        n=window.rows,
         assumption=ASSUMPTION,
         refusals=reasons,
         labels_needed=wanted,

@@ -88,13 +88,23 @@ class InputSpace:
             return None
         return InputSpace(sum(2 if isinstance(part, _Number) else len(part.values) for part in parts), parts)
 
-    def rows(self, source: Reference | WindowData) -> FloatArray | None:
-        """[n, dimension] of the reference's or a window's rows; None when it lacks what is needed."""
+    def reads(self, source: Reference | WindowData) -> bool:
+        """Whether these rows hold what is needed."""
         if not self.parts:
-            return None if source.representation is None else np.asarray(source.representation, dtype=np.float64)
-        if any(part.name not in source.columns for part in self.parts):
+            return source.representation is not None
+        return all(part.name in source.columns for part in self.parts)
+
+    def rows(self, source: Reference | WindowData, chosen: AnyArray | slice | None = None) -> FloatArray | None:
+        """[n, dimension] of the reference's or a window's rows, or of those chosen; None when it lacks what is needed.
+
+        A matrix of a million rows is large: choose before you ask.
+        """
+        if not self.reads(source):
             return None
-        return np.column_stack([part.rows(source.columns[part.name]) for part in self.parts])
+        where = slice(None) if chosen is None else chosen
+        if source.representation is not None and not self.parts:
+            return np.asarray(source.representation[where], dtype=np.float64)
+        return np.column_stack([part.rows(source.columns[part.name][where]) for part in self.parts])
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -78,9 +78,13 @@ class Memory:
         """The memory of a release that has not been watched yet."""
         return Memory(release_id, utc(released_at))
 
-    def late(self, times: Any) -> int:
-        """Rows that came in after their window was closed, by the times of all rows of this release."""
-        return max(rows_before(times, self.last_end) - self.rows, 0)
+    def late(self, times: Any, left: int = 0) -> int:
+        """Rows that came in after their window was closed, by the times of all rows of this release.
+
+        Args:
+            left: rows before `last_end` that were logged once and are not any more (for their age, or erased).
+        """
+        return max(rows_before(times, self.last_end) + left - self.rows, 0)
 
     def years(self, now: datetime) -> float:
         return max((utc(now) - self.started).total_seconds(), 0.0) / (365.0 * 86_400)

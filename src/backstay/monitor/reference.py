@@ -17,6 +17,8 @@ from backstay.maths.intervals import Bounds, proportion, proportion_effective_n
 from backstay.monitor.traffic import group_codes
 
 FORMAT = 1
+# What rows say of which the inputs alone are known.
+NO_ANSWER = "(no answer)"
 
 
 class KnownAccuracy(NamedTuple):
@@ -63,6 +65,11 @@ class Reference:
     @property
     def codes(self) -> AnyArray | None:
         return None if self.groups is None else group_codes(self.groups)
+
+    @property
+    def answered(self) -> bool:
+        """False where only inputs are known, so that there is no accuracy to speak of."""
+        return self.classes != (NO_ANSWER,)
 
     @property
     def labelled(self) -> AnyArray:

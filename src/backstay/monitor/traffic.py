@@ -12,6 +12,7 @@ from backstay.kernel.clock import utc
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Label, LabelUse
 from backstay.maths.arrays import AnyArray, FloatArray
+from backstay.monitor.measures import Whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ class WindowData:
         labels: labels of any rows of this release. All that are known may be given each time: the memory drops
             those that it has counted, and leaves those of rows after `end` for a later window.
         late: rows that arrived after their window had been closed; they are told, not tested.
+        whole: given where the rows here are a random sample of the window: the tests then read these sketches of all
+            its rows, and the sample serves for examples and for estimates.
     """
 
     start: datetime
@@ -75,6 +78,7 @@ class WindowData:
     traits: Mapping[str, FloatArray] = field(default_factory=dict)
     labels: tuple[LabelledRow, ...] = ()
     late: int = 0
+    whole: Whole | None = None
 
     def __post_init__(self) -> None:
         if utc(self.end) <= utc(self.start):
@@ -88,6 +92,10 @@ class WindowData:
             **{f"column {name!r}": values for name, values in self.columns.items()},
             **{f"trait {name!r}": values for name, values in self.traits.items()},
         }
+        if self.whole is not None and self.groups is not None:
+            raise BackstayError(
+                "a window of sketches with groups", fix="watch rows that belong to groups as rows, not by sketches"
+            )
         for name, values in parts.items():
             if values is not None and len(values) != len(self.ids):
                 raise BackstayError(
@@ -96,6 +104,11 @@ class WindowData:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the window, those that are known by sketches only included."""
+        return len(self.ids) if self.whole is None else self.whole.rows
 
     @property
     def days(self) -> float:

@@ -63,12 +63,13 @@ def watch_window(
         label_age_days=age,
         late=window.late,
         absent=detectors.absent,
+        answered=detectors.reference.answered,
     )
     summary = summarise(facts)
     memory = replace(
         memory,
         last_end=utc(window.end),
-        rows=memory.rows + len(window),
+        rows=memory.rows + window.rows,
         windows=memory.windows + 1,
         spent=memory.spent + sum(signal.alpha for signal in signals),
         detectors=states,
@@ -82,10 +83,10 @@ def watch_window(
         release_id=memory.release_id,
         start=utc(window.start),
         end=utc(window.end),
-        rows=len(window),
+        rows=window.rows,
         condition=summary.condition,
         signals=signals,
-        estimates=tuple(estimate for estimate in (labelled, label_free) if estimate is not None),
+        estimates=tuple(e for e in (labelled, label_free) if e is not None and facts.answered),
         headline=summary.headline,
         advice=summary.advice,
         label_age_days=age,

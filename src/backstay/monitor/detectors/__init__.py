@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from backstay.kernel.records import Json, Signal
 from backstay.kernel.registry import Shelf
+from backstay.monitor.measures import Measures
 from backstay.monitor.reference import Reference
 from backstay.monitor.traffic import WindowData
 
@@ -60,3 +61,15 @@ class Detector(Protocol):
 
     @classmethod
     def from_json(cls, state: Mapping[str, Any]) -> Detector: ...
+
+
+@runtime_checkable
+class Measuring(Protocol):
+    """A detector that can judge a window by sketches of its rows, so that these need not be in memory together.
+
+    `look` then reads `window.whole.measures` where the window has it. A detector that cannot measure is given the
+    window's sample of rows.
+    """
+
+    def measure(self, window: WindowData, before: Measures | None = None) -> Measures:
+        """The sketches of these rows and of those before. Raises BackstayError where the rows lack what is read."""

@@ -7,19 +7,24 @@ lacks. A column that was constant in the reference is tested by counting what di
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Json, Signal
 from backstay.maths.arrays import AnyArray, FloatArray
 from backstay.maths.columns import ColumnMap
 from backstay.maths.intervals import exact_tail, upper_limit
 from backstay.maths.meanshift import MeanShift, ShiftResult
+from backstay.maths.sketches.means import MeanSketch
+from backstay.maths.sketches.moments import Moments
 from backstay.monitor.detectors import Look
 from backstay.monitor.detectors.verdict import check, more_rows, not_judged, strength, too_few, witnesses
+from backstay.monitor.measures import Measures, map_key
 from backstay.monitor.reference import Reference
 from backstay.monitor.traffic import WindowData
 
@@ -38,22 +43,19 @@ class _Varying:
     shift: MeanShift
     mean: float | None
 
-    def judge(self, window: WindowData, look: Look, alpha: float) -> tuple[ShiftResult, FloatArray]:
-        features = self.map.features(window.columns[self.name])
-        return check(self.shift, features, window, look, alpha), features
+    def sketch(self, values: AnyArray) -> MeanSketch:
+        return MeanSketch.of_sum(map_key("column", self.map), len(values), self.map.sums(values))
 
-    def words(self, values: AnyArray, features: FloatArray) -> str:
-        """What moved: the mean of a number, the share of a category or of missing values."""
-        before, now = self.shift.mean, features.mean(axis=0)
+    def words(self, now: FloatArray, plain: float) -> str:
+        """What moved: the mean of a number (`plain` is it now), the share of a category or of missing values."""
+        before = self.shift.mean
         labels = self.map.labels
         missing = labels.index("(missing)")
         if self.mean is not None:
             if abs(now[missing] - before[missing]) > max(0.05, abs(now[-1] - before[-1]) / 2):
                 return f"{self.name}: missing {before[missing]:.1%} -> {now[missing]:.1%}"
-            known = values[np.isfinite(values)]
-            mean = float(known.mean()) if len(known) else float("nan")
             if abs(now[-1] - before[-1]) >= 0.05:
-                return f"{self.name}: mean {self.mean:.4g} -> {mean:.4g}"
+                return f"{self.name}: mean {self.mean:.4g} -> {plain:.4g}"
             labels, before, now = labels[:-1], before[:-1], now[:-1]
         far = np.abs(now - before) / np.sqrt(before * (1 - before) + 0.01)
         i = int(np.argmax(far))
@@ -71,11 +73,21 @@ class _Constant:
     value: str
     n: float
 
-    def judge(self, window: WindowData, alpha: float) -> tuple[float, bool, float]:
+    def sketch(self, values: AnyArray) -> MeanSketch:
+        """How many rows differ from the constant."""
+        return MeanSketch.of_sum("constant/1", len(values), np.array([float(self._differing(values))]))
+
+    def _differing(self, values: AnyArray) -> int:
+        if values.dtype.kind != "f":
+            return len(values) - Counter(map(_text, values.tolist()))[self.value]
+        if self.value == "missing":
+            return int(np.count_nonzero(~np.isnan(values)))
+        return int(np.count_nonzero(values != float(self.value)))
+
+    def judge(self, sketch: MeanSketch, codes: AnyArray | None, alpha: float) -> tuple[float, bool, float]:
         """Evidence, alarm and the share of rows that differ."""
-        differs = float(np.mean([_text(value) != self.value for value in window.columns[self.name]]))
-        codes = window.codes
-        rows = len(window) if codes is None else len(np.unique(codes))
+        differs = float(sketch.mean[0])
+        rows = sketch.n if codes is None else len(np.unique(codes))
         limit = upper_limit(0.0, self.n, CONSTANT_DELTA)
         needed = next(count for count in range(1, rows + 2) if count > rows or exact_tail(count, rows, limit) <= alpha)
         evidence = differs * rows / needed
@@ -115,10 +127,11 @@ class ColumnsDetector:
 
     def look(self, state: Json, window: WindowData, look: Look) -> tuple[Signal, Json]:
         """Test every column; the evidence is that of the strongest, `moved` names all that alarm."""
-        names = [*(part.name for part in self.varying), *(part.name for part in self.constant)]
-        absent = [name for name in names if name not in window.columns]
-        if absent:
-            return not_judged(NAME, window, f"the window has no column {absent[0]!r}"), state
+        names = self.names
+        if window.whole is None:
+            absent = self._absent(window)
+            if absent is not None:
+                return not_judged(NAME, window, absent), state
         why = next(filter(None, (too_few(part.shift, window) for part in self.varying)), None)
         if why is not None:
             return not_judged(NAME, window, why), state
@@ -137,10 +150,10 @@ class ColumnsDetector:
             evidence=strongest.evidence,
             alarm=bool(alarms),
             alpha=look.alpha,
-            n=len(window),
+            n=window.rows,
             message=f"{what}: {strength(strongest.evidence)}{more}",
             moved=tuple(found.words for found in alarms[:MOST_TOLD]),
-            example_ids=alarms[0].examples if alarms else (),
+            example_ids=self._examples(alarms[0], window) if alarms else (),
             figures={
                 "judged": True,
                 "evidence_by_column": {found.name: found.evidence for found in judged},
@@ -150,18 +163,61 @@ class ColumnsDetector:
         )
         return signal, state
 
+    @property
+    def names(self) -> list[str]:
+        return [*(part.name for part in self.varying), *(part.name for part in self.constant)]
+
+    def _absent(self, window: WindowData) -> str | None:
+        name = next((name for name in self.names if name not in window.columns), None)
+        return None if name is None else f"the window has no column {name!r}"
+
+    def measure(self, window: WindowData, before: Measures | None = None) -> Measures:
+        """Sketches of every column: all that the test reads, and the plain means that it tells."""
+        absent = self._absent(window)
+        if absent is not None:
+            raise BackstayError(absent, fix="log all columns that the reference has")
+        parts: tuple[_Varying | _Constant, ...] = (*self.varying, *self.constant)
+        numbers = [part.name for part in self.varying if part.mean is not None]
+        found = Measures(
+            means={part.name: part.sketch(window.columns[part.name]) for part in parts},
+            moments={name: Moments.of(window.columns[name]) for name in numbers},
+        )
+        return found if before is None else before.merge(found)
+
     def _judge(self, window: WindowData, look: Look, alpha: float) -> list[_Found]:
         found = []
+        whole = None if window.whole is None else window.whole.measures[NAME]
+        codes = window.codes
         for part in self.varying:
-            result, features = part.judge(window, look, alpha)
-            words = part.words(window.columns[part.name], features) if result.alarm else ""
-            examples = witnesses(part.shift, features, window) if result.alarm else ()
-            found.append(_Found(part.name, result.evidence, result.alarm, words, examples, result))
+            sketch = part.sketch(window.columns[part.name]) if whole is None else whole.means[part.name]
+            result = check(part.shift, sketch, codes, look, alpha)
+            words = part.words(sketch.mean, self._plain(part, window)) if result.alarm else ""
+            found.append(_Found(part.name, result.evidence, result.alarm, words, sketch.mean, result))
         for always in self.constant:
-            evidence, alarm, differs = always.judge(window, alpha)
+            sketch = always.sketch(window.columns[always.name]) if whole is None else whole.means[always.name]
+            evidence, alarm, differs = always.judge(sketch, codes, alpha)
             words = f"{always.name}: always {always.value} before, {differs:.1%} differ now"
-            found.append(_Found(always.name, evidence, alarm, words, (), None))
+            found.append(_Found(always.name, evidence, alarm, words, sketch.mean, None))
         return found
+
+    @staticmethod
+    def _plain(part: _Varying, window: WindowData) -> float:
+        """The mean of a number's finite values; NaN without any."""
+        if part.mean is None:
+            return float("nan")
+        if window.whole is not None:
+            known = window.whole.measures[NAME].moments[part.name]
+        else:
+            known = Moments.of(window.columns[part.name])
+        return known.mean if known.n else float("nan")
+
+    def _examples(self, found: _Found, window: WindowData) -> tuple[str, ...]:
+        """Rows that show the change of the column that moved most, of those that are at hand."""
+        part = next((part for part in self.varying if part.name == found.name), None)
+        if part is None or found.name not in window.columns:
+            return ()
+        values = window.columns[found.name]
+        return witnesses(part.shift, found.mean, lambda rows: part.map.features(values[rows]), window)
 
     def _more_rows(self, judged: list[_Found], alpha: float) -> tuple[str, Json]:
         """What the column asks for whose threshold the small reference inflates most."""
@@ -194,7 +250,7 @@ class ColumnsDetector:
         return cls(varying, constant)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Found:
     """What one column showed."""
 
@@ -202,7 +258,7 @@ class _Found:
     evidence: float
     alarm: bool
     words: str
-    examples: tuple[str, ...]
+    mean: FloatArray
     result: ShiftResult | None
 
 

@@ -6,7 +6,7 @@ Wrong when: the mix of cases changed and the model is as good as ever; then it s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,22 @@ import numpy as np
 
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Json, Signal
-from backstay.maths.arrays import FloatArray, IntArray
+from backstay.maths.arrays import AnyArray, FloatArray, IntArray
 from backstay.maths.meanshift import MeanShift
 from backstay.maths.predictions import PredictionMap
+from backstay.maths.sketches.means import MeanSketch
 from backstay.monitor.detectors import Look
-from backstay.monitor.detectors.verdict import check, figures, more_rows, not_judged, strength, too_few, witnesses
+from backstay.monitor.detectors.verdict import (
+    check,
+    figures,
+    more_rows,
+    not_judged,
+    slices,
+    strength,
+    too_few,
+    witnesses,
+)
+from backstay.monitor.measures import Measures, map_key
 from backstay.monitor.reference import Reference
 from backstay.monitor.traffic import WindowData
 
@@ -54,8 +65,8 @@ class PredictionDetector:
         why = too_few(self.shift, window)
         if why is not None:
             return not_judged(NAME, window, why), state
-        features = self.map.features(_codes(window.predicted, self.classes), window.scores if self.map.scored else None)
-        result = check(self.shift, features, window, look, look.alpha)
+        sketch = self._sketch(window) if window.whole is None else window.whole.measures[NAME].means[NAME]
+        result = check(self.shift, sketch, window.codes, look, look.alpha)
         more, wanted = more_rows(self.shift, result, look.alpha)
         what = "the model answers differently" if result.alarm else "the model answers as before"
         signal = Signal(
@@ -63,13 +74,31 @@ class PredictionDetector:
             evidence=result.evidence,
             alarm=result.alarm,
             alpha=look.alpha,
-            n=len(window),
+            n=window.rows,
             message=f"{what}: {strength(result.evidence)}{more}",
-            moved=self._moved(features.mean(axis=0), result.n_effective) if result.alarm else (),
-            example_ids=witnesses(self.shift, features, window) if result.alarm else (),
+            moved=self._moved(sketch.mean, result.n_effective) if result.alarm else (),
+            example_ids=witnesses(self.shift, sketch.mean, self._features(window), window) if result.alarm else (),
             figures={**figures(result), **wanted},
         )
         return signal, state
+
+    def measure(self, window: WindowData, before: Measures | None = None) -> Measures:
+        """The sketch of the model's answers."""
+        found = Measures(means={NAME: self._sketch(window)})
+        return found if before is None else before.merge(found)
+
+    def _sketch(self, window: WindowData) -> MeanSketch:
+        total = np.zeros(self.shift.mean.size)
+        for rows in slices(len(window)):
+            counts = np.bincount(_codes(window.predicted[rows], self.classes), minlength=len(self.classes))
+            total += self.map.sums(counts, self._scores(window, rows))
+        return MeanSketch.of_sum(map_key(NAME, self.map), len(window), total)
+
+    def _scores(self, window: WindowData, rows: slice) -> FloatArray | None:
+        return None if window.scores is None or not self.map.scored else np.asarray(window.scores[rows], np.float64)
+
+    def _features(self, window: WindowData) -> Callable[[slice], FloatArray]:
+        return lambda rows: self.map.features(_codes(window.predicted[rows], self.classes), self._scores(window, rows))
 
     def _moved(self, now: FloatArray, n: float) -> tuple[str, ...]:
         """Classes and confidence by how many standard errors they moved, the strongest first."""
@@ -104,10 +133,10 @@ class PredictionDetector:
         )
 
 
-def _codes(predicted: Any, classes: tuple[str, ...]) -> IntArray:
+def _codes(predicted: AnyArray, classes: tuple[str, ...]) -> IntArray:
     place = {name: code for code, name in enumerate(classes)}
     new = place.get("(new class)")
-    codes = [place.get(str(answer), new) for answer in predicted]
+    codes = [place.get(answer if type(answer) is str else str(answer), new) for answer in predicted.tolist()]
     if None in codes:
         raise BackstayError(
             f"the model answers {predicted[codes.index(None)]!r}, a class that the reference does not know",

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from backstay.kernel.records import Json, Signal
 from backstay.maths.arrays import AnyArray, FloatArray
 from backstay.maths.meanshift import MeanShift, ShiftResult
+from backstay.maths.sketches.means import MeanSketch
 from backstay.maths.threshold import MINIMUM_WINDOW
 from backstay.monitor.detectors import Look
 from backstay.monitor.traffic import WindowData
 
 EXAMPLES = 8
+# Rows whose features are in memory at one time.
+AT_A_TIME = 4096
 # Above this the threshold is so far inflated by a small reference that the reader should know what more rows buy.
 TOLERABLE_INFLATION = 1.5
 WANTED_INFLATION = 1.25
@@ -19,20 +24,21 @@ WANTED_INFLATION = 1.25
 
 def not_judged(detector: str, window: WindowData, why: str) -> Signal:
     """A signal that says that nothing was tested, spends nothing and alarms never."""
-    return Signal(detector, 0.0, False, 0.0, len(window), f"not judged: {why}", figures={"judged": False})
+    return Signal(detector, 0.0, False, 0.0, window.rows, f"not judged: {why}", figures={"judged": False})
 
 
 def too_few(shift: MeanShift, window: WindowData) -> str | None:
     """Why the window cannot be tested, if it cannot."""
-    effective = shift.window_effective(len(window), window.codes)
+    effective = shift.window_effective(window.rows, window.codes)
     if effective >= MINIMUM_WINDOW:
         return None
-    return f"{len(window)} rows are worth {effective:.0f} independent ones, at least {MINIMUM_WINDOW} are needed"
+    return f"{window.rows} rows are worth {effective:.0f} independent ones, at least {MINIMUM_WINDOW} are needed"
 
 
-def check(shift: MeanShift, features: FloatArray, window: WindowData, look: Look, alpha: float) -> ShiftResult:
-    """The mean-shift test of this window's features [n, D], with its groups and the finite source of the stream."""
-    return shift.check(features, alpha, groups=window.codes, source=look.source)
+def check(shift: MeanShift, sketch: MeanSketch, codes: AnyArray | None, look: Look, alpha: float) -> ShiftResult:
+    """The mean-shift test of a mean feature, with the groups of its rows and the finite source of the stream."""
+    effective = shift.window_effective(sketch.n, codes)
+    return shift.check_mean(sketch.mean, sketch.n, alpha, effective, look.source)
 
 
 def figures(result: ShiftResult) -> Json:
@@ -68,12 +74,26 @@ def more_rows(shift: MeanShift, result: ShiftResult, alpha: float, most: int | N
     return sentence, {"reference_rows_wanted": wanted}
 
 
-def witnesses(shift: MeanShift, features: FloatArray, window: WindowData) -> tuple[str, ...]:
-    """Ids of the rows that lie farthest along the direction in which the mean moved, one a group."""
-    difference = features.mean(axis=0) - shift.mean
+def witnesses(
+    shift: MeanShift,
+    mean: FloatArray,
+    features: Callable[[slice], FloatArray],
+    window: WindowData,
+    among: AnyArray | None = None,
+) -> tuple[str, ...]:
+    """Ids of the rows that lie farthest along the direction in which the mean moved, one a group.
+
+    Args:
+        mean: the window's mean feature [D].
+        features: gives the features [m, D] of a slice of these rows; asked for some rows at a time.
+        among: row numbers of the window to choose among; all of them where not given.
+    """
+    difference = mean - shift.mean
     if shift.projection is not None:
         difference = shift.projection @ (shift.projection.T @ difference)
-    order = np.argsort(-(features @ difference), kind="stable")
+    rows_at_hand = np.arange(len(window)) if among is None else among
+    along = np.concatenate([features(rows) @ difference for rows in slices(len(rows_at_hand))])
+    order = rows_at_hand[np.argsort(-along, kind="stable")]
     groups: AnyArray | None = window.codes
     chosen: list[str] = []
     seen: set[int] = set()
@@ -86,6 +106,15 @@ def witnesses(shift: MeanShift, features: FloatArray, window: WindowData) -> tup
         if len(chosen) == EXAMPLES:
             break
     return tuple(chosen)
+
+
+def slices(rows: int, size: int = AT_A_TIME) -> list[slice]:
+    """The rows in parts of bounded size.
+
+    >>> slices(5, 2)
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    return [slice(at, min(at + size, rows)) for at in range(0, rows, size)]
 
 
 def strength(evidence: float) -> str:

@@ -1,0 +1,203 @@
+"""How the rows of a file or frame become traffic and a reference, where there is no project to say it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+
+from backstay.data.batches import Batches
+from backstay.data.schema import conform, infer_schema
+from backstay.journal.importing import embeddings_of, scores_of, utc_times
+from backstay.kernel.errors import BackstayError, nearest
+from backstay.kernel.records import ColumnKind, Schema
+from backstay.loop.examples import text
+from backstay.maths.arrays import AnyArray
+from backstay.maths.sketches.hashes import hash_ids
+from backstay.monitor.inputs import columns_of
+from backstay.monitor.reference import NO_ANSWER, Reference, fit_reference
+from backstay.monitor.traffic import WindowData
+from backstay.settings import PredictionSettings
+
+# More reference rows buy nothing that a test could show: of a larger one some are drawn, by a hash of their place.
+MOST_REFERENCE_ROWS = 200_000
+MOST_CLASSES = 2000
+# Carried along for those rows that are sampled; no detector tests columns that the reference does not have.
+LABEL = "(label)"
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Which columns are more than inputs. `scores` holds a column for each class; `positive` is what `score` is of."""
+
+    prediction: str | None = None
+    score: str | None = None
+    scores: Mapping[str, str] | None = None
+    positive: str | None = None
+    embedding: str | None = None
+    label: str | None = None
+    time: str | None = None
+    group: str | None = None
+    id: str | None = None
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The columns that have a role."""
+        single = (self.prediction, self.score, self.embedding, self.label, self.time, self.group, self.id)
+        return tuple(name for name in (*single, *(self.scores or {}).values()) if name is not None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lens:
+    """Roles, the schema of the inputs, and the model's classes, learnt from the reference."""
+
+    roles: Roles
+    schema: Schema
+    classes: tuple[str, ...]
+    time_zone: str | None = None
+
+    @staticmethod
+    def fit(
+        source: Batches,
+        roles: Roles,
+        *,
+        features: tuple[str, ...] | None,
+        ignore: tuple[str, ...],
+        time_zone: str | None,
+    ) -> tuple[Lens, Reference]:
+        """Read the reference through. Raises BackstayError for a column that is not there or cannot be read."""
+        optional = (roles.time, roles.id)
+        missing = [name for name in roles.named if name not in source.names and name not in optional]
+        if missing:
+            raise BackstayError(f"the reference has no column {missing[0]!r}", fix=nearest(missing[0], source.names))
+        table = _drawn(source)
+        schema = infer_schema(
+            table.select([n for n in table.column_names if n not in roles.named or n == roles.group]),
+            group=roles.group,
+            features=features,
+            ignore=ignore,
+        )
+        image = next((n for n in schema.features if schema.column(n).kind is ColumnKind.IMAGE), None)
+        if image is not None:
+            raise BackstayError(f"the column {image!r} holds images", fix="give their embeddings, or adopt the model")
+        answers = None if roles.prediction is None else texts_of(table.column(roles.prediction))
+        classes = () if answers is None else tuple(sorted(set(answers.tolist())))
+        if len(classes) > MOST_CLASSES:
+            raise BackstayError(
+                f"the column {roles.prediction!r} holds {len(classes)} different answers, too many to be classes",
+                fix="do not name it as prediction: it is then watched as a column of numbers",
+            )
+        if (roles.score or roles.scores) and not classes:
+            raise BackstayError("scores are named and predictions are not", fix="name the prediction column as well")
+        lens = Lens(roles, schema, tuple(roles.scores) if roles.scores else classes, time_zone)
+        return lens, lens._reference(table, answers)
+
+    def reads(self, names: Sequence[str]) -> list[str]:
+        """The columns to read of traffic that has these. Labels may be lacking: they come later, or never."""
+        label = self.roles.label
+        wanted = [name for name in dict.fromkeys((*self.schema.features, *self.roles.named)) if name != label]
+        for name in wanted:
+            if name not in names:
+                raise BackstayError(f"the traffic has no column {name!r}", fix=nearest(name, names))
+        return [*wanted, label] if label is not None and label in names else wanted
+
+    def window(self, table: pa.Table, first: int, start: datetime) -> WindowData:
+        """A part of the traffic.
+
+        Args:
+            first: the place of its first row in the source, from which rows without ids get theirs.
+            start: the time of rows where no time column is named.
+        """
+        roles = self.roles
+        rows = table.num_rows
+        scores = self._scores(table)
+        embeddings = embeddings_of(table, roles.embedding)
+        columns = self._columns(table)
+        if roles.label in table.column_names:
+            columns[LABEL] = _labels(table.column(roles.label))
+        if roles.time is None:
+            times = np.full(rows, np.datetime64(start.astimezone(UTC).replace(tzinfo=None), "us"))
+        else:
+            times = utc_times(table.column(roles.time), roles.time, self.time_zone)
+        return WindowData(
+            start=start,
+            end=start + timedelta(days=1),
+            ids=np.arange(first, first + rows) if roles.id is None else texts_of(table.column(roles.id)),
+            times=times,
+            predicted=_answers(table, roles),
+            representation=None if embeddings is None else embeddings.astype(np.float64),
+            scores=scores,
+            groups=None if roles.group is None else _labels(table.column(roles.group)),
+            columns=columns,
+        )
+
+    def _columns(self, table: pa.Table) -> dict[str, AnyArray]:
+        inputs = Schema(
+            columns=tuple(self.schema.column(name) for name in self.schema.features), features=self.schema.features
+        )
+        return columns_of(conform(table, inputs), inputs) if inputs.features else {}
+
+    def _scores(self, table: pa.Table) -> AnyArray | None:
+        roles = self.roles
+        if roles.score is None and not roles.scores:
+            return None
+        names = PredictionSettings(score=roles.score, scores=dict(roles.scores or {}), positive=roles.positive)
+        found = scores_of(table, names, self.classes)
+        return None if found is None else found.astype(np.float64)
+
+    def _reference(self, table: pa.Table, answers: AnyArray | None) -> Reference:
+        embeddings = embeddings_of(table, self.roles.embedding)
+        correct = None
+        if self.roles.label is not None and answers is not None:
+            labels = _labels(table.column(self.roles.label))
+            correct = np.array([np.nan if b is None else float(a == b) for a, b in zip(answers, labels, strict=True)])
+        return fit_reference(
+            np.full(table.num_rows, NO_ANSWER, dtype=object) if answers is None else answers,
+            self.classes or None,
+            representation=embeddings,
+            scores=self._scores(table),
+            correct=correct,
+            groups=None if self.roles.group is None else _labels(table.column(self.roles.group)),
+            columns=self._columns(table),
+            learned=np.zeros(table.num_rows, dtype=np.bool_),
+        )
+
+
+def _answers(table: pa.Table, roles: Roles) -> AnyArray:
+    if roles.prediction is None:
+        return np.broadcast_to(np.array(NO_ANSWER, dtype=object), table.num_rows)
+    return texts_of(table.column(roles.prediction))
+
+
+def _drawn(source: Batches) -> pa.Table:
+    """All rows, or about 200,000 of more, chosen by a hash of their place."""
+    if source.rows <= MOST_REFERENCE_ROWS:
+        return pa.concat_tables(list(source.read()))
+    share = MOST_REFERENCE_ROWS / source.rows
+    kept, first = [], 0
+    for table in source.read():
+        hashes = hash_ids(np.arange(first, first + table.num_rows), seed=3)
+        kept.append(table.filter(pa.array(hashes < np.uint64(share * 2.0**64))))
+        first += table.num_rows
+    return pa.concat_tables(kept)
+
+
+def texts_of(column: pa.ChunkedArray) -> AnyArray:
+    """A column as text [n], as labels are compared; null becomes 'missing'."""
+    return _words(column, "missing")
+
+
+def _labels(column: pa.ChunkedArray) -> AnyArray:
+    """A column as text [n], None where there is no value."""
+    return _words(column, None)
+
+
+def _words(column: pa.ChunkedArray, gap: str | None) -> AnyArray:
+    """Each distinct value is put into words once."""
+    coded = column.combine_chunks().dictionary_encode()
+    words = np.array([*(text(value) for value in coded.dictionary.to_pylist()), gap], dtype=object)
+    places = coded.indices.fill_null(len(words) - 1).to_numpy(zero_copy_only=False)
+    return np.asarray(words[places], dtype=object)

@@ -1,0 +1,276 @@
+"""Watching without a project: traffic against a reference, in memory, with nothing written anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from backstay.data.batches import Batches
+from backstay.kernel.clock import Clock, SystemClock
+from backstay.kernel.errors import BackstayError
+from backstay.kernel.ports import NoProgress, Progress
+from backstay.kernel.records import Label, LabelUse, WindowResult
+from backstay.loop.lens import LABEL, Lens, Roles
+from backstay.loop.seen import NAME, PLACE, Seen, examples_of, reference_examples
+from backstay.maths.arrays import AnyArray
+from backstay.maths.sketches.profile import ColumnProfile
+from backstay.monitor.fitted import Detectors
+from backstay.monitor.memory import Memory
+from backstay.monitor.sample import RowSample, joined, take
+from backstay.monitor.sketch import WindowSketch
+from backstay.monitor.traffic import LabelledRow, WindowData
+from backstay.monitor.watch import watch_window
+from backstay.monitor.windows import stamp
+from backstay.settings import Settings, parse
+
+RELEASE = "reference"
+SAMPLED = 10_000
+DEFAULT_DAYS = 7.0
+EPOCH = datetime(1970, 1, 5, tzinfo=UTC)  # a Monday, so that weeks begin as people's do
+
+
+def watch(
+    traffic: Any,
+    *,
+    reference: Any,
+    prediction: str | None = None,
+    score: str | None = None,
+    scores: Mapping[str, str] | None = None,
+    positive: str | None = None,
+    embedding: str | None = None,
+    label: str | None = None,
+    time: str | None = None,
+    group: str | None = None,
+    id: str | None = None,  # noqa: A002 - the settings' word for it
+    features: Sequence[str] | None = None,
+    ignore: Sequence[str] = (),
+    window_days: float | None = None,
+    window_rows: int | None = None,
+    false_alarms_per_year: float = 1.0,
+    alpha: float | None = None,
+    time_zone: str | None = None,
+    profile: bool = False,
+    progress: Progress | None = None,
+    clock: Clock | None = None,
+) -> Seen:
+    """Has this traffic moved from the reference, and is the model worse? No project is made, nothing is written.
+
+    A Parquet file, or a folder of them, is streamed: memory does not grow with its rows. Rows with groups are the
+    exception: they are kept, since how they hang together cannot be told from sums.
+
+    Args:
+        traffic: a path, a pandas, polars or pyarrow frame, or embeddings as a NumPy array [rows, width].
+        reference: rows of the same kind that the model was known to do well on.
+        prediction: column of the answers. `score` is the probability of `positive`, or `scores` names a column for
+            each class. `embedding` holds lists of numbers. `label`: true values, null where they are not known.
+        time, group, id: columns of times, of whose rows belong together, and of names for rows.
+        features: the inputs to watch; all columns without a role unless named. `ignore` leaves some out.
+        window_days: cut by time into windows of this length, from a Monday at midnight UTC. `window_rows`: cut by
+            number, in the order of the rows; the last window may be smaller. Otherwise all rows are one window.
+        false_alarms_per_year: what you accept, over all detectors; a window spends its share by its length. Without
+            times a window counts as a week.
+        alpha: accept this chance of a false alarm in each window instead, at most .05 for each detector.
+        profile: also keep quantiles and distinct values of every column of the traffic (needs `backstay[profile]`).
+        progress: told how many rows have been read.
+
+    Raises:
+        BackstayError: a column that is not there, values that cannot be read, or a reference that is too small.
+    """
+    if window_days is not None and window_rows is not None:
+        raise BackstayError("windows by time and by number were asked for", fix="give one of the two")
+    if window_days is not None and time is None:
+        raise BackstayError("windows by time need times", fix="name the column with time=")
+    if alpha is not None and not 1e-9 <= alpha <= 0.25:
+        raise BackstayError(f"alpha is {alpha!r}", fix="give a chance of a false alarm between 1e-9 and .25")
+    if window_rows is not None and window_rows < 20:
+        raise BackstayError(f"windows of {window_rows} rows", fix="give 20 or more")
+    roles = Roles(prediction, score, scores, positive, embedding, label, time, group, id)
+    clock = clock or SystemClock()
+    known = Batches.of(reference, array_name=embedding or "embedding")
+    live = Batches.of(traffic, array_name=embedding or "embedding")
+    if isinstance(traffic, np.ndarray) and embedding is None:
+        roles = replace(roles, embedding="embedding")
+    lens, rows = Lens.fit(
+        known,
+        roles,
+        features=None if features is None else tuple(features),
+        ignore=tuple(ignore),
+        time_zone=time_zone,
+    )
+    settings = _settings(false_alarms_per_year, window_days)
+    detectors = Detectors.fit(rows, settings)
+    cutting = _Cutting(window_days, window_rows, clock.now(), live.rows)
+    profiles: dict[str, ColumnProfile] = {}
+    windows = _read(live, lens, detectors, cutting, progress or NoProgress(), profiles if profile else None)
+    seen = _judged(windows, detectors, settings, alpha, clock)
+    return replace(seen, profile=profiles, reference_examples=reference_examples(rows))
+
+
+@dataclass(frozen=True, slots=True)
+class _Cutting:
+    """Which window a row belongs to: by its time, by its place, or all to one."""
+
+    days: float | None
+    rows: int | None
+    now: datetime
+    total: int
+
+    def split(self, part: WindowData, first: int) -> Iterator[tuple[int, WindowData]]:
+        """The part's rows by number of their window."""
+        if self.days is not None:
+            micro = int(self.days * 86_400e6)
+            origin = np.datetime64(EPOCH.replace(tzinfo=None), "us")
+            numbers = (part.times - origin).astype(np.int64) // micro
+        elif self.rows is not None:
+            numbers = np.arange(first, first + len(part)) // self.rows
+        else:
+            yield 0, part
+            return
+        for number in np.unique(numbers).tolist():
+            yield number, take(part, np.flatnonzero(numbers == number))
+
+    def bounds(self, number: int, last: int, timed: bool, whole: WindowData) -> tuple[datetime, datetime]:
+        """From when to when a window is; one without times counts as a week, the last of them ending now."""
+        if self.days is not None:
+            start = EPOCH + number * timedelta(days=self.days)
+            return start, start + timedelta(days=self.days)
+        if timed:
+            return whole.start, whole.end
+        end = self.now - (last - number) * timedelta(days=DEFAULT_DAYS)
+        return end - timedelta(days=DEFAULT_DAYS), end
+
+
+@dataclass(slots=True, eq=False)
+class _Gathered:
+    """The windows so far: by sketches, or by all their rows where these belong to groups."""
+
+    detectors: Detectors
+    sketches: dict[int, WindowSketch] = field(default_factory=dict)
+    rows: dict[int, list[WindowData]] = field(default_factory=dict)
+
+    def add(self, number: int, part: WindowData) -> None:
+        if part.groups is not None:
+            self.rows.setdefault(number, []).append(part)
+            return
+        before = self.sketches.get(number)
+        if before is None:
+            before = replace(WindowSketch.empty(self.detectors), sample=RowSample(SAMPLED))
+        self.sketches[number] = before.add(part, self.detectors)
+
+    def windows(self) -> Iterator[tuple[int, WindowData]]:
+        """Oldest first; each is let go as it is given."""
+        for number in sorted(self.sketches):
+            yield number, self.sketches.pop(number).window()
+        for number in sorted(self.rows):
+            whole = joined(self.rows.pop(number))
+            start, end = (at.astype("datetime64[us]").astype(datetime) for at in (whole.times.min(), whole.times.max()))
+            yield (
+                number,
+                replace(
+                    whole, start=start.replace(tzinfo=UTC), end=end.replace(tzinfo=UTC) + timedelta(microseconds=1)
+                ),
+            )
+
+
+def _read(
+    live: Batches,
+    lens: Lens,
+    detectors: Detectors,
+    cutting: _Cutting,
+    progress: Progress,
+    profiles: dict[str, ColumnProfile] | None,
+) -> Iterator[WindowData]:
+    gathered = _Gathered(detectors)
+    first = 0
+    with progress.step("rows", total=live.rows) as tick:
+        for table in live.read(lens.reads(live.names)):
+            part = lens.window(table, first, cutting.now)
+            for number, piece in cutting.split(part, first):
+                gathered.add(number, piece)
+            if profiles is not None:
+                _profile(part, profiles)
+            first += table.num_rows
+            tick(table.num_rows)
+    last = max([*gathered.sketches, *gathered.rows])
+    timed = lens.roles.time is not None
+    for number, whole in gathered.windows():
+        start, end = cutting.bounds(number, last, timed, whole)
+        if not timed:
+            whole = replace(whole, times=np.full(len(whole), stamp(end) - np.timedelta64(1, "us")))
+        yield replace(whole, start=start, end=end)
+
+
+def _profile(part: WindowData, profiles: dict[str, ColumnProfile]) -> None:
+    for name, values in part.columns.items():
+        if name != LABEL:
+            found = ColumnProfile.of(values)
+            profiles[name] = profiles[name].merge(found) if name in profiles else found
+
+
+def _judged(
+    windows: Iterator[WindowData], detectors: Detectors, settings: Settings, alpha: float | None, clock: Clock
+) -> Seen:
+    memory: Memory | None = None
+    results: list[WindowResult] = []
+    window: WindowData | None = None
+    for window in windows:
+        memory = memory or Memory.start(RELEASE, window.start)
+        if memory.last_end is not None and window.start < memory.last_end:  # rows of two windows of so many rows each
+            end = max(window.end, memory.last_end + timedelta(microseconds=1))
+            window = replace(window, start=memory.last_end, end=end)
+        window = replace(window, labels=_labelled(window))
+        given = settings if alpha is None else _spending(settings, alpha, window.days)
+        result, memory = watch_window(memory, window, detectors, given, clock)
+        # Advice to use the command line is for those who have a project.
+        results.append(replace(result, advice=tuple(line for line in result.advice if "`backstay " not in line)))
+    if window is None:
+        raise BackstayError("the traffic has no rows", fix="give at least one row")
+    wanted = {row for signal in results[-1].signals for row in signal.example_ids}
+    return Seen(tuple(results), examples_of(window, wanted, hidden=LABEL))
+
+
+def _labelled(window: WindowData) -> tuple[LabelledRow, ...]:
+    """Labels of the rows at hand: every row has its label or nobody's, so they speak for all."""
+    labels: AnyArray | None = window.columns.get(LABEL)
+    if labels is None:
+        return ()
+    times = window.times.astype("datetime64[us]").tolist()
+    found = []
+    for place in (i for i, value in enumerate(labels) if value is not None):
+        at = times[place].replace(tzinfo=UTC)
+        label = Label(
+            prediction_id=str(window.ids[place]),
+            value=labels[place],
+            source=LABEL,
+            trusted=True,
+            adjudicated=False,
+            use=LabelUse.STANDING,
+            at=at,
+            model=NAME,
+            environment=PLACE,
+        )
+        scores = None if window.scores is None else tuple(window.scores[place].tolist())
+        found.append(LabelledRow(label, str(window.predicted[place]), at, scores, census=True))
+    return tuple(found)
+
+
+def _settings(per_year: float, days: float | None) -> Settings:
+    return parse(
+        {
+            "version": 1,
+            "name": NAME,
+            "environment": PLACE,
+            "budget": {"false_alarms_per_year": per_year},
+            "watch": {"window_days": days or DEFAULT_DAYS},
+        }
+    )
+
+
+def _spending(settings: Settings, alpha: float, days: float) -> Settings:
+    """The same settings with the yearly budget that makes a window of this length spend `alpha`."""
+    budget = settings.budget.model_copy(update={"false_alarms_per_year": alpha * 365.0 / days})
+    return settings.model_copy(update={"budget": budget})
