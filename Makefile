@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help demo test prove lint types arrows docs bench data coverage clean
+.PHONY: help demo test prove lint types arrows docs bench bench-watch data coverage clean
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -41,9 +41,12 @@ types: .venv/.dev  ## mypy, strict, no exemption
 docs: .venv/.dev  ## the generated pages, and every example in README and docs run
 	$(BIN)/python -m pytest -q tests/docs
 
-bench: .venv/.dev  ## side-by-side measurements
+bench: .venv/.dev bench-watch  ## side-by-side measurements
 	$(BIN)/python bench/serve.py
+
+bench-watch: .venv/.dev  ## those of watching alone: a look, and files larger than memory
 	$(BIN)/python bench/watch.py
+	$(BIN)/python bench/watch_stream.py
 
 clean:  ## everything that make made
 	rm -rf .venv demo-output .coverage* .pytest_cache .mypy_cache .ruff_cache

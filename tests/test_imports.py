@@ -9,7 +9,7 @@ import sys
 import pytest
 
 HEAVY = {"numpy", "pyarrow", "sqlalchemy", "torch", "onnxruntime", "onnx", "matplotlib", "pydantic", "scipy"}
-LEARNING = {"torch", "sklearn", "pandas", "skl2onnx", "onnxscript"}
+LEARNING = {"torch", "tokenizers", "sklearn", "pandas", "skl2onnx", "onnxscript"}
 
 
 def loaded_by(code: str) -> set[str]:

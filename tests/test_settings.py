@@ -88,3 +88,67 @@ def test_broken_toml_names_the_line(tmp_path: Path) -> None:
 
 def test_editors_get_a_schema() -> None:
     assert "budget" in json_schema()["properties"]
+
+
+BLIND: dict[str, object] = {"log_inputs": "none"}
+SEEING = {"detectors": ["prediction", "labelled_error"]}
+
+
+@pytest.mark.parametrize(
+    ("document", "named", "fixes"),
+    [
+        (
+            {"serve": BLIND},
+            ['serve.log_inputs = "none"', '"columns" in watch.detectors', "retrain.from_log = true"],
+            ['take "columns" out', 'serve.log_inputs = "all"', "retrain.from_log = false"],
+        ),
+        ({"serve": {"log_inputs": "hashed"}, "retrain": {"from_log": False}}, ['"hashed"', '"columns"'], ["columns"]),
+        ({"serve": BLIND, "watch": SEEING}, ["retrain.from_log = true"], ["retrain.from_log = false"]),
+        (
+            {"serve": BLIND, "watch": SEEING, "retrain": {"auto_promote": True}},
+            ["retrain.auto_promote = true", "no inputs"],
+            ["auto_promote = false"],
+        ),
+        (
+            {"retrain": {"auto_promote": True, "from_log": False}},
+            ["auto_promote", "from_log"],
+            ["auto_promote = false"],
+        ),
+        ({"log": {"keep_days": 13}, "watch": {"maximum_label_age_days": 5}}, ["two windows", "= 7"], ["keep 14 days"]),
+        ({"log": {"keep_days": 89}}, ["watch.maximum_label_age_days = 90"], ["keep 90 days", "lower"]),
+        ({"log": {"keep_days": 0}}, ["log.keep_days"], []),
+    ],
+)
+def test_what_cannot_work_is_refused_with_reason_and_way_out(
+    document: dict[str, object], named: list[str], fixes: list[str]
+) -> None:
+    with pytest.raises(BackstayError) as caught:
+        parse(document)
+    for text in named:
+        assert text in str(caught.value)
+    for text in fixes:
+        assert text in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"serve": BLIND, "watch": SEEING, "retrain": {"from_log": False}},
+        # No server of ours logs where only predictions are known: what inputs there are came with an import.
+        {"serve": BLIND, "task": "predictions"},
+        {"serve": BLIND, "task": "predictions", "watch": SEEING, "retrain": {"auto_promote": True}},
+        {"retrain": {"from_log": False}},
+        {"retrain": {"auto_promote": True}},
+        {"log": {"keep_days": 90}},
+        {"log": {"keep_days": 14}, "watch": {"maximum_label_age_days": 14}},
+    ],
+)
+def test_what_can_work_is_not_refused(document: dict[str, object]) -> None:
+    parse(document)
+
+
+def test_an_override_is_judged_with_what_it_overrides() -> None:
+    document: dict[str, object] = {"environments": {"staging": {"serve": BLIND}}}
+    parse(document)
+    with pytest.raises(BackstayError, match="log_inputs"):
+        parse(document, environment="staging")

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from backstay.loop.record import Logged
     from backstay.loop.report import Reported
     from backstay.loop.setup import Begun
+    from backstay.loop.sign import Signed
     from backstay.loop.watch import Watched
     from backstay.loop.workspace import Workspace
     from backstay.store.sql import Store
@@ -203,13 +204,27 @@ class ModelVerbs:
 
         return run(self.ws)
 
-    def offer(self, model: Path | None, *, trained_on: Path | None = None) -> Offered:
-        """Offer a successor that was made elsewhere: an ONNX file with the champion's inputs."""
-        from backstay.loop.adopt import offer_file
+    def offer(
+        self,
+        model: Any,
+        *,
+        trained_on: Path | None = None,
+        example: Any = None,
+        outputs: Sequence[str] = (),
+        classes: Sequence[str] = (),
+    ) -> Offered:
+        """Offer a successor that was made elsewhere: an ONNX file, a fitted scikit-learn model, or a torch module.
+
+        Args:
+            trained_on: the rows that it has learned from, to look for leaks.
+            example, outputs, classes: of a torch module: see `backstay.adopt`.
+        """
+        from backstay.loop.adopt import Hints, offer_model
 
         if model is None:
             raise BackstayError("no model file was named", fix="give the successor's ONNX file")
-        return offer_file(self.ws, Path(model), trained_on=trained_on)
+        hints = Hints(example, tuple(outputs), tuple(classes))
+        return offer_model(self.ws, _file_or_object(model), trained_on=trained_on, hints=hints)
 
     def retrain(self, *, rows: Path | None = None) -> Offered:
         """Train a challenger on old rows and new labels and ask the gate. Never promotes."""
@@ -229,6 +244,12 @@ class ReleaseVerbs:
     """What is live."""
 
     ws: Workspace
+
+    def sign(self, model_id: str | None = None) -> Signed:
+        """Sign a model's bundle with the key of the environment (BACKSTAY_SIGNING_KEY)."""
+        from backstay.loop.sign import sign
+
+        return sign(self.ws, model_id)
 
     def promote(self, candidate: str | None = None, *, reason: str = "") -> Release:
         """Make a candidate live. Raises Refused until a current verdict on it has passed."""
@@ -308,6 +329,12 @@ class MonitorVerbs:
         from backstay.loop.watch import examine
 
         return examine(self.ws, source)
+
+    def backfill(self, source: Path | str) -> Watched:
+        """Judge a past that was never logged, window by window: Parquet, streamed; what was judged stays judged."""
+        from backstay.loop.backfill import backfill
+
+        return backfill(self.ws, Path(source))
 
     def report(self, *, page: Path | None = None) -> Reported:
         """The whole story on one page."""
@@ -394,8 +421,12 @@ def init(
     return begin(Path(source), target=target, time=time, group=group, name=name, folder=Path(folder), force=force)
 
 
+def _file_or_object(model: Any) -> Any:
+    return Path(model) if isinstance(model, str | os.PathLike) else model
+
+
 def adopt(
-    model: Path | str | None,
+    model: Any,
     *,
     reference: Path | str | None,
     target: str | None,
@@ -403,6 +434,9 @@ def adopt(
     folder: Path | str = ".",
     which: str | None = None,
     environment: str | None = None,
+    example: Any = None,
+    outputs: Sequence[str] = (),
+    classes: Sequence[str] = (),
     clock: Clock | None = None,
     actor: str | None = None,
     progress: Progress | None = None,
@@ -411,11 +445,17 @@ def adopt(
     """Take over a live model: writes backstay.toml where there is none, and releases the model as unmeasured.
 
     Args:
-        model: an ONNX file; None with `predictions_only`.
+        model: an ONNX file, a fitted scikit-learn classifier or pipeline, or a `torch.nn.Module`; None with
+            `predictions_only`. An object is made into ONNX here, and compared with itself on the reference rows.
         reference: rows on which it is known to be well, with their true labels.
         which: the model's name in a project file of several, [models.NAME]; environment: likewise.
+        example: a tensor that a torch module takes, rows first.
+        outputs: what each of its outputs is, in their order ("scores", "logits", "embedding", "value"); inferred when
+            left out.
+        classes: the classes in the order of its scores; sorted when left out.
         columns: row_id, time, group, prediction, score, positive, slices, name.
     """
+    from backstay.loop.adopt import Hints
     from backstay.loop.adopt import adopt as take_over
     from backstay.loop.setup import nothing_left_of_failure, project_for_adoption, refuse_other_columns
 
@@ -429,7 +469,8 @@ def adopt(
         settings = parse(read(file), model=which, environment=environment)
         refuse_other_columns(settings, target=target, predictions_only=predictions_only, **columns)
         project = Project._wire(file, settings, clock=clock, actor=actor, progress=progress)
-        return take_over(project.ws, None if model is None else Path(model), reference=Path(reference))
+        hints = Hints(example, tuple(outputs), tuple(classes))
+        return take_over(project.ws, _file_or_object(model), reference=Path(reference), hints=hints)
 
 
 def log(source: Any, *, project: Path | str = ".", model: str | None = None, environment: str | None = None) -> Logged:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from backstay.kernel.ids import digest
 
 FILE_NAME = "backstay.toml"
 VERSION = 1
+ENCODER = "encoder"
 
 
 class Section(BaseModel):
@@ -49,6 +51,8 @@ class DataSettings(Section):
 
     source: str | None = None
     """File or folder of rows, relative to the project file."""
+    unlabelled: str | None = None
+    """File or folder of more rows, without labels, for objectives that learn without them; never measured on."""
     target: str | None = None
     """Column of true labels."""
     id: str | None = None
@@ -65,7 +69,7 @@ class DataSettings(Section):
     """Columns to leave out."""
     slices: tuple[str, ...] = ()
     """Columns by whose values results are measured on their own."""
-    columns: dict[str, Literal["number", "integer", "category", "text", "boolean", "time", "image"]] = {}
+    columns: dict[str, Literal["number", "integer", "category", "text", "boolean", "time", "image", "vector"]] = {}
     """How a column is read, by column name."""
     split: SplitSettings = SplitSettings()
     """How rows are dealt."""
@@ -95,18 +99,44 @@ class PredictionSettings(Section):
 class TrainSettings(Section):
     """The recipe. Two runs with the same recipe, data, seed, threads and versions give the same bundle."""
 
+    model: str = ENCODER
+    """"encoder" trains an encoder, an objective and a head; the others, for tables, stand in docs/learning.md."""
+    model_options: dict[str, float | int | str | bool] = {}
+    """Options of a model without an encoder; docs/learning.md names them."""
     encoder: str = "auto"
     """"auto" takes conv for images and mlp for tables; see docs/learning.md."""
     objective: str = "cross_entropy"
     """What training minimises; see docs/learning.md."""
+    head: str = "linear"
+    """What turns embeddings into scores; see docs/learning.md."""
+    encoder_options: dict[str, float | int | str | bool] = {}
+    """Options of the encoder; docs/learning.md names them."""
+    objective_options: dict[str, float | int | str | bool] = {}
+    """Options of the objective; docs/learning.md names them."""
+    head_options: dict[str, float | int | str | bool] = {}
+    """Options of the head; docs/learning.md names them."""
     epochs: int = Field(20, ge=1, le=10_000)
     """Most passes over the training rows."""
     patience: int = Field(4, ge=1)
     """Epochs without progress on the tuning rows after which training stops."""
+    early_stopping: Literal["auto", "loss", "knn"] = "auto"
+    """What progress is: a lower "loss" of the tuning rows, or more of them whose nearest training rows are of their
+    class ("knn"); "auto" takes loss for objectives that learn from labels and knn for the others."""
     batch_size: int = Field(256, ge=2)
     """Rows a step."""
+    samples_per_class: int = Field(0, ge=0, le=1000)
+    """Rows a class in a batch of few classes; 0 leaves it to the objective: 4 where it needs partners, else any."""
+    cached_rows: int = Field(0, ge=0)
+    """Rows held in memory at once within a step, for batches larger than memory; 0 holds them all."""
+    augmentation: float = Field(1.0, ge=0, le=10)
+    """Strength of the random changes to training rows; 0 leaves them as they are."""
+    flip: bool = False
+    """Mirror half of the training images left to right; not where that changes what they show, as with digits."""
     learning_rate: float = Field(1e-3, gt=0)
     """Step size at its highest."""
+    schedule: Literal["cosine", "one_cycle"] = "cosine"
+    """How the step size goes: "cosine" falls from its highest, epoch by epoch; "one_cycle" rises for a fifth of the
+    steps, then falls, step by step, which allows larger steps in few epochs (Smith & Topin 2018)."""
     weight_decay: float = Field(1e-4, ge=0)
     """Pull of the weights towards zero."""
     dimension: int = Field(64, ge=2, le=4096)
@@ -117,6 +147,9 @@ class TrainSettings(Section):
     """Of everything that is random in training."""
     threads: int = Field(1, ge=1)
     """Threads of the training process; part of what makes a bundle repeatable."""
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
+    """Where training computes: "cuda" is a GPU, with half precision in the encoder; "auto" takes one if there is one.
+    Bundles are the same bytes again on a CPU only."""
 
 
 class Rule(Section):
@@ -135,7 +168,7 @@ class Rule(Section):
     minimum_n: int = Field(30, ge=1)
     """no_slice_worse judges slices from so many rows on."""
     control: str | None = None
-    """beats_controls looks at this control only: majority or raw_knn."""
+    """beats_controls looks at this control only: majority, raw_knn, or tf_idf_linear for texts."""
 
 
 class GateSettings(Section):
@@ -219,6 +252,8 @@ class RetrainSettings(Section):
     """No retraining so soon after a promotion."""
     auto_promote: bool = False
     """Whether `watch --act` may promote what passed the gate."""
+    from_log: bool = True
+    """Whether challengers learn from logged rows; false: they are made elsewhere, and judged on reference rows."""
 
 
 class ServeSettings(Section):
@@ -237,11 +272,37 @@ class ServeSettings(Section):
     max_batch_rows: int = Field(64, ge=1)
     """Most rows that are run through the model together."""
     log_inputs: Literal["all", "hashed", "none"] = "all"
-    """What is kept of inputs: "all", "hashed" (a SHA-256 a row), or "none"."""
+    """What is kept of inputs: "all", "hashed" (a SHA-256 a row), or "none". Without them no detector that reads
+    inputs can watch and nothing can be learned from the log: leave "columns" out of `watch.detectors` and set
+    `retrain.from_log = false`, or this is refused."""
     on_log_failure: Literal["refuse", "answer_unlogged"] = "refuse"
     """When the log cannot be written: "refuse" (507), or "answer_unlogged" and count it."""
     minimum_free_bytes: int = Field(64 * 2**20, ge=0)
     """Free disk space below which nothing more is logged."""
+
+
+class LogSettings(Section):
+    """How long logged rows are kept. Reference data, gate rows, labels and the ledger are not the log: they stay."""
+
+    keep_days: int | None = Field(None, ge=1)
+    """Whole UTC days after which predictions and feedback leave the log, at `gc` and `watch --act`; for ever when
+    absent. At least two windows and `watch.maximum_label_age_days`; what no window has judged yet waits."""
+
+
+class SigningSettings(Section):
+    """Whose signature makes a model fit to go live. The private key comes from BACKSTAY_SIGNING_KEY only."""
+
+    trusted: tuple[Annotated[str, Field(pattern=r"^ed25519:[A-Za-z0-9+/]{43}=$")], ...] = ()
+    """Public keys, as `backstay sign --new-key` prints them: "ed25519:...". A signature of one of them that does not
+    hold is an error, wherever the model is used."""
+    require: bool = False
+    """Whether a model needs the signature of a trusted key to be promoted, rolled back to, or served."""
+
+    @model_validator(mode="after")
+    def _somebody(self) -> SigningSettings:
+        if self.require and not self.trusted:
+            raise ValueError("require = true and no key is trusted: nothing could ever go live; name one in trusted")
+        return self
 
 
 class StoreSettings(Section):
@@ -280,6 +341,10 @@ class Settings(Section):
     """When retraining pays."""
     serve: ServeSettings = ServeSettings()
     """The server."""
+    log: LogSettings = LogSettings()
+    """How long logged rows are kept."""
+    signing: SigningSettings = SigningSettings()
+    """Whose signature counts."""
     store: StoreSettings = StoreSettings()
     """Where the state is."""
 
@@ -337,9 +402,60 @@ def parse(document: dict[str, Any], *, model: str | None = None, environment: st
             raise NotFound(f"the project has no environment {environment!r}", fix=nearest(environment, known))
         base = _merge({**base, "environment": environment}, overrides[environment])
     try:
-        return Settings.model_validate(base)
+        settings = Settings.model_validate(base)
     except ValidationError as error:
         raise _explain(error) from error
+    problems = [*_blinded(settings), *_too_short(settings)]
+    if problems:
+        raise BackstayError(
+            f"{FILE_NAME}: {'; '.join(what for what, _ in problems)}", fix="; ".join(fix for _, fix in problems)
+        )
+    return settings
+
+
+def _blinded(settings: Settings) -> Iterator[tuple[str, str]]:
+    """What a log without inputs makes impossible, as far as the project file alone can tell; and a way out of each."""
+    retrain, kept = settings.retrain, settings.serve.log_inputs
+    if retrain.auto_promote and not retrain.from_log:
+        yield (
+            "retrain.auto_promote = true is about what `watch --act` retrains, and retrain.from_log = false forbids it",
+            "set retrain.auto_promote = false",
+        )
+    # Where only predictions are known no server of ours logs anything: what an import holds is in the import.
+    if kept == "all" or settings.task == "predictions":
+        return
+    what = f'serve.log_inputs = "{kept}" keeps no inputs'
+    if "columns" in settings.watch.detectors:
+        yield (
+            f'{what}, and the detector "columns" in watch.detectors reads them',
+            'take "columns" out of watch.detectors, or set serve.log_inputs = "all"',
+        )
+    if retrain.from_log:
+        able = "retrain.auto_promote = true and " if retrain.auto_promote else ""
+        yield (
+            f"{what}, and {able}retrain.from_log = true would have challengers learn from them",
+            "set retrain.from_log = false and auto_promote = false and offer challengers with `backstay adopt "
+            '--challenger`, or set serve.log_inputs = "all"',
+        )
+
+
+def _too_short(settings: Settings) -> Iterator[tuple[str, str]]:
+    """A log that forgets what windows, late labels and the standing sample still need."""
+    kept, watch = settings.log.keep_days, settings.watch
+    if kept is None:
+        return
+    if kept < 2 * watch.window_days:
+        yield (
+            f"log.keep_days = {kept} is shorter than two windows of watch.window_days = {watch.window_days:g}: rows "
+            "are drawn for labels when their window closes, and looked at while the next one fills",
+            f"keep {math.ceil(2 * watch.window_days)} days or more, or shorten the windows",
+        )
+    if kept < watch.maximum_label_age_days:
+        yield (
+            f"log.keep_days = {kept} is shorter than watch.maximum_label_age_days = {watch.maximum_label_age_days:g}: "
+            "a label that comes so late would find no row",
+            f"keep {math.ceil(watch.maximum_label_age_days)} days or more, or lower watch.maximum_label_age_days",
+        )
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

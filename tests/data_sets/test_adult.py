@@ -15,6 +15,8 @@ pytestmark = pytest.mark.data
 OFFICIAL_TEST_ROWS = 16_281
 # Boosted trees reach 0.87; a logistic regression on one-hot columns 0.85.
 ACCURACY = 0.84
+BOOSTED_ACCURACY = 0.869
+BOOSTED_AREA = 0.926
 
 
 def test_from_a_table_to_an_answer(stranger: Any, data_set: Callable[[str], Path]) -> None:
@@ -77,3 +79,22 @@ def test_from_a_table_to_an_answer(stranger: Any, data_set: Callable[[str], Path
     assert answers.column("p(1)").to_pylist() == pytest.approx(served["scores"][1::2], abs=1e-5)
 
     assert stranger.asks("verify")["sound"] is True
+
+
+def test_boosted_trees_are_as_good_as_the_library_that_made_them(
+    stranger: Any, data_set: Callable[[str], Path]
+) -> None:
+    """scikit-learn alone, told which columns are categories, reaches 0.871 and an area of 0.927 on the official test
+    rows; ours learns from four fifths of the training rows, stops and calibrates by the rest, and answers from ONNX."""
+    shutil.copy(data_set("adult/adult.parquet"), stranger.folder / "adult.parquet")
+    stranger.types("init", "adult.parquet", "--target", "income")
+    file = stranger.folder / "backstay.toml"
+    file.write_text(file.read_text() + '\n[train]\nmodel = "gradient_boosting"\n')
+    offered = stranger.asks("run")
+    figures = {(m["of"], m["metric"]): m for m in offered["report"]["measurements"] if not m["slice"]}
+    assert figures["model", "accuracy"]["n"] == OFFICIAL_TEST_ROWS
+    assert figures["model", "accuracy"]["value"] >= BOOSTED_ACCURACY
+    assert figures["model", "auc"]["value"] >= BOOSTED_AREA
+    assert figures["model", "calibration_error"]["value"] < 0.02
+    assert offered["model"]["figures"]["parity"] < 1e-6
+    assert offered["verdict"]["passed"] is True

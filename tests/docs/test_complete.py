@@ -24,6 +24,7 @@ from backstay.monitor.detectors import DETECTORS
 from backstay.serve.metrics import Metrics
 from backstay.settings import Settings, json_schema
 from backstay.train.encoders import ENCODERS
+from backstay.train.estimators import ESTIMATORS
 from backstay.train.heads import HEADS
 from backstay.train.objectives import OBJECTIVES
 
@@ -34,6 +35,7 @@ SHELVES = (
     ("audits.md", CHECKS),
     ("metrics.md", METRICS),
     ("learning.md", ENCODERS),
+    ("learning.md", ESTIMATORS),
     ("learning.md", OBJECTIVES),
     ("learning.md", HEADS),
 )
@@ -92,7 +94,8 @@ def test_every_setting_has_a_row_and_a_meaning() -> None:
     for section in set(_sections(Settings)):
         for name, field in section.model_fields.items():
             if field.annotation not in set(_sections(Settings)):
-                row = rf"^\| `{name}` \|.*\| {re.escape((field.description or '').replace('|', chr(92) + '|'))} \|$"
+                meaning = (field.description or "").replace("|", "\\|").replace("\n", " ")
+                row = rf"^\| `{name}` \|.*\| {re.escape(meaning)} \|$"
                 assert re.search(row, page("settings.md"), re.MULTILINE), f"{section.__name__}.{name}"
 
 

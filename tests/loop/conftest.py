@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -106,3 +107,23 @@ def trained_original(tmp_path_factory: pytest.TempPathFactory) -> Place:
 def trained(trained_original: Place, tmp_path: Path) -> Place:
     """A copy for one test to spoil."""
     return trained_original.copy(tmp_path / "orders")
+
+
+@pytest.fixture(scope="session")
+def customers() -> Callable[..., pa.Table]:
+    """Makes customers with gaps in both columns; who stays follows the plan and the tenure."""
+
+    def make(n: int, seed: int, stem: str, *, moved: float = 0.0, plans: tuple[str, ...] = ("a", "b")) -> pa.Table:
+        rng = np.random.default_rng(seed)
+        tenure, plan = rng.normal(size=n) * 12 + 30 + moved, rng.choice(plans, n)
+        stays = tenure / 12 - 2.5 + 1.5 * (plan == "a") + rng.normal(size=n) * 0.4 > 0.7
+        return pa.table(
+            {
+                "id": [f"{stem}-{i:04d}" for i in range(n)],
+                "tenure": pa.array(np.where(rng.random(n) < 0.1, np.nan, tenure), from_pandas=True),
+                "plan": [None if gap else str(p) for p, gap in zip(plan, rng.random(n) < 0.1, strict=True)],
+                "stays": np.where(stays, "yes", "no").tolist(),
+            }
+        )
+
+    return make

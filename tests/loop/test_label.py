@@ -134,7 +134,7 @@ def test_nonsense_is_counted_and_stops_nobody(trained):
     )
     notes = trained.open().monitor.watch().notes
     assert notes == (
-        "1 labels came for ids that were never logged",
+        "1 labels came for ids that were never logged or have left the log",
         "1 labels came without a value",
         "1 labels contradict what the same source had said before",
     )

@@ -96,3 +96,35 @@ def test_a_new_category_is_found() -> None:
     window = rng.choice(np.array(["a", "b", "c", "d"], dtype=object), 300, p=[0.5, 0.25, 0.08, 0.17])
     column = ColumnMap.fit(reference)
     assert MeanShift.fit(column.features(reference), whiten=True).check(column.features(window), 0.001).alarm
+
+
+@given(
+    st.lists(
+        st.one_of(st.floats(-50, 50), st.sampled_from([0.0, 1.0, float("nan"), float("inf"), -float("inf")])),
+        min_size=1,
+        max_size=80,
+    )
+)
+def test_sums_of_numbers_are_those_of_the_features(values):
+    map_ = ColumnMap.fit(np.r_[np.zeros(40), np.random.default_rng(0).normal(size=100), np.nan])
+    column = np.asarray(values)
+    assert map_.sums(column) == pytest.approx(map_.features(column).sum(axis=0), abs=1e-9)
+
+
+def test_sums_over_several_parts_of_a_long_column(monkeypatch):
+    monkeypatch.setattr("backstay.maths.columns.CHUNK", 7)
+    column = np.random.default_rng(1).normal(size=100)
+    map_ = ColumnMap.fit(column)
+    assert map_.sums(column) == pytest.approx(map_.features(column).sum(axis=0), abs=1e-9)
+
+
+@given(st.lists(st.sampled_from(["a", "b", "c", "new", None, 1, 1.0]), min_size=1, max_size=40))
+def test_sums_of_categories_are_those_of_the_features(values):
+    map_ = ColumnMap.fit(np.array(["a"] * 5 + ["b"] * 5 + ["1", None], dtype=object))
+    column = np.array(values, dtype=object)
+    assert map_.sums(column).tolist() == map_.features(column).sum(axis=0).tolist()
+
+
+def test_sums_of_the_other_kind_are_refused():
+    with pytest.raises(BackstayError, match="where the reference held numbers"):
+        ColumnMap.fit(np.arange(20.0)).sums(np.array(["a"], dtype=object))

@@ -43,3 +43,20 @@ def test_json_and_refusals() -> None:
         map_.features(np.array([0]), np.zeros((1, 2)))
     with pytest.raises(BackstayError, match="1 classes"):
         PredictionMap(1, scored=False)
+
+
+@pytest.mark.parametrize("scored", [True, False])
+def test_sums_are_those_of_the_features(scored):
+    rng = np.random.default_rng(5)
+    scores = rng.dirichlet(np.ones(4), size=200)
+    codes = scores.argmax(axis=1)
+    map_ = PredictionMap(4, scored)
+    found = map_.sums(np.bincount(codes, minlength=4), scores if scored else None)
+    assert found == pytest.approx(map_.features(codes, scores).sum(axis=0), rel=1e-12)
+
+
+def test_sums_of_other_shapes_are_refused():
+    map_ = PredictionMap(2, scored=True)
+    for counts, scores in (([1, 1, 0], np.ones((2, 2))), ([1, 1], np.ones((3, 2))), ([1, 1], None)):
+        with pytest.raises(BackstayError):
+            map_.sums(np.array(counts), scores)

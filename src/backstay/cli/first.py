@@ -193,6 +193,9 @@ def watch(
     every: Annotated[
         float | None, typer.Option(help="Look again after so many minutes, until stopped: the agent.")
     ] = None,
+    backfill: Annotated[
+        Path | None, typer.Option(help="Judge a past that was never logged: Parquet, a file or a folder, streamed.")
+    ] = None,
     project: ProjectOption = HERE,
     model: ModelOption = None,
     environment: EnvironmentOption = None,
@@ -205,8 +208,10 @@ def watch(
 
     monitor = opened(project, model, environment).monitor
     if every is not None:
-        if rows is not None or now:
-            raise BackstayError("--every looks again and again at what is logged", fix="leave out --rows and --now")
+        if rows is not None or now or backfill is not None:
+            raise BackstayError(
+                "--every looks again and again at what is logged", fix="leave out --rows, --now and --backfill"
+            )
         monitor.keep_watching(
             every_seconds=60.0 * every,
             tell=line if as_json else lambda value: show.watched(value, explain=explain),
@@ -214,7 +219,14 @@ def watch(
             act=act,
             page=page,
         )
-    watched = monitor.examine(rows) if rows is not None else monitor.watch(close_now=now, act=act, page=page)
+    if backfill is not None:
+        if rows is not None or now or act or page is not None:
+            raise BackstayError("--backfill judges files alone", fix="leave out --rows, --now, --act and --page")
+        watched = monitor.backfill(backfill)
+    elif rows is not None:
+        watched = monitor.examine(rows)
+    else:
+        watched = monitor.watch(close_now=now, act=act, page=page)
     answer(watched, as_json, lambda value: show.watched(value, explain=explain))
     sys.stdout.flush()
     return 3 if watched.alarming else 0

@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
         (report, "backstay report --page report.html"),
         (status, "backstay status --json"),
         (verify, "backstay verify --head head.json"),
+        (sign, "backstay sign --new-key"),
         (key, "backstay key create app --scope predict --scope feedback"),
         (settings, "backstay settings --json"),
         (upgrade, "backstay upgrade --dry-run"),
@@ -235,6 +236,30 @@ def settings(
     return 0
 
 
+def sign(
+    model_id: Annotated[
+        str | None, typer.Argument(help="Model id or its beginning; the newest candidate, else the live model.")
+    ] = None,
+    new_key: Annotated[
+        bool, typer.Option("--new-key", help="Make a pair of keys and print it once; nothing is stored.")
+    ] = False,
+    project: ProjectOption = HERE,
+    model: ModelOption = None,
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Stand behind a model: sign its bundle with the key in BACKSTAY_SIGNING_KEY."""
+    from backstay.cli import show
+
+    if new_key:
+        from backstay.loop.sign import fresh_key
+
+        answer(fresh_key(), as_json, show.fresh_key)
+        return 0
+    answer(opened(project, model, environment).releases.sign(model_id), as_json, show.signed)
+    return 0
+
+
 def upgrade(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
     project: ProjectOption = HERE,
@@ -278,7 +303,7 @@ def gc(
     project: ProjectOption = HERE,
     as_json: JsonOption = False,
 ) -> int:
-    """Remove files that nothing names. Never what a release, a verdict or a hold names."""
+    """Remove files that nothing names, and rows older than log.keep_days. Never what a release or verdict names."""
     from backstay.cli import show
 
     answer(opened(project, None, None).gc(dry_run=dry_run), as_json, show.facts)

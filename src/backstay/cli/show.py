@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from backstay.loop.record import Logged
     from backstay.loop.report import Reported
     from backstay.loop.setup import Begun
+    from backstay.loop.sign import FreshKey, Signed
     from backstay.loop.watch import Watched
 
 UNTOLD = ("record", "policy", "report", "model", "environment")
@@ -126,6 +127,19 @@ def watched(value: Watched, *, explain: bool = False) -> None:
         released(value.promoted)
     if value.page is not None:
         say(f"page: {value.page}")
+
+
+def fresh_key(value: FreshKey) -> None:
+    say(
+        f"secret, for the environment of whoever signs; it is shown this once:\n    BACKSTAY_SIGNING_KEY={value.secret}"
+    )
+    say(f'public, for backstay.toml:\n    [signing]\n    trusted = ["{value.public}"]\n    require = true')
+
+
+def signed(value: Signed) -> None:
+    say(f"{value.model} signed with key {value.key}: {value.file}")
+    if not value.trusted:
+        say(f'this key is not trusted yet: put "{value.public}" into signing.trusted of backstay.toml')
 
 
 def window(result: WindowResult) -> None:

@@ -36,11 +36,12 @@ class ColumnKind(StrEnum):
     BOOLEAN = "boolean"
     TIME = "time"
     IMAGE = "image"
+    VECTOR = "vector"
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a schema. `shape` is (height, width, channels) for an image, empty otherwise."""
+    """One column of a schema. `shape`: (height, width, channels) of an image, (length,) of a vector, else empty."""
 
     name: str
     kind: ColumnKind

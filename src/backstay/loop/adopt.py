@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from backstay.bundle.inspect import inspect_onnx
+from backstay.bundle.manifest import Manifest
 from backstay.bundle.write import write_bundle
 from backstay.data.audit import overlap
 from backstay.data.schema import conform
 from backstay.gate.decide import check_policy
-from backstay.kernel.errors import BackstayError
+from backstay.kernel.errors import BackstayError, Refused
 from backstay.kernel.ids import content_id, digest
 from backstay.kernel.records import (
     DataVersion,
@@ -29,10 +31,26 @@ from backstay.loop.examples import bring, keep, schema_for, target_of, texts
 from backstay.loop.gate_rows import freshest_gate, without_use
 from backstay.loop.gating import GateRows, Offered, offer
 from backstay.loop.label import live_rows
-from backstay.loop.run import file_model
+from backstay.loop.log_policy import refuse_blind
+from backstay.loop.run import file_model, live_inputs
+from backstay.loop.sign import objection
 from backstay.loop.workspace import Workspace
 from backstay.release.adopt import adopt as release_unmeasured
 from backstay.release.adopt import refuse_successor
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What a torch module does not say of itself: an example of its input, the kinds of its outputs in their order
+    ("scores", "logits", "embedding", "value"), and the classes in the order of its scores."""
+
+    example: Any = None
+    outputs: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+
+    @property
+    def given(self) -> bool:
+        return self.example is not None or bool(self.outputs or self.classes)
 
 
 @dataclass(frozen=True)
@@ -46,12 +64,14 @@ class Adopted:
     verdict: Verdict | None
 
 
-def adopt(ws: Workspace, model: Path | None, *, reference: Path) -> Adopted:
+def adopt(ws: Workspace, model: Any, *, reference: Path, hints: Hints | None = None) -> Adopted:
     """Release a model as unmeasured, keep its reference rows, and measure it on them beside the controls.
 
     Args:
-        model: its ONNX file, or None where the settings say `task = "predictions"`.
+        model: its ONNX file, a fitted scikit-learn model, a torch module, or None where the settings say
+            `task = "predictions"`.
         reference: rows with true labels on which the model is known to be well.
+        hints: what a torch module does not say of itself.
     """
     known_elsewhere = ws.settings.task == "predictions"
     if known_elsewhere and model is not None:
@@ -66,9 +86,12 @@ def adopt(ws: Workspace, model: Path | None, *, reference: Path) -> Adopted:
         raw = bring(ws, reference)
         schema = schema_for(raw, ws.settings.data)
         table = conform(raw, schema)
-        record = _elsewhere(ws, table, schema) if model is None else bring_model(ws, model, table, schema)
+        record = _elsewhere(ws, table, schema) if model is None else bring_model(ws, model, table, schema, hints=hints)
         version = keep(ws, table, schema, source=str(reference), role="reference")
     file_model(ws, record)
+    speaks_against = objection(ws, record.id)
+    if speaks_against is not None:
+        raise Refused(speaks_against[0], fix=speaks_against[1])
     release = release_unmeasured(
         ws.ledger,
         **ws.scope,
@@ -99,12 +122,14 @@ def _elsewhere(ws: Workspace, table: pa.Table, schema: Schema) -> ModelRecord:
     )
 
 
-def bring_model(ws: Workspace, path: Path, table: pa.Table, schema: Schema, *, origin: str = "adopted") -> ModelRecord:
-    """Make a bundle of somebody's ONNX file: roles inferred, checked by running it on a few of these rows."""
+def bring_model(
+    ws: Workspace, model: Any, table: pa.Table, schema: Schema, *, origin: str = "adopted", hints: Hints | None = None
+) -> ModelRecord:
+    """Make a bundle of somebody's model: roles inferred, checked by running it on a few of these rows."""
     classes = tuple(sorted(set(texts(table, target_of(schema)))))
-    features = tuple(schema.column(name) for name in schema.features)
-    draft = inspect_onnx(path, features, classes)
-    model_id = write_bundle(ws.bundles, path.read_bytes(), draft)
+    content, draft = _graph_of(ws, model, table, schema, classes, hints or Hints())
+    refuse_blind(ws, draft)
+    model_id = write_bundle(ws.bundles, content, draft)
     record = ModelRecord(
         id=model_id,
         model=ws.name,
@@ -124,7 +149,37 @@ def bring_model(ws: Workspace, path: Path, table: pa.Table, schema: Schema, *, o
     return record
 
 
-def offer_file(ws: Workspace, path: Path, *, trained_on: Path | None) -> Offered:
+def _graph_of(
+    ws: Workspace, model: Any, table: pa.Table, schema: Schema, classes: tuple[str, ...], hints: Hints
+) -> tuple[bytes, Manifest]:
+    """The graph and the draft of its manifest: of a file as it is, of an object as it answers."""
+    if isinstance(model, Path):
+        if hints.given:
+            raise BackstayError(
+                "example, outputs and classes are for torch modules, and an ONNX file was named", fix="leave them out"
+            )
+        draft = inspect_onnx(model, tuple(schema.column(name) for name in schema.features), classes)
+        return model.read_bytes(), draft
+    try:
+        from backstay.train.bring import graph_of
+    except ModuleNotFoundError as error:
+        raise BackstayError(
+            f"converting a {type(model).__name__} needs {error.name}, which is not installed",
+            fix="install it with `pip install 'backstay[learn]'`, or name an ONNX file",
+        ) from error
+    return graph_of(
+        model,
+        table,
+        schema,
+        classes=classes,
+        example=hints.example,
+        outputs=hints.outputs,
+        order=hints.classes,
+        answering=live_inputs(ws),
+    )
+
+
+def offer_model(ws: Workspace, model: Any, *, trained_on: Path | None, hints: Hints | None = None) -> Offered:
     """Offer a successor made elsewhere: measured on the champion's gate rows, checked for leakage, never made live."""
     check_policy(ws.settings.gate)
     champion = ws.champion()
@@ -134,7 +189,7 @@ def offer_file(ws: Workspace, path: Path, *, trained_on: Path | None) -> Offered
     if live.bundle is not None:
         # Checked before anything is filed: without the champion there is nothing to compare with.
         ws.load_model(live)
-    record = bring_model(ws, path, rows.table, rows.schema, origin="offered")
+    record = bring_model(ws, model, rows.table, rows.schema, origin="offered", hints=hints)
     training: pa.Table | None = None
     findings: tuple[Finding, ...] = (_unknown_training(rows.data_id),)
     if trained_on is not None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from backstay.bundle.model import Outputs
 from backstay.evaluate.case import Case
-from backstay.evaluate.controls import majority, raw_knn, raw_matrix
+from backstay.evaluate.controls import majority, raw_knn, raw_matrix, tf_idf_linear
 from backstay.evaluate.paired import compare
 from backstay.evaluate.runner import measure
 from backstay.gate.decide import decide
@@ -19,6 +19,7 @@ from backstay.kernel.codec import encode
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.ids import digest, event_id
 from backstay.kernel.records import (
+    ColumnKind,
     Comparison,
     Finding,
     Measurement,
@@ -138,7 +139,7 @@ def offer(
 def controls(
     rows: GateRows, labels: npt.NDArray[np.object_], classes: tuple[str, ...], training: pa.Table | None
 ) -> Mapping[str, Case]:
-    """What a model must beat to be worth its keep: the commonest class, and the nearest raw rows.
+    """What a model must beat to be worth its keep: the commonest class, the nearest raw rows, of texts a linear model.
 
     With training rows the neighbours are sought among them; without, among the other groups of the same rows.
     """
@@ -156,6 +157,12 @@ def controls(
         apart = None
     scores = raw_knn(gallery, known, queries, k=NEIGHBOURS, classes=len(classes), leave_out=apart)
     answers = {"majority": (majority(known, len(truth)), None), "raw_knn": (scores.argmax(1), scores)}
+    text = next((f for f in features if rows.schema.column(f).kind is ColumnKind.TEXT), None)
+    if text is not None:
+        asked = [v or "" for v in rows.table.column(text).to_pylist()]
+        given = asked if training is None else [v or "" for v in training.column(text).to_pylist()]
+        linear = tf_idf_linear(given, known, asked, classes=len(classes), leave_out=apart)
+        answers["tf_idf_linear"] = (linear.argmax(1), linear)
     return {
         name: Case(labels=truth, predicted=predicted, scores=score, embeddings=None, groups=groups, classes=classes)
         for name, (predicted, score) in answers.items()

@@ -18,9 +18,21 @@ from backstay.kernel.ids import digest
 from backstay.kernel.records import LedgerRow, Release, Report, Verdict, WindowResult
 from backstay.loop.label import live_rows
 from backstay.loop.lookup import window_results
+from backstay.loop.sign import trust
 from backstay.loop.workspace import Workspace
 
-TOLD = ("promotion_refused", "promoted", "adopted", "rollback", "alarm", "verdict", "erased")
+TOLD = (
+    "promotion_refused",
+    "promoted",
+    "adopted",
+    "rollback",
+    "rollback_refused",
+    "signed",
+    "alarm",
+    "verdict",
+    "erased",
+    "expired",
+)
 
 
 @dataclass(frozen=True)
@@ -105,13 +117,14 @@ def verify(ws: Workspace, *, head: Path | None = None, export_head: Path | None 
     releases = ws.catalog.every_release()
     bundles = {r.model_id for r in releases}
     references = {r.reference_id for r in releases if r.reference_id}
-    checked = 0
+    checked, trusted = 0, trust(ws)
     for model_id in sorted(bundles):
         record = ws.model_record(model_id)
         if record.bundle is None:
             continue
         checked += 1
         problems += _problem(partial(load, ws.bundles / record.bundle, expected_id=record.id))
+        problems += _problem(partial(trusted, ws.bundles / record.bundle))
     for data_id in sorted(references):
         version = ws.data_version(data_id)
         problems += _problem(partial(load_rows, version, ws.blobs, verify=True))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from backstay.kernel.errors import NotFound
 from backstay.kernel.records import ModelRecord, Report, Verdict, WindowResult
 from backstay.loop.workspace import Workspace
@@ -41,3 +43,10 @@ def window_results(ws: Workspace, release_id: str | None = None) -> list[WindowR
     """Every window watched so far, oldest first."""
     found = ws.catalog.find("window", WindowResult, **ws.scope)
     return [w for w in found if release_id in (None, w.release_id)]
+
+
+def judged_until(ws: Workspace, release_id: str) -> datetime | None:
+    """The end of the last window of a release that was watched; None before the first."""
+    state = ws.catalog.get_state(f"watch/{ws.name}/{ws.environment}/{release_id}")
+    end = None if state is None else state["last_end"]
+    return None if end is None else datetime.fromisoformat(end)

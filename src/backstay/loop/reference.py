@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from backstay.bundle.inputs import vector_values
 from backstay.bundle.model import Outputs
 from backstay.journal.importing import rows_from
 from backstay.kernel.errors import BackstayError
@@ -87,7 +88,7 @@ class View:
 
 
 def views(table: pa.Table | None, schema: Schema, outputs: Outputs) -> View:
-    """Embeddings where the model gives them, pixels of an image otherwise; table columns by name."""
+    """Embeddings where the model gives them, otherwise pixels of an image or a vector as it is; columns by name."""
     if table is None:
         return View(_wide(outputs.embeddings), {}, {})
     image = next(
@@ -97,6 +98,11 @@ def views(table: pa.Table | None, schema: Schema, outputs: Outputs) -> View:
     representation = _wide(outputs.embeddings)
     if representation is None and pixels is not None:
         representation = pixels.reshape(len(pixels), -1).astype(np.float64) / 255.0
+    vector = next(
+        (f for f in schema.features if schema.column(f).kind is ColumnKind.VECTOR and f in table.column_names), None
+    )
+    if representation is None and vector is not None:
+        representation = vector_values(table.column(vector), vector, schema.column(vector).shape[0]).astype(np.float64)
     columns = {} if image is not None else columns_of(table, schema)
     return View(representation, columns, {} if pixels is None else image_traits(pixels))
 

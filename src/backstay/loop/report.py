@@ -18,7 +18,7 @@ from backstay.loop.pages import write_page
 from backstay.loop.reference import pixels_of
 from backstay.loop.workspace import Workspace
 from backstay.render.report_page import Section, report_page
-from backstay.render.timeline import build_timeline
+from backstay.render.timeline import REFUSALS, build_timeline
 
 IMAGES = 16
 MOST_REPORTS = 6
@@ -60,7 +60,7 @@ def write_report(
         sections,
         releases=releases,
         verdicts=verdicts,
-        refusals=[row for row in ledger if row.kind == "promotion_refused"],
+        refusals=[row for row in ledger if row.kind in REFUSALS],
         reports=list(reversed(reports)),
         ledger_head=head,
         ledger_problems=ws.ledger.verify(),

@@ -19,7 +19,7 @@ from backstay.labels.training import training_labels
 from backstay.loop.examples import bring, keep, texts
 from backstay.loop.gate_rows import freshest_gate, joined, without_use
 from backstay.loop.gating import Offered, offer
-from backstay.loop.label import live_rows
+from backstay.loop.label import live_rows, still_logged
 from backstay.loop.reference import uses_of, with_use
 from backstay.loop.run import train
 from backstay.loop.workspace import Workspace
@@ -37,6 +37,12 @@ def retrain(ws: Workspace, *, extra: Path | None = None) -> Offered:
         extra: labelled rows to learn from as well.
     """
     check_policy(ws.settings.gate)
+    from_log = ws.settings.retrain.from_log
+    if not from_log and extra is None:
+        raise BackstayError(
+            "retrain.from_log = false: nothing is learned from the log, and no other rows were named",
+            fix="name labelled rows with --rows, or offer a model made elsewhere: `backstay adopt --challenger`",
+        )
     champion = ws.champion()
     if champion.reference_id is None:
         raise BackstayError("the live release has no reference rows", fix="adopt with --reference first")
@@ -45,7 +51,7 @@ def retrain(ws: Workspace, *, extra: Path | None = None) -> Offered:
         plain = without_use(schema)
         labels = ws.catalog.labels(ws.name, ws.environment)
         rows = live_rows(ws)
-        learned = training_labels(labels, ws.settings.labels)
+        learned = still_logged(ws, training_labels(labels, ws.settings.labels)) if from_log else []
         if not learned and extra is None:
             raise BackstayError(
                 "there are no new labels to learn from",

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -12,10 +16,15 @@ from backstay.data.split import split
 from backstay.gate.decide import check_policy
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import ModelRecord, Schema, Task
-from backstay.loop.examples import keep, project_rows, target_of, texts
+from backstay.loop.examples import keep, project_rows, target_of, texts, unlabelled_rows
 from backstay.loop.gating import GateRows, Offered, offer
 from backstay.loop.reference import with_use
+from backstay.loop.sign import sign_if_given
 from backstay.loop.workspace import Workspace
+from backstay.settings import ENCODER
+
+if TYPE_CHECKING:
+    from backstay.train.loop import Trained
 
 
 def run(ws: Workspace) -> Offered:
@@ -55,13 +64,7 @@ def train(
     parent: str | None = None,
 ) -> ModelRecord:
     """Fit the recipe of the settings and file the model. A run that was killed goes on where it stopped."""
-    try:
-        from backstay.train.loop import fit
-    except ModuleNotFoundError as error:
-        raise BackstayError(
-            f"training needs {error.name}, which is not installed",
-            fix="install it with `pip install 'backstay[learn]'`",
-        ) from error
+    fit = _trainer(ws, schema)
     known = sorted(set(texts(table.take(pa.array(parts["train"])), target_of(schema))))
     trained = fit(
         table,
@@ -74,7 +77,7 @@ def train(
         progress=ws.progress,
         data_id=data_id,
         reference_data_id=reference_id,
-        answering=_live_inputs(ws),
+        answering=live_inputs(ws),
     )
     record = ModelRecord(
         id=trained.model_id,
@@ -94,7 +97,29 @@ def train(
     return record
 
 
-def _live_inputs(ws: Workspace) -> tuple[InputSpec, ...]:
+def _trainer(ws: Workspace, schema: Schema) -> Callable[..., Trained]:
+    """What fits the recipe's kind of model. Only an encoder can learn from rows without labels."""
+    unlabelled, model = unlabelled_rows(ws, schema), ws.settings.train.model
+    try:
+        if model == ENCODER:
+            from backstay.train import loop
+
+            return partial(loop.fit, unlabelled=unlabelled)
+        from backstay.train import classical
+    except ModuleNotFoundError as error:
+        raise BackstayError(
+            f"training needs {error.name}, which is not installed",
+            fix="install it with `pip install 'backstay[learn]'`",
+        ) from error
+    if unlabelled is not None:
+        raise BackstayError(
+            f"data.unlabelled names rows without labels, and train.model = {model!r} needs labels",
+            fix="take it out, or train an encoder with an objective that learns without labels",
+        )
+    return classical.fit
+
+
+def live_inputs(ws: Workspace) -> tuple[InputSpec, ...]:
     """What live requests hold: a successor is to answer them. Empty where nothing that we can run is live."""
     release = ws.catalog.champion(ws.name, ws.environment)
     record = None if release is None else ws.model_record(release.model_id)
@@ -102,15 +127,15 @@ def _live_inputs(ws: Workspace) -> tuple[InputSpec, ...]:
 
 
 def file_model(ws: Workspace, record: ModelRecord) -> None:
-    """File a model once; training the same again gives the same id and changes nothing."""
+    """File a model once; training the same again gives the same id and changes nothing. Signed where a key is given."""
     there = {r.id: r.model for r in ws.catalog.find("model", ModelRecord)}
     if there.get(record.id, ws.name) != ws.name:
         raise BackstayError(
             f"this very model is filed as {there[record.id]!r} already",
             fix=f"use that name, or an environment of {there[record.id]!r}: one model is not two",
         )
-    if record.id in there:
-        return
-    with ws.ledger.transaction() as tx:
-        tx.put("model", record.id, record, **ws.scope)
-        tx.append("model", {"model": record.id, "origin": record.origin, "data": record.data_id}, actor=ws.actor)
+    if record.id not in there:
+        with ws.ledger.transaction() as tx:
+            tx.put("model", record.id, record, **ws.scope)
+            tx.append("model", {"model": record.id, "origin": record.origin, "data": record.data_id}, actor=ws.actor)
+    sign_if_given(ws, record)

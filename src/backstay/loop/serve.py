@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from backstay.kernel.errors import BackstayError
 from backstay.loop.keys import active
+from backstay.loop.log_policy import refuse_blind_release
+from backstay.loop.sign import trust
 from backstay.loop.workspace import Workspace
 from backstay.serve.live import LiveRelease
 from backstay.serve.server import run_server
@@ -23,7 +25,7 @@ def serve(
     changes = {"host": host, "port": port, "require_key": None if require_key else False}
     wanted = ws.settings.serve.model_copy(update={k: v for k, v in changes.items() if v is not None})
     settings = ws.settings.model_copy(update={"serve": wanted})
-    ws.champion()
+    refuse_blind_release(ws, ws.model_record(ws.champion().model_id))
     if wanted.require_key and not active(ws):
         raise BackstayError(
             "there is no key yet, and the server asks for one",
@@ -33,6 +35,7 @@ def serve(
         settings,
         pointer=lambda: pointer(ws),
         keys=lambda: active(ws),
+        trust=trust(ws),
         journal_directory=ws.state / "journal",
         clock=ws.clock,
         announce=announce,

@@ -19,11 +19,12 @@ from backstay.kernel.records import Condition, Decision, LabelUse, Release, Sche
 from backstay.labels.queue import draw_requests
 from backstay.loop.examples import bring, texts
 from backstay.loop.gating import Offered
-from backstay.loop.label import ingest_feedback, live_rows, request
+from backstay.loop.label import ingest_feedback, live_rows, request, still_logged
 from backstay.loop.lease import lease
 from backstay.loop.lookup import window_results
 from backstay.loop.promote import promote
 from backstay.loop.reference import reference_of, views
+from backstay.loop.retention import expire
 from backstay.loop.retrain import retrain
 from backstay.loop.workspace import Workspace
 from backstay.monitor.fitted import Detectors
@@ -80,10 +81,11 @@ def watch(ws: Workspace, *, close_now: bool = False, act: bool = False, page: Pa
 def _watch(ws: Workspace, *, close_now: bool, act: bool, page: Path | None) -> Watched:
     release = ws.champion()
     notes = ingest_feedback(ws)
-    rows, broken = _with_numbers(live_rows(ws, release=release.id))
+    rows, broken = with_numbers(live_rows(ws, release=release.id))
+    left = ws.journal.tally(**ws.scope).judged.get(release.id, 0)
     key = f"watch/{ws.name}/{ws.environment}/{release.id}"
     memory = _remembered(ws, key, release, rows)
-    detectors = _detectors(ws, key, release)
+    detectors = detectors_of(ws, key, release)
     first_look = memory.windows == 0
     windows = cut(
         rows.times, memory.started, ws.clock.now(), memory.last_end, ws.settings.watch, close=close_now or first_look
@@ -95,15 +97,10 @@ def _watch(ws: Workspace, *, close_now: bool, act: bool, page: Path | None) -> W
     with ws.progress.step("windows", total=len(windows)) as tick:
         for window in windows:
             inside = rows.between(window.start, window.end)
-            data = window_data(inside, window.start, window.end, schema, labelled, late=memory.late(rows.times))
+            data = window_data(inside, window.start, window.end, schema, labelled, late=memory.late(rows.times, left))
             result, memory = watch_window(memory, data, detectors, ws.settings, ws.clock)
             requested += _ask(ws, inside, result)
-            with ws.ledger.transaction() as tx:
-                tx.put("window", result.id, result, **ws.scope)
-                tx.set_state(key, memory.to_json())
-                for name in result.new_alarms:
-                    body = {"detector": name, "window": result.id, "release": release.id, "headline": result.headline}
-                    tx.append("alarm", body, actor=ws.actor)
+            commit(ws, key, release, result, memory)
             done.append(result)
             tick()
     history = window_results(ws, release.id)
@@ -111,15 +108,24 @@ def _watch(ws: Workspace, *, close_now: bool, act: bool, page: Path | None) -> W
     pending = int(np.count_nonzero(rows.times >= stamp(memory.last_end))) if memory.last_end else len(rows)
     decision = _decide(ws, history, release)
     acted, promoted, said = _act(ws, decision, release) if act else (None, None, [])
+    notes += [*broken, *said, *(_tidy(ws) if act else ())]
     written = None
     if latest is not None and page is not None:
         # Drawing needs matplotlib, which a look without a page can do without.
         from backstay.loop.pages import write_watch_page
 
         written = str(write_watch_page(ws, page, latest, history, rows, release, decision))
-    return Watched(
-        tuple(done), latest, pending, decision, tuple(requested), written, acted, promoted, (*notes, *broken, *said)
-    )
+    return Watched(tuple(done), latest, pending, decision, tuple(requested), written, acted, promoted, tuple(notes))
+
+
+def commit(ws: Workspace, key: str, release: Release, result: WindowResult, memory: Memory) -> None:
+    """Keep a window with what the detectors remember after it, and its alarms: all of it or nothing."""
+    with ws.ledger.transaction() as tx:
+        tx.put("window", result.id, result, **ws.scope)
+        tx.set_state(key, memory.to_json())
+        for name in result.new_alarms:
+            body = {"detector": name, "window": result.id, "release": release.id, "headline": result.headline}
+            tx.append("alarm", body, actor=ws.actor)
 
 
 def examine(ws: Workspace, source: Any) -> Watched:
@@ -143,20 +149,17 @@ def examine(ws: Workspace, source: Any) -> Watched:
             groups=texts(table, schema.group) if schema.group and schema.group in table.column_names else None,
             inputs=table,
         )
-    rows, broken = _with_numbers(rows)
+    rows, broken = with_numbers(rows)
     start = now - timedelta(days=ws.settings.watch.window_days)
     data = window_data(rows, start, now + timedelta(microseconds=1), schema, ())
-    detectors = _detectors(ws, f"watch/{ws.name}/{ws.environment}/{release.id}", release)
+    detectors = detectors_of(ws, f"watch/{ws.name}/{ws.environment}/{release.id}", release)
     result, _ = watch_window(Memory.start(release.id, start), data, detectors, ws.settings, ws.clock)
     return Watched((result,), result, 0, notes=tuple(broken))
 
 
-def _with_numbers(rows: Rows) -> tuple[Rows, list[str]]:
+def with_numbers(rows: Rows) -> tuple[Rows, list[str]]:
     """Rows whose scores and embeddings are numbers, and a note on the others: one of them must not blind a test."""
-    sound = np.ones(len(rows), dtype=np.bool_)
-    for values in (rows.scores, rows.embeddings):
-        if values is not None:
-            sound &= np.isfinite(values).all(axis=1)
+    sound = rows.sound()
     if sound.all():
         return rows, []
     return rows.take(sound), [f"{int((~sound).sum())} rows have scores or embeddings that are not numbers: left out"]
@@ -195,7 +198,7 @@ def _remembered(ws: Workspace, key: str, release: Release, rows: Rows) -> Memory
     return Memory.start(release.id, began)
 
 
-def _detectors(ws: Workspace, key: str, release: Release) -> Detectors:
+def detectors_of(ws: Workspace, key: str, release: Release) -> Detectors:
     """The fitted detectors of this release, from the cache when reference and settings are the same."""
     reference = reference_of(ws, release)
     cached = ws.catalog.get_state(f"fitted/{key}")
@@ -245,7 +248,7 @@ def _decide(ws: Workspace, history: list[WindowResult], release: Release) -> Dec
     # Trusted ones only: nobody who posts feedback makes retraining look cheap.
     at_hand = sum(
         1
-        for label in ws.catalog.labels(ws.name, ws.environment, use="train")
+        for label in still_logged(ws, ws.catalog.labels(ws.name, ws.environment, use="train"))
         if label.trusted and label.at >= release.created_at
     )
     promoted = release.created_at if release.kind.value == "promoted" else None
@@ -260,6 +263,9 @@ def _act(
     """Retrain when it pays; promote by ourselves only where the project file says so. A refusal is no error here."""
     if decision is None or not decision.retrain:
         return None, None, []
+    if not ws.settings.retrain.from_log:
+        said = "a new model pays, and is made elsewhere (retrain.from_log): offer it with `backstay adopt --challenger`"
+        return None, None, [said]
     missing = _labels_missing(ws, release)
     if missing:
         return None, None, [_ask_for_training(ws, missing)]
@@ -272,11 +278,18 @@ def _act(
         return offered, None, [str(refusal)]
 
 
+def _tidy(ws: Workspace) -> list[str]:
+    """Sort the log by day and let go what is older than the project file says."""
+    ws.journal.compact(ws.manifests_of_all())
+    expired = expire(ws)
+    return [f"{expired.rows} rows from before {expired.before} have left the log"] if expired.rows else []
+
+
 def _labels_missing(ws: Workspace, release: Release) -> int:
     """How many labels for training and gate are still wanted, counting trusted ones of this release's time."""
     there = sum(
         1
-        for label in ws.catalog.labels(ws.name, ws.environment)
+        for label in still_logged(ws, ws.catalog.labels(ws.name, ws.environment))
         if label.trusted and label.use is not LabelUse.STANDING and label.at >= release.created_at
     )
     return max(ws.settings.retrain.labels - there, 0)

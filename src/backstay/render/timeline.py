@@ -68,6 +68,8 @@ class Timeline:
     def empty(self) -> bool:
         return not (self.windows or self.marks)
 
+REFUSALS = {"promotion_refused": "promotion", "rollback_refused": "rollback"}
+
 
 def build_timeline(
     results: Sequence[WindowResult],
@@ -150,8 +152,8 @@ def _marks(
 
 def _of_row(row: LedgerRow, names: Mapping[str, str]) -> Mark | None:
     body = row.body
-    if row.kind == "promotion_refused":
-        return Mark(utc(row.at), "refused", "promotion" + _because(reason_of(row)))
+    if row.kind in REFUSALS:
+        return Mark(utc(row.at), "refused", REFUSALS[row.kind] + _because(reason_of(row)))
     if row.kind == "verdict" and body.get("passed") is False:
         candidate = _text(body, "candidate")
         return Mark(utc(row.at), "refused", (names.get(candidate) or short(candidate)) + _because(reason_of(row)))

@@ -129,6 +129,9 @@ def _rows(tensors: list[RequestTensor], max_rows: int) -> int:
 def _array(tensor: RequestTensor, spec: InputSpec, rows: int, tail: memoryview) -> tuple[npt.NDArray[Any], memoryview]:
     if tensor.datatype != spec.datatype:
         raise Problem(400, f"input {spec.name!r} is {tensor.datatype}, the model takes {spec.datatype}")
+    if spec.adapter == "tokens" and len(tensor.shape) == 1:
+        # One text a row: whether it is sent as a column or as a list makes no difference.
+        tensor.shape = [*tensor.shape, 1]
     wanted = [rows if size == -1 and place == 0 else size for place, size in enumerate(spec.shape)]
     fits = len(wanted) == len(tensor.shape) and all(w in (-1, s) for w, s in zip(wanted, tensor.shape, strict=True))
     if not fits or any(size < 0 for size in tensor.shape):

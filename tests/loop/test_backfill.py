@@ -1,0 +1,193 @@
+"""A past that was never logged, judged window by window: streamed, committed one by one, never counted twice."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import backstay
+from backstay.cli.main import run
+from backstay.kernel.clock import ManualClock
+from backstay.kernel.errors import BackstayError
+from backstay.loop import backfill as backfilling
+from backstay.project import Project
+
+START = datetime(2026, 1, 5, tzinfo=UTC)
+
+
+def answered(rows: int, seed: int, begin: datetime, days: float, *, shift: float = 0.0, stem: str = "r") -> pa.Table:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=rows) + shift
+    chance = 1.0 / (1.0 + np.exp(-2.0 * x))
+    return pa.table(
+        {
+            "id": [f"{stem}{seed}-{i}" for i in range(rows)],
+            "at": pa.array([begin + timedelta(days=days * i / rows) for i in range(rows)]),
+            "x": x,
+            "prediction": np.where(chance > 0.5, "yes", "no"),
+            "score": chance,
+            "y": np.where(rng.random(rows) < chance, "yes", "no"),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def adopted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("elsewhere") / "project"
+    folder.mkdir()
+    pq.write_table(answered(600, 0, START - timedelta(days=90), 30), folder / "reference.parquet")
+    backstay.adopt(
+        None,
+        reference=folder / "reference.parquet",
+        target="y",
+        predictions_only=True,
+        score="score",
+        positive="yes",
+        row_id="id",
+        time="at",
+        name="tiny",
+        folder=folder,
+        clock=ManualClock(START),
+    )
+    return folder
+
+
+@pytest.fixture
+def folder(adopted: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(adopted, tmp_path / "project"))
+
+
+def opened(folder: Path) -> Project:
+    return backstay.open(folder, clock=ManualClock(START + timedelta(days=30)))
+
+
+def traffic(weeks: int, *, moved: int | None = None) -> pa.Table:
+    """400 rows a week from the release on; from the week `moved` on the inputs have shifted."""
+    parts = [
+        answered(400, 10 + w, START + timedelta(days=7 * w), 7, shift=0.6 if moved is not None and w >= moved else 0.0)
+        for w in range(weeks)
+    ]
+    return pa.concat_tables(parts).drop_columns(["y"])
+
+
+def write(folder: Path, table: pa.Table, *, files: int = 1) -> Path:
+    place = folder / "past"
+    place.mkdir(exist_ok=True)
+    step = -(-table.num_rows // files)
+    for i in range(files):
+        pq.write_table(table.slice(i * step, step), place / f"{i}.parquet")
+    return place
+
+
+def test_windows_are_judged_oldest_first_and_kept(folder: Path) -> None:
+    past = write(folder, traffic(4, moved=2), files=3)
+    seen = opened(folder).monitor.backfill(past)
+    assert [window.rows for window in seen.windows] == [400] * 4
+    assert [window.condition.value for window in seen.windows][2:] == ["moved", "moved"]
+    assert "moved" not in [window.condition.value for window in seen.windows][:2]
+    assert seen.windows[0].start == START
+    assert all(a.end == b.start for a, b in pairwise(seen.windows))
+    assert opened(folder).status().last_window == seen.windows[-1]
+
+
+def test_a_second_run_counts_nothing_twice(folder: Path) -> None:
+    past = write(folder, traffic(3))
+    first = opened(folder).monitor.backfill(past)
+    again = opened(folder).monitor.backfill(past)
+    assert again.windows == ()
+    assert again.latest == first.latest
+    assert any("judged before" in note for note in again.notes)
+
+
+def test_a_run_that_was_stopped_goes_on_where_it_ended(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    past = write(folder, traffic(4))
+    judged = 0
+    real = backfilling.watch_window
+
+    def stopped(*given):
+        nonlocal judged
+        judged += 1
+        if judged == 3:
+            raise KeyboardInterrupt
+        return real(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(backfilling, "watch_window", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            opened(folder).monitor.backfill(past)
+    rest = opened(folder).monitor.backfill(past)
+    assert [window.rows for window in rest.windows] == [400, 400]
+    assert rest.windows[0].start == START + timedelta(days=14)
+
+
+def test_a_stop_in_the_middle_changes_no_decision(folder: Path, adopted: Path, tmp_path: Path) -> None:
+    past = write(folder, traffic(4, moved=1))
+    one = opened(folder).monitor.backfill(past).windows
+    other = Path(shutil.copytree(adopted, tmp_path / "other"))
+    half = write(other, traffic(2, moved=1))
+    two = opened(other).monitor.backfill(half).windows + opened(other).monitor.backfill(past).windows
+    assert len(one) == len(two) == 4
+    for a, b in zip(one, two, strict=True):
+        assert (a.start, a.end, a.condition, a.signals, a.budget_spent) == (
+            b.start,
+            b.end,
+            b.condition,
+            b.signals,
+            b.budget_spent,
+        )
+
+
+def test_a_past_from_before_the_release(folder: Path) -> None:
+    table = answered(500, 3, START - timedelta(days=14), 14).drop_columns(["y"])
+    seen = opened(folder).monitor.backfill(write(folder, table))
+    assert [window.rows for window in seen.windows] == [250, 250]
+    assert seen.windows[-1].end == START
+
+
+def test_thin_windows_are_joined(folder: Path) -> None:
+    rows = [answered(60, 20 + w, START + timedelta(days=7 * w), 7) for w in range(4)]
+    seen = opened(folder).monitor.backfill(write(folder, pa.concat_tables(rows).drop_columns(["y"])))
+    assert [window.rows for window in seen.windows] == [120, 120]
+    assert (seen.windows[0].end - seen.windows[0].start) == timedelta(days=14)
+
+
+def test_on_the_command_line(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    past = write(folder, traffic(2, moved=0))
+    monkeypatch.chdir(folder)
+    assert run(["watch", "--backfill", str(past)]) == 3
+    assert "moved" in capsys.readouterr().out
+    assert run(["watch", "--backfill", str(past), "--now"]) == 2
+
+
+def test_rows_without_times_are_refused(folder: Path) -> None:
+    with pytest.raises(BackstayError, match="no column 'at'"):
+        opened(folder).monitor.backfill(write(folder, traffic(1).drop_columns(["at"])))
+
+
+def test_a_model_that_is_here_answers_the_past_itself(tmp_path: Path) -> None:
+    linear = pytest.importorskip("sklearn.linear_model")
+    folder = tmp_path / "here"
+    folder.mkdir()
+    known = answered(600, 0, START - timedelta(days=90), 30).select(["id", "at", "x", "y"])
+    pq.write_table(known, folder / "reference.parquet")
+    model = linear.LogisticRegression().fit(np.asarray(known["x"])[:, None].astype(np.float32), np.asarray(known["y"]))
+    backstay.adopt(
+        model,
+        reference=folder / "reference.parquet",
+        target="y",
+        row_id="id",
+        time="at",
+        name="tiny",
+        folder=folder,
+        clock=ManualClock(START),
+    )
+    seen = opened(folder).monitor.backfill(write(folder, traffic(2, moved=1).select(["at", "x"])))
+    assert [window.rows for window in seen.windows] == [400, 400]
+    assert [window.condition.value == "moved" for window in seen.windows] == [False, True]

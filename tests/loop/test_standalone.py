@@ -1,0 +1,252 @@
+"""Watching without a project: three lines of Python, nothing written."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import backstay
+from backstay.kernel.clock import ManualClock
+from backstay.kernel.errors import BackstayError
+from backstay.kernel.records import Condition
+from backstay.loop import lens
+from backstay.monitor import estimate
+
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimate, "DRAWS", 20)
+
+
+def frame(rows: int, seed: int, *, shift: float = 0.0, flipped: bool = False) -> pa.Table:
+    """A calibrated model of two classes; `flipped` turns the labels of a third of the rows."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, 2))
+    x[:, 0] += shift
+    chance = 1.0 / (1.0 + np.exp(-3.0 * x[:, 0]))
+    label = rng.random(rows) < chance
+    if flipped:
+        label ^= rng.random(rows) < 0.33
+    return pa.table(
+        {
+            "x": x[:, 0],
+            "y": x[:, 1],
+            "plan": pa.array(np.where(x[:, 1] > 0.5, "gold", "plain")),
+            "answer": (chance > 0.5).astype(int),
+            "chance": chance,
+            "churn": label.astype(int),
+            "at": pa.array([NOW - timedelta(days=21) + timedelta(days=21) * i / rows for i in range(rows)]),
+            "who": [f"c{i // 2}" for i in range(rows)],
+        }
+    )
+
+
+ROLES = {"prediction": "answer", "score": "chance", "positive": "1", "label": "churn", "ignore": ["at", "who"]}
+
+
+@pytest.fixture(scope="module")
+def reference() -> pa.Table:
+    return frame(2500, 0)
+
+
+def look(traffic, reference, **how) -> backstay.loop.seen.Seen:
+    return backstay.watch(traffic, reference=reference, clock=ManualClock(NOW), **how)
+
+
+@pytest.fixture(scope="module")
+def moved(reference) -> backstay.loop.seen.Seen:
+    """A look at shifted traffic, shared by the tests that only read it."""
+    return look(frame(2000, 1, shift=0.3), reference, **ROLES)
+
+
+def test_a_shift_is_told_by_every_detector(moved) -> None:
+    assert moved.condition is Condition.MOVED
+    assert {signal.detector for signal in moved.signals if signal.alarm} >= {"columns", "prediction", "embedding"}
+    assert any(words.startswith("x: mean") for words in moved.moved)
+
+
+@pytest.mark.parametrize("convert", [pl.from_arrow, lambda t: t.to_pandas()])
+def test_every_kind_of_frame_gives_the_same_answer(reference, moved, convert) -> None:
+    seen = look(convert(frame(2000, 1, shift=0.3)), convert(reference), **ROLES)
+    assert [signal.evidence for signal in seen.signals] == pytest.approx([s.evidence for s in moved.signals], rel=1e-9)
+    assert seen.moved == moved.moved
+
+
+def test_traffic_like_the_reference_is_fine_and_its_accuracy_is_told(reference) -> None:
+    seen = look(frame(2000, 2), reference, **ROLES)
+    assert seen.condition is Condition.FINE
+    assert not seen.alarming
+    ppi, label_free = seen.estimates
+    truth = np.mean(np.equal(frame(2000, 2)["answer"], frame(2000, 2)["churn"]))
+    assert ppi.labels == 2000
+    assert ppi.interval.low < truth < ppi.interval.high
+    assert label_free.interval.low < truth < label_free.interval.high
+
+
+def test_labels_say_worse(reference) -> None:
+    seen = look(frame(2000, 3, flipped=True), reference, **ROLES)
+    assert seen.condition is Condition.WORSE
+    assert seen.alarming
+
+
+def test_labels_may_be_lacking(reference) -> None:
+    seen = look(frame(2000, 3, flipped=True).drop_columns(["churn"]), reference, **ROLES)
+    assert seen.condition is Condition.FINE, "without labels nothing could show it"
+    assert [e.kind for e in seen.estimates] == ["label-free"]
+
+
+def test_inputs_alone_have_no_accuracy(reference) -> None:
+    how = {"features": ["x", "y", "plan"]}
+    fine, moved = look(frame(2000, 2), reference, **how), look(frame(2000, 2, shift=0.3), reference, **how)
+    assert (fine.condition, moved.condition) == (Condition.FINE, Condition.MOVED)
+    assert fine.estimates == ()
+    assert "accuracy" not in fine.headline.lower() + moved.headline.lower()
+
+
+def test_embeddings_as_arrays_and_as_columns() -> None:
+    rng = np.random.default_rng(4)
+    before, now = rng.normal(size=(2000, 16)), rng.normal(size=(1000, 16))
+    assert look(now, before).condition is Condition.FINE
+    assert look(now + 0.2, before).condition is Condition.MOVED
+    tables = [pa.table({"v": pa.array(list(values))}) for values in (before, now + 0.2)]
+    assert look(tables[1], tables[0], embedding="v", features=[]).condition is Condition.MOVED
+    assert look(pd.DataFrame({"v": list(now)}), before, embedding="v").condition is Condition.FINE
+
+
+def test_nothing_is_written_but_the_page(reference, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    seen = look(frame(1000, 1, shift=0.4), reference, prediction="answer", features=["x"])
+    assert list(tmp_path.iterdir()) == []
+    page = seen.page("out.html")
+    assert [p.name for p in tmp_path.iterdir()] == ["out.html"]
+    assert "x: mean" in Path(page).read_text()
+    told = json.loads(json.dumps(seen.to_json()))
+    assert told[0]["condition"] == seen.condition.value == "moved"
+    assert "moved" in repr(seen)
+    shown = {row for signal in seen.signals for row in signal.example_ids}
+    assert seen.examples.keys() <= shown
+    assert all(example.prediction in ("0", "1") for example in seen.examples.values())
+
+
+def test_a_folder_is_streamed_to_the_same_answer(reference, tmp_path) -> None:
+    traffic = frame(3000, 5, shift=0.05)
+    pq.write_table(traffic.slice(0, 1000), tmp_path / "a.parquet")
+    pq.write_table(traffic.slice(1000), tmp_path / "b.parquet")
+    how = {"prediction": "answer", "features": ["x", "plan"]}
+    whole, parts = look(traffic, reference, **how), look(tmp_path, reference, **how)
+    for one, two in zip(whole.signals, parts.signals, strict=True):
+        assert two.evidence == pytest.approx(one.evidence, rel=1e-9)
+    assert parts.rows == 3000
+
+
+def test_windows_by_time(reference) -> None:
+    seen = look(frame(3000, 6), reference, time="at", window_days=7, **{**ROLES, "ignore": ["who"]})
+    assert [window.rows for window in seen.windows] == [1000, 1000, 1000]
+    assert all(window.start.weekday() == 0 for window in seen.windows)
+    assert seen.latest.end == NOW
+    alphas = [signal.alpha for signal in seen.signals if signal.detector != "labelled_error"]
+    # A year's one false alarm, over 365/7 windows; labelled errors have two of five parts.
+    assert alphas == pytest.approx([7 / 365 / 5] * 3)
+
+
+def test_rows_out_of_order_fall_into_their_windows(reference) -> None:
+    traffic = frame(3000, 6)
+    mixed = traffic.take(np.random.default_rng(0).permutation(3000))
+    how = {"reference": reference, "time": "at", "window_days": 7, "features": ["x", "y", "plan"]}
+    one, two = (backstay.watch(rows, clock=ManualClock(NOW), **how) for rows in (traffic, mixed))
+    assert [w.rows for w in one.windows] == [w.rows for w in two.windows]
+    for before, after in zip(one.windows, two.windows, strict=True):
+        for a, b in zip(before.signals, after.signals, strict=True):
+            assert a.evidence == pytest.approx(b.evidence, rel=1e-9)
+
+
+def test_windows_by_number(reference) -> None:
+    seen = look(frame(2500, 6), reference, window_rows=1000, features=["x"])
+    assert [window.rows for window in seen.windows] == [1000, 1000, 500]
+    timed = look(frame(2500, 6), reference, window_rows=1000, time="at", features=["x"])
+    assert [window.rows for window in timed.windows] == [1000, 1000, 500]
+    ends = [window.end for window in timed.windows]
+    assert ends == sorted(ends)
+
+
+def test_alpha_is_of_each_window(reference) -> None:
+    seen = look(frame(1000, 6), reference, alpha=0.01, features=["x", "y"])
+    assert sum(signal.alpha for signal in seen.signals) == pytest.approx(0.01)
+
+
+def test_groups_are_watched_as_rows(reference) -> None:
+    seen = look(frame(2000, 6), reference, group="who", features=["x", "y"])
+    inputs = next(signal for signal in seen.signals if signal.detector == "embedding")
+    assert inputs.figures["n_effective"] <= 2000
+    assert seen.rows == 2000
+
+
+def test_a_large_reference_is_drawn_from(reference, monkeypatch) -> None:
+    monkeypatch.setattr(lens, "MOST_REFERENCE_ROWS", 1000)
+    seen = look(frame(2000, 2), reference, **ROLES)
+    assert 850 < seen.latest.figures["reference_accuracy"]["n"] < 1150
+    assert seen.condition is Condition.FINE
+
+
+def test_progress_counts_rows(reference) -> None:
+    counted: list[int] = []
+
+    class Bar:
+        def step(self, name, total=None):
+            assert (name, total) == ("rows", 2000)
+            return self
+
+        def __enter__(self):
+            return lambda amount=1, note="": counted.append(amount)
+
+        def __exit__(self, *_):
+            return None
+
+        def say(self, message):
+            return None
+
+    look(frame(2000, 2), reference, features=["x"], progress=Bar())
+    assert sum(counted) == 2000
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"prediction": "anwser"}, "no column 'anwser'"),
+        ({"window_days": 7.0}, "need times"),
+        ({"window_days": 7.0, "window_rows": 100, "time": "at"}, "by time and by number"),
+        ({"window_rows": 5}, "windows of 5 rows"),
+        ({"alpha": 0.0}, "alpha is 0.0"),
+        ({"alpha": 0.5}, "alpha is 0.5"),
+        ({"score": "chance"}, "predictions are not"),
+        ({"prediction": "chance"}, "too many to be classes"),
+        ({"features": ["z"]}, "'z', which is not there"),
+        ({"prediction": "answer", "score": "x", "positive": "1"}, r"outside \[0, 1\]"),
+    ],
+)
+def test_what_cannot_be_is_said(reference, how, message) -> None:
+    with pytest.raises(BackstayError, match=message):
+        look(frame(1000, 1), reference, **how)
+
+
+def test_traffic_without_a_column_is_refused(reference) -> None:
+    with pytest.raises(BackstayError, match="the traffic has no column 'x'"):
+        look(frame(1000, 1).drop_columns(["x"]), reference, features=["x"])
+
+
+def test_a_profile_where_it_was_asked_for(reference) -> None:
+    seen = look(frame(1000, 1), reference, features=["x", "plan"], profile=True)
+    assert seen.profile.keys() == {"x", "plan"}
+    assert seen.profile["x"].rows == 1000
+    assert seen.profile["plan"].distinct == pytest.approx(2, abs=0.01)
+    assert look(frame(1000, 1), reference, features=["x"]).profile == {}
