@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help demo test prove lint types arrows docs bench bench-watch data coverage clean
+.PHONY: help demo test prove lint types arrows docs bench bench-watch bench-learn data coverage clean
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -43,6 +43,9 @@ docs: .venv/.dev  ## the generated pages, and every example in README and docs r
 
 bench: .venv/.dev bench-watch  ## side-by-side measurements
 	$(BIN)/python bench/serve.py
+
+bench-learn: .venv/.dev  ## training on real data beside a plain loop; BACKSTAY_DATA names their folder
+	$(BIN)/python bench/learn.py
 
 bench-watch: .venv/.dev  ## those of watching alone: a look, and files larger than memory
 	$(BIN)/python bench/watch.py
