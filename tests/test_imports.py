@@ -8,7 +8,18 @@ import sys
 
 import pytest
 
-HEAVY = {"numpy", "pyarrow", "sqlalchemy", "torch", "onnxruntime", "onnx", "matplotlib", "pydantic", "scipy"}
+HEAVY = {
+    "cryptography",
+    "numpy",
+    "pyarrow",
+    "sqlalchemy",
+    "torch",
+    "onnxruntime",
+    "onnx",
+    "matplotlib",
+    "pydantic",
+    "scipy",
+}
 LEARNING = {"torch", "tokenizers", "sklearn", "pandas", "skl2onnx", "onnxscript"}
 
 

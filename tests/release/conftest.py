@@ -45,8 +45,10 @@ class Desk:
             clock=self.clock,
         )  # fmt: skip
 
-    def rollback(self, to=None, reason="it got worse"):
-        return rollback(self.store, self.store, **SCOPE, to=to, actor="bob", reason=reason, clock=self.clock)
+    def rollback(self, to=None, reason="it got worse", unfit=lambda _: None):
+        return rollback(
+            self.store, self.store, **SCOPE, to=to, actor="bob", reason=reason, clock=self.clock, unfit=unfit
+        )
 
     def champion(self):
         return self.store.champion("m", "production")

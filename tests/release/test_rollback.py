@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from backstay.kernel.errors import BackstayError, NotFound
+from backstay.kernel.errors import BackstayError, NotFound, Refused
 from backstay.kernel.records import ReleaseKind
 
 
@@ -63,3 +63,10 @@ def test_a_promotion_after_a_rollback_needs_a_verdict_against_what_is_live_now(t
     three.rollback()
     with pytest.raises(BackstayError, match="but model-b is live"):
         three.promote(stale)
+
+
+def test_an_unfit_model_is_refused_on_record(three):
+    with pytest.raises(Refused, match="nobody signed it"):
+        three.rollback(unfit=lambda model_id: (f"nobody signed it: {model_id}", "sign it"))
+    assert [row.kind for row in three.store.rows()][-1] == "rollback_refused"
+    assert three.store.verify() == []

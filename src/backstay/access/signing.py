@@ -152,7 +152,7 @@ def unseal(envelope: bytes, kind: str, keys: Iterable[PublicKey], where: str) ->
 def _document(envelope: bytes, where: str) -> dict[str, Any]:
     try:
         document = json.loads(envelope)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _broken(where, "it is not JSON") from error
     if not isinstance(document, dict) or set(document) != ENVELOPE_FIELDS:
         raise _broken(where, f"its fields are not {', '.join(sorted(ENVELOPE_FIELDS))}")

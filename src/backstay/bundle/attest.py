@@ -31,9 +31,10 @@ def sign_bundle(directory: Path, key: SigningKey) -> Path:
     """Sign the bundle in this folder as it is now; signing again replaces one's own signature.
 
     Raises:
-        Tampered: a file does not hash to what the manifest says: nobody should stand behind that.
+        Tampered: a file does not hash to what the manifest says, or the folder is named for another bundle: nobody
+            should stand behind that.
     """
-    manifest = Manifest.read(directory / MANIFEST_FILE)
+    manifest = _manifest(directory)
     for name, entry in manifest.files.items():
         if _sha256(directory / name) != entry.sha256:
             raise Tampered(f"{directory / name} is not the file that the manifest names", fix="restore the bundle")
@@ -64,19 +65,33 @@ def signers(directory: Path, trusted: Sequence[PublicKey]) -> tuple[PublicKey, .
         Tampered: a trusted key's signature is broken, or was given for other bytes than these. It is never passed over:
             a bundle that was changed after it was signed is worse than one that nobody signed.
     """
-    manifest = Manifest.read(directory / MANIFEST_FILE)
+    manifest, known = _manifest(directory), {key.id for key in trusted}
     found: list[PublicKey] = []
     for path in sorted((directory / FOLDER).glob(f"*{ENDING}")):
-        if path.name.removesuffix(ENDING) not in {key.id for key in trusted}:
+        try:
+            body, keys = unseal(_envelope(path), PAYLOAD, trusted, str(path))
+        except Tampered:
+            if path.name.removesuffix(ENDING) in known:
+                raise
             continue
-        body, keys = unseal(_envelope(path), PAYLOAD, trusted, str(path))
         if keys and body != canonical_json(_statement(directory, manifest)):
             raise Tampered(
                 f"the signature {path} was given for another bundle than the one beside it",
                 fix="restore the bundle from a backup, and find out who changed it",
             )
         found += keys
-    return tuple(found)
+    return tuple(dict.fromkeys(found))
+
+
+def _manifest(directory: Path) -> Manifest:
+    """The manifest of the bundle that this folder is named for: none is signed or trusted in the place of another."""
+    manifest = Manifest.read(directory / MANIFEST_FILE)
+    if directory.name.startswith("model-") and manifest.id != directory.name:
+        raise Tampered(
+            f"the folder {directory} holds another bundle, {manifest.id}",
+            fix="restore the bundle from a backup, and find out who changed it",
+        )
+    return manifest
 
 
 def _statement(directory: Path, manifest: Manifest) -> dict[str, Any]:
@@ -98,9 +113,14 @@ def _sha256(path: Path) -> str:
 
 
 def _envelope(path: Path) -> bytes:
-    if path.stat().st_size > MOST_BYTES:
-        raise Tampered(f"the signature {path} is larger than any", fix="delete it and sign the bundle again")
-    return path.read_bytes()
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise Tampered(f"the signature {path} is larger than any", fix="delete it and sign the bundle again")
+        return path.read_bytes()
+    except OSError as error:
+        raise Tampered(
+            f"the signature {path} cannot be read ({error.strerror})", fix="sign the bundle again"
+        ) from error
 
 
 def subjects(envelope: bytes) -> dict[str, str]:

@@ -33,7 +33,7 @@ from backstay.loop.gating import GateRows, Offered, offer
 from backstay.loop.label import live_rows
 from backstay.loop.log_policy import refuse_blind
 from backstay.loop.run import file_model, live_inputs
-from backstay.loop.sign import objection
+from backstay.loop.sign import check_key, objection
 from backstay.loop.workspace import Workspace
 from backstay.release.adopt import adopt as release_unmeasured
 from backstay.release.adopt import refuse_successor
@@ -81,6 +81,7 @@ def adopt(ws: Workspace, model: Any, *, reference: Path, hints: Hints | None = N
     if not known_elsewhere and model is None:
         raise BackstayError("no model file was named", fix="give an ONNX file, or say --predictions-only")
     check_policy(ws.settings.gate)
+    check_key()
     refuse_successor(ws.catalog.champion(ws.name, ws.environment))
     with ws.progress.step("reference rows"):
         raw = bring(ws, reference)
@@ -91,6 +92,10 @@ def adopt(ws: Workspace, model: Any, *, reference: Path, hints: Hints | None = N
     file_model(ws, record)
     speaks_against = objection(ws, record.id)
     if speaks_against is not None:
+        with ws.ledger.transaction() as tx:
+            tx.append(
+                "adoption_refused", {**ws.scope, "candidate": record.id, "why": speaks_against[0]}, actor=ws.actor
+            )
         raise Refused(speaks_against[0], fix=speaks_against[1])
     release = release_unmeasured(
         ws.ledger,
@@ -182,6 +187,7 @@ def _graph_of(
 def offer_model(ws: Workspace, model: Any, *, trained_on: Path | None, hints: Hints | None = None) -> Offered:
     """Offer a successor made elsewhere: measured on the champion's gate rows, checked for leakage, never made live."""
     check_policy(ws.settings.gate)
+    check_key()
     champion = ws.champion()
     _, schema = ws.rows_of(_reference_id(champion))
     rows = freshest_gate(ws, champion, live_rows(ws), without_use(schema))

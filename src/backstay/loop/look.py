@@ -25,6 +25,7 @@ TOLD = (
     "promotion_refused",
     "promoted",
     "adopted",
+    "adoption_refused",
     "rollback",
     "rollback_refused",
     "signed",
@@ -117,13 +118,16 @@ def verify(ws: Workspace, *, head: Path | None = None, export_head: Path | None 
     releases = ws.catalog.every_release()
     bundles = {r.model_id for r in releases}
     references = {r.reference_id for r in releases if r.reference_id}
-    checked, trusted = 0, trust(ws)
+    live = ws.catalog.champion(ws.name, ws.environment)
+    checked = 0
     for model_id in sorted(bundles):
         record = ws.model_record(model_id)
         if record.bundle is None:
             continue
         checked += 1
         problems += _problem(partial(load, ws.bundles / record.bundle, expected_id=record.id))
+        # A signature may be asked for since: of what was live once, only one that does not hold is a problem.
+        trusted = trust(ws, require=ws.settings.signing.require and live is not None and live.model_id == model_id)
         problems += _problem(partial(trusted, ws.bundles / record.bundle))
     for data_id in sorted(references):
         version = ws.data_version(data_id)

@@ -22,6 +22,7 @@ from backstay.loop.gating import Offered, offer
 from backstay.loop.label import live_rows, still_logged
 from backstay.loop.reference import uses_of, with_use
 from backstay.loop.run import train
+from backstay.loop.sign import check_key
 from backstay.loop.workspace import Workspace
 
 TUNE_SHARE = 0.2
@@ -37,6 +38,7 @@ def retrain(ws: Workspace, *, extra: Path | None = None) -> Offered:
         extra: labelled rows to learn from as well.
     """
     check_policy(ws.settings.gate)
+    check_key()
     from_log = ws.settings.retrain.from_log
     if not from_log and extra is None:
         raise BackstayError(

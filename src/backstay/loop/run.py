@@ -19,7 +19,7 @@ from backstay.kernel.records import ModelRecord, Schema, Task
 from backstay.loop.examples import keep, project_rows, target_of, texts, unlabelled_rows
 from backstay.loop.gating import GateRows, Offered, offer
 from backstay.loop.reference import with_use
-from backstay.loop.sign import sign_if_given
+from backstay.loop.sign import check_key, sign_if_given
 from backstay.loop.workspace import Workspace
 from backstay.settings import ENCODER
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 def run(ws: Workspace) -> Offered:
     """The whole way from the project's rows to a verdict on a new model."""
     check_policy(ws.settings.gate)
+    check_key()
     with ws.progress.step("data"):
         table, schema = project_rows(ws)
         version = keep(ws, table, schema, source=str(ws.settings.data.source), role="data")

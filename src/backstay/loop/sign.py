@@ -57,6 +57,11 @@ def sign(ws: Workspace, model_id: str | None = None) -> Signed:
     return _sign(ws, record, key)
 
 
+def check_key() -> None:
+    """Raise BackstayError where the environment holds something that is no signing key: before hours of training."""
+    key_of_environment()
+
+
 def sign_if_given(ws: Workspace, record: ModelRecord) -> Signed | None:
     """Sign a model that was just made, where the environment holds a key."""
     key = key_of_environment()
@@ -75,9 +80,14 @@ def objection(ws: Workspace, model_id: str) -> tuple[str, str] | None:
     return None
 
 
-def trust(ws: Workspace) -> Callable[[Path], None]:
-    """What a server asks before it loads a bundle. The answer raises Refused or Tampered where it should not be."""
-    trusted, require = trusted_keys(ws), ws.settings.signing.require
+def trust(ws: Workspace, *, require: bool | None = None) -> Callable[[Path], None]:
+    """What a server asks before it loads a bundle. The answer raises Refused or Tampered where it should not be.
+
+    Args:
+        require: whether a signature must be there; None for what the project file says.
+    """
+    trusted = trusted_keys(ws)
+    require = ws.settings.signing.require if require is None else require
 
     def check(directory: Path) -> None:
         if not signers(directory, trusted) and require:

@@ -66,7 +66,8 @@ def _barndorff_nielsen(weights: FloatArray, dof: FloatArray, offsets: FloatArray
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.where(near, 0.0, w + np.log(v / w) / w)
     probability = np.where(near, _at_mean(weights, dof, offsets), ndtr(-z))
-    density = np.exp(cumulant - s * t) / np.sqrt(2.0 * np.pi * second)
+    # At the saddlepoint the exponent is never above 0; where the search for it stopped short, it could overflow.
+    density = np.exp(np.minimum(cumulant - s * t, 0.0)) / np.sqrt(2.0 * np.pi * second)
     return Tail(probability, density / np.maximum(probability, 1e-300))
 
 

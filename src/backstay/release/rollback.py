@@ -46,6 +46,8 @@ def rollback(
             return _commit(tx, champion, target, actor, reason, clock)
         what, fix = objection
         refused = {
+            "model": champion.model,
+            "environment": champion.environment,
             "candidate": target.model_id,
             "to": target.id,
             "previous": champion.id,

@@ -68,7 +68,8 @@ class Timeline:
     def empty(self) -> bool:
         return not (self.windows or self.marks)
 
-REFUSALS = {"promotion_refused": "promotion", "rollback_refused": "rollback"}
+
+REFUSALS = {"promotion_refused": "promotion", "rollback_refused": "rollback", "adoption_refused": "adoption"}
 
 
 def build_timeline(
