@@ -16,6 +16,8 @@ Source: Gorishniy, Rubachev, Khrulkov & Babenko 2021, arXiv 2106.11959 (ours: th
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -108,7 +110,7 @@ class Block(nn.Module):
 
 
 def _drawn(*shape: int) -> Tensor:
-    return torch.randn(shape) * float(shape[-1]) ** -0.5
+    return torch.randn(shape) / math.sqrt(shape[-1])
 
 
 def build(profile: Profile, dimension: int, options: Options) -> nn.Module:

@@ -5,8 +5,8 @@
 
 Both are told from the embedding of the damaged row alone. To name the false features, the encoder must know what goes
 with what; to mend them, it must keep the rest. When to prefer it to `scarf`: small batches, or columns that matter each
-by themselves. When it is wrong: as `scarf`; published gains of VIME on Adult do not reproduce (docs/benchmarks.md has
-ours), so look at the controls of the report. Cost: one pass and two decoders of one hidden layer. Source: Yoon, Zhang,
+by themselves. When it is wrong: as `scarf`; published gains of VIME on Adult were not reproduced by
+others, so look at the controls of the report. Cost: one pass and two decoders of one hidden layer. Source: Yoon, Zhang,
 Jordon & van der Schaar 2020, VIME (NeurIPS).
 """
 
