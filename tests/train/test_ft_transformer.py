@@ -47,21 +47,6 @@ def test_equal_values_in_different_columns_differ() -> None:
     assert not torch.allclose(one, two, atol=1e-4)
 
 
-def test_attention_is_its_definition() -> None:
-    block = made().blocks[0]
-    x = torch.randn(2, 3, 8, generator=torch.Generator().manual_seed(1))
-    asked = block.asked(x)
-    found = torch.zeros(2, 3, 8)
-    for row in range(2):
-        for head in range(2):
-            places = slice(4 * head, 4 * head + 4)
-            q, k, v = (asked[row, :, 8 * i : 8 * i + 8][:, places] for i in range(3))
-            for i in range(3):
-                weight = torch.stack([torch.exp(q[i] @ k[j] / 2) for j in range(3)])
-                found[row, i, places] = sum(w * v[j] for j, w in enumerate(weight / weight.sum()))
-    torch.testing.assert_close(block._attention(x), block.answered(found))
-
-
 def test_learned_exported_and_equal(sheet, tmp_path: Path) -> None:
     table, schema = sheet
     recipe = TrainSettings(encoder="ft_transformer", epochs=8, batch_size=64, learning_rate=3e-3)

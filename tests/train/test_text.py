@@ -104,7 +104,7 @@ def test_text_stands_alone() -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"width": 30, "heads": 4}, "not divisible"),
+        ({"width": 30, "heads": 4}, "heads cannot share"),
         ({"vocabulary": 10}, "from 300"),
         ({"wdith": 64}, "no key 'wdith'"),
     ],

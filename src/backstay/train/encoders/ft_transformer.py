@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from backstay.kernel.errors import BackstayError
+from backstay.train.encoders.attention import Block, size_of
 from backstay.train.examples import Profile
 from backstay.train.options import Options
 
@@ -77,38 +78,6 @@ class FTTransformer(nn.Module):
         return torch.cat(parts, dim=1)
 
 
-class Block(nn.Module):
-    """Attention and a feed-forward net, each behind a LayerNorm and added to what came in."""
-
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.heads = heads
-        self.before = nn.LayerNorm(width)
-        self.asked = nn.Linear(width, 3 * width)
-        self.answered = nn.Linear(width, width)
-        self.between = nn.LayerNorm(width)
-        self.forth = nn.Sequential(
-            nn.Linear(width, 2 * width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(2 * width, width)
-        )
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.drop(self._attention(self.before(x)))
-        changed: Tensor = x + self.drop(self.forth(self.between(x)))
-        return changed
-
-    def _attention(self, x: Tensor) -> Tensor:
-        """By hand: plain products and a softmax export to ONNX as they are."""
-        _, tokens, width = x.shape
-        query, key, value = (
-            part.reshape(-1, tokens, self.heads, width // self.heads).transpose(1, 2)
-            for part in self.asked(x).chunk(3, dim=2)
-        )
-        weights = (query @ key.transpose(2, 3) * (width // self.heads) ** -0.5).softmax(dim=3)
-        mixed: Tensor = self.answered((weights @ value).transpose(1, 2).reshape(-1, tokens, width))
-        return mixed
-
-
 def _drawn(*shape: int) -> Tensor:
     return torch.randn(shape) / math.sqrt(shape[-1])
 
@@ -120,16 +89,8 @@ def build(profile: Profile, dimension: int, options: Options) -> nn.Module:
             f'the encoder "ft_transformer" reads tables, and this is a column of kind {profile.kind}',
             fix='set train.encoder = "auto"',
         )
-    width = options.whole("width", 32, low=1, high=1024)
-    blocks = options.whole("blocks", 2, low=1, high=12)
-    heads = options.whole("heads", 4, low=1, high=64)
-    dropout = options.number("dropout", 0.1, low=0, high=0.9)
+    width, blocks, heads, dropout = size_of(options, width=32, depth="blocks")
     options.done()
-    if width % heads:
-        raise BackstayError(
-            f"train.encoder_options.width is {width}, which {heads} heads cannot share",
-            fix="make it a multiple of heads",
-        )
     levels = tuple(2 + len(profile.levels[name]) for name in profile.categories)
     return FTTransformer(
         len(profile.numbers), levels, dimension, width=width, blocks=blocks, heads=heads, dropout=dropout

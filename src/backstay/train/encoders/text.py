@@ -29,6 +29,7 @@ from torch.nn import functional
 
 from backstay.bundle.tokens import MASK, PADDING, Tokens
 from backstay.kernel.errors import BackstayError
+from backstay.train.encoders.attention import Block, size_of
 from backstay.train.examples import Profile
 from backstay.train.options import Options
 from backstay.train.texts import TextSettings
@@ -49,7 +50,7 @@ class TextEncoder(nn.Module):
             self.words.weight.mul_(width**-0.5)
             self.places.weight.mul_(0.1 * width**-0.5)
         self.drop = nn.Dropout(dropout)
-        self.layers = nn.ModuleList([Layer(width, heads, dropout) for _ in range(layers)])
+        self.layers = nn.ModuleList([Block(width, heads, dropout) for _ in range(layers)])
         self.norm = nn.LayerNorm(width)
         self.out = nn.Linear(width, dimension)
 
@@ -74,36 +75,6 @@ class TextEncoder(nn.Module):
         return functional.normalize(self.out(mean), dim=1)
 
 
-class Layer(nn.Module):
-    """Attention over the codes that are there, then a feed-forward net; both add to what they are given."""
-
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.heads = heads
-        self.before = nn.LayerNorm(width)
-        self.ask = nn.Linear(width, 3 * width)
-        self.join = nn.Linear(width, width)
-        self.body = nn.Sequential(
-            nn.LayerNorm(width),
-            nn.Linear(width, 2 * width),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(2 * width, width),
-        )
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor, seen: Tensor) -> Tensor:
-        rows, length, width = x.shape
-        parts = self.ask(self.before(x)).reshape(rows, length, 3, self.heads, width // self.heads)
-        query, key, value = parts.permute(2, 0, 3, 1, 4)
-        scores = query @ key.transpose(-1, -2) * (width // self.heads) ** -0.5
-        scores = scores.masked_fill(~seen[:, None, None, :], -1e9)
-        mixed = functional.softmax(scores, dim=-1) @ value
-        x = x + self.drop(self.join(mixed.transpose(1, 2).reshape(rows, length, width)))
-        out: Tensor = x + self.drop(self.body(x))
-        return out
-
-
 def _trimmed(codes: Tensor) -> Tensor:
     """Without the columns that are padding in every row."""
     used = (codes != PADDING).any(dim=0).nonzero()
@@ -118,15 +89,8 @@ def build(profile: Profile, dimension: int, options: Options) -> nn.Module:
             fix='declare the column: data.columns.NAME = "text", and name it alone in data.features',
         )
     TextSettings.of(options)
-    width = options.whole("width", 128, low=8, high=1024)
-    layers = options.whole("layers", 2, low=1, high=12)
-    heads = options.whole("heads", 4, low=1, high=64)
-    dropout = options.number("dropout", 0.1, low=0.0, high=0.9)
+    width, layers, heads, dropout = size_of(options, width=128, depth="layers")
     options.done()
-    if width % heads:
-        raise BackstayError(
-            f"width {width} is not divisible by {heads} heads", fix="choose train.encoder_options.heads"
-        )
     tokens = Tokens(profile.tokenizer.encode())
     codes = max(tokens.size, MASK + 2)
     return TextEncoder(codes, tokens.length, dimension, width=width, layers=layers, heads=heads, dropout=dropout)
