@@ -1,10 +1,10 @@
 """Were rows dealt to the arms in the shares that were meant? An e-value that may be looked at after every row.
 
-Under the alternative the true shares follow a Dirichlet around the planned ones; the e-value is the Dirichlet-multinomial
-likelihood over the multinomial one at the planned shares (Lindon & Malek 2022, NeurIPS). It depends on the counts alone,
-so late rows and batches do no harm. Its reciprocal is an anytime-valid p-value: while the plan is kept, the chance that
-it ever falls to alpha is at most alpha. A mismatch says that the comparison is broken (lost rows, bots, a redirect that
-fails), whatever the difference between the arms looks like.
+Under the alternative the true shares follow a Dirichlet around the planned ones; the e-value is the likelihood of the
+counts under that mixture over their likelihood under the plan (Lindon & Malek 2022, NeurIPS). It depends on the counts
+alone, so late rows and batches do no harm. Its reciprocal is an anytime-valid p-value: while the plan is kept, the
+chance that it ever falls to alpha is at most alpha. A mismatch says that the comparison is broken (lost rows, bots, a
+redirect that fails), whatever the difference between the arms looks like.
 """
 
 from __future__ import annotations
