@@ -38,7 +38,7 @@ METHODS: dict[str, tuple[Any, ...]] = {
     "retrain": (ModelVerbs.retrain,),
     "predict": (ModelVerbs.predict,),
     "audit": (DataVerbs.audit,),
-    "history": (ReleaseVerbs.history,),
+    "history": (ReleaseVerbs.history, ReleaseVerbs.trend),
     "report": (MonitorVerbs.report,),
     "sign": (ReleaseVerbs.sign,),
     "status": (Project.status,),

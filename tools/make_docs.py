@@ -70,6 +70,7 @@ def pages() -> dict[str, str]:
             [ENCODERS, OBJECTIVES, HEADS, ESTIMATORS],
         ),
         "docs/statistics.md": with_proofs((ROOT / "docs/statistics.md").read_text()),
+        "docs/momentum.md": with_proofs((ROOT / "docs/momentum.md").read_text()),
     }
 
 

@@ -23,6 +23,7 @@ from backstay.kernel.ports import NoProgress, Progress
 from backstay.settings import FILE_NAME, Settings, find, parse, read
 
 if TYPE_CHECKING:
+    from backstay.kernel.momentum import Momentum
     from backstay.kernel.records import Json, Release
     from backstay.loop.adopt import Adopted
     from backstay.loop.audit import Audited
@@ -272,6 +273,17 @@ class ReleaseVerbs:
         from backstay.loop.look import history
 
         return history(self.ws)
+
+    def trend(self, *, horizon_days: float = 365.0, page: Path | None = None) -> Momentum:
+        """Where quality is going: decay of each release and when it meets its threshold, and how alarms were answered.
+
+        Args:
+            horizon_days: how far ahead a threshold is looked for.
+            page: where to write the HTML page.
+        """
+        from backstay.loop.trend import trend
+
+        return trend(self.ws, horizon_days=horizon_days, page=page)
 
     def serve(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +30,7 @@ def register(app: typer.Typer) -> None:
         (retrain, "backstay retrain"),
         (predict, "backstay predict new.parquet --output answers.parquet"),
         (audit, "backstay audit"),
-        (history, "backstay history"),
+        (history, "backstay history --trend --page trend.html"),
         (report, "backstay report --page report.html"),
         (status, "backstay status --json"),
         (verify, "backstay verify --head head.json"),
@@ -138,15 +139,28 @@ def audit(
 
 
 def history(
+    trend: Annotated[
+        bool,
+        typer.Option("--trend", help="Decay of each release, lead time, failed changes, time to restore."),
+    ] = False,
+    page: Annotated[Path | None, typer.Option(help="With --trend: where to write the HTML page.")] = None,
     project: ProjectOption = HERE,
     model: ModelOption = None,
     environment: EnvironmentOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """What was live when, who decided, why, and what was refused."""
+    """What was live when, who decided, why, and what was refused. With --trend: where quality is going."""
     from backstay.cli import show
 
-    answer(opened(project, model, environment).releases.history(), as_json, show.history)
+    releases = opened(project, model, environment).releases
+    if trend:
+        from backstay.cli.trend import trend as show_trend
+
+        answer(releases.trend(page=page), as_json, partial(show_trend, page=page))
+    elif page is not None:
+        raise BackstayError("--page is the page of a trend", fix="say `backstay history --trend --page FILE`")
+    else:
+        answer(releases.history(), as_json, show.history)
     return 0
 
 

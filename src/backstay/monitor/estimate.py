@@ -125,6 +125,7 @@ def from_labels(memory: Memory, model: ChanceModel | None) -> Estimate | None:
             "right": int(right.sum()),
             "drawn": len(memory.labels) >= MOST_LABELS,
             "trust": ppi.lam,
+            "design_effect": 1.0 if groups is None else len(points) / proportion_effective_n(right, groups),
             "n_effective": ppi.n_effective,
             "from": pools[0].start.isoformat(),
             "to": pools[-1].end.isoformat(),

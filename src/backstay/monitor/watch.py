@@ -23,6 +23,7 @@ from backstay.monitor.estimate import (
     without_labels,
 )
 from backstay.monitor.fitted import Detectors
+from backstay.monitor.label_counts import labels_by_window
 from backstay.monitor.memory import Memory
 from backstay.monitor.sources import source_count
 from backstay.monitor.traffic import WindowData
@@ -95,7 +96,7 @@ def watch_window(
         created_at=clock.now(),
         new_alarms=opened,
         labels_requested=summary.labels_wanted,
-        figures=_figures(facts, window),
+        figures={**_figures(facts, window), "labels_counted": labels_by_window(window.labels, memory)},
     )
     return result, memory
 

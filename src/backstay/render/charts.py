@@ -92,15 +92,15 @@ def _paint(timeline: Timeline, narrow: bool) -> Figure:
         top=1 - 0.08 / (sum(heights) + 0.75), bottom=0.36 / (sum(heights) + 0.75),
     )  # fmt: skip
     axes = [figure.add_subplot(grid[i]) for i in range(3)]
-    _paint_marks(axes[0], timeline.marks, rows)
+    paint_marks(axes[0], timeline.marks, rows)
     _paint_accuracy(axes[1], timeline)
     _paint_evidence(axes[2], timeline.evidence)
     margin = (last - first) * 0.025
     for ax in axes:
-        ax.set_xlim(_x(first - margin), _x(last + margin))
+        ax.set_xlim(x_of(first - margin), x_of(last + margin))
         for mark in timeline.marks:
             if mark.kind in _RELEASES and (ax is not axes[2] or timeline.evidence):
-                ax.axvline(_x(mark.at), color=PALETTE[MARKS[mark.kind][0]], linewidth=0.9, alpha=0.55, zorder=1)
+                ax.axvline(x_of(mark.at), color=PALETTE[MARKS[mark.kind][0]], linewidth=0.9, alpha=0.55, zorder=1)
     bottom = axes[2] if timeline.evidence else axes[1]
     for ax in axes:
         ax.tick_params(axis="x", labelbottom=ax is bottom, length=3 if ax is bottom else 0)
@@ -119,7 +119,8 @@ def _span(timeline: Timeline) -> tuple[datetime, datetime]:
     return (first, last) if last - first > timedelta(hours=1) else (first - timedelta(days=1), last + timedelta(days=1))
 
 
-def _paint_marks(ax: Axes, marks: Sequence[Mark], rows: Sequence[int]) -> None:
+def paint_marks(ax: Axes, marks: Sequence[Mark], rows: Sequence[int]) -> None:
+    """Numbered marks in lanes, above whatever the figure shows."""
     ax.set_ylim(max(rows, default=0) + 0.55, -0.6)
     ax.yaxis.set_major_locator(NullLocator())
     ax.xaxis.set_major_locator(NullLocator())
@@ -129,11 +130,11 @@ def _paint_marks(ax: Axes, marks: Sequence[Mark], rows: Sequence[int]) -> None:
         colour, shape = MARKS.get(mark.kind, ("muted", "o"))
         size = 17 if shape == "^" else 14
         ax.plot(
-            [_x(mark.at)], [row], shape, color=PALETTE[colour], markersize=size, clip_on=False, gid=f"mark-{number}"
+            [x_of(mark.at)], [row], shape, color=PALETTE[colour], markersize=size, clip_on=False, gid=f"mark-{number}"
         )
         low = 0.11 if shape == "^" else 0.02
         ax.text(
-            _x(mark.at), row + low, str(number), ha="center", va="center", fontsize=7.5, fontweight="bold",
+            x_of(mark.at), row + low, str(number), ha="center", va="center", fontsize=7.5, fontweight="bold",
             color=PALETTE["paper"], clip_on=False, zorder=5,
         )  # fmt: skip
 
@@ -142,21 +143,21 @@ def _paint_accuracy(ax: Axes, timeline: Timeline) -> None:
     runs = _runs(timeline, "label-free")
     colour = PALETTE["blue"]
     for run in runs:
-        times = [_x(p.at) for p in run]
+        times = [x_of(p.at) for p in run]
         values = [_number(p.value) for p in run]
         lows = [_number(p.value if p.low is None else p.low) for p in run]
         highs = [_number(p.value if p.high is None else p.high) for p in run]
         ax.fill_between(times, lows, highs, color=colour, alpha=0.18, linewidth=0, zorder=2)
         ax.plot(times, values, "-o", color=colour, linewidth=1.6, markersize=4, zorder=4)
     if timeline.truth:
-        times = [_x(at) for at, _ in timeline.truth]
+        times = [x_of(at) for at, _ in timeline.truth]
         ax.plot(times, [v for _, v in timeline.truth], "--", color=PALETTE["ink"], linewidth=1.7, zorder=3)
     shift = _shift(timeline)
     for point in timeline.estimates:
         if point.kind == REFUSED or point.kind == "label-free" or point.value is None:
             continue
         name, shape = ESTIMATES.get(point.kind, ("sky", "P"))
-        at = _x(point.at + shift)
+        at = x_of(point.at + shift)
         if point.low is not None and point.high is not None:
             ax.plot([at, at], [point.low, point.high], "-", color=PALETTE[name], linewidth=2, alpha=0.8, zorder=5)
         ax.plot([at], [point.value], shape, color=PALETTE[name], markersize=6, zorder=6)
@@ -164,7 +165,7 @@ def _paint_accuracy(ax: Axes, timeline: Timeline) -> None:
     ax.set_ylim(low, high)
     refused = sorted({p.at for p in timeline.estimates if p.kind == REFUSED})
     floor = low + 0.035 * (high - low)
-    ax.plot([_x(at) for at in refused], [floor] * len(refused), "x", color=PALETTE["muted"], markersize=6, zorder=6)
+    ax.plot([x_of(at) for at in refused], [floor] * len(refused), "x", color=PALETTE["muted"], markersize=6, zorder=6)
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     ax.grid(axis="y", color=PALETTE["grid"], linewidth=0.8, zorder=0)
     ax.set_ylabel("accuracy")
@@ -206,7 +207,7 @@ def _paint_evidence(ax: Axes, evidence: Sequence[EvidenceSeries]) -> None:
     ax.set_yscale("log")
     for index, series in enumerate(evidence):
         colour, shape = SERIES[index % len(SERIES)]
-        times = [_x(at) for at, _ in series.points]
+        times = [x_of(at) for at, _ in series.points]
         values = [math.nan if v is None else min(max(v, FLOOR), CEILING) for _, v in series.points]
         ax.plot(times, values, f"-{shape}", color=PALETTE[colour], linewidth=1.3, markersize=3.8, zorder=3 + index)
     ax.set_ylim(FLOOR * 0.8, CEILING * 1.3)
@@ -239,5 +240,6 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def _x(at: datetime) -> float:
+def x_of(at: datetime) -> float:
+    """A time as matplotlib counts it."""
     return (at - EPOCH).total_seconds() / 86_400
