@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help demo test prove lint types arrows docs bench bench-watch bench-learn data coverage clean
+.PHONY: help demo test prove lint types arrows docs bench bench-watch bench-learn data coverage coverage-report clean
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -14,7 +14,7 @@ demo: .venv/.demo  ## set up, then watch a model being adopted, lost, caught, re
 	$(BIN)/backstay demo
 
 test: .venv/.dev  ## set up, then run the tests (no network, no outside data)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m $(if $(COVERAGE),coverage run -m )pytest -q
 
 prove: .venv/.dev  ## the long statistical proofs and crash drills; results in docs/proofs
 	BACKSTAY_PROVE_OUT=docs/proofs $(BIN)/python -m pytest -q -m "slow or prove"
@@ -24,7 +24,10 @@ data: .venv/.dev  ## the tests on real data sets: BACKSTAY_DATA names their fold
 
 coverage: .venv/.dev  ## the tests, with lines and branches counted
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest -q
+	$(MAKE) test COVERAGE=1
+	$(MAKE) coverage-report
+
+coverage-report:  ## what the last counted tests have run: 90% of all lines, everything in gate and release
 	$(BIN)/python -m coverage combine -q
 	$(BIN)/python -m coverage report --fail-under=90 --skip-covered
 	$(BIN)/python -m coverage report --fail-under=100 --include='src/backstay/gate/*,src/backstay/release/*'
