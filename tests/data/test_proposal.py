@@ -152,3 +152,9 @@ def test_the_embedding_of_a_foreign_model_is_an_answer(tmp_path: Path) -> None:
     read_as = settings_of(propose_adoption(put(table, tmp_path), target="y", predictions_only=True, folder=tmp_path))
     assert read_as.predictions.embedding == "v"
     assert read_as.data.features == ()
+
+
+def test_the_array_y_of_an_npz_may_be_called_so(tmp_path):
+    path = tmp_path / "some.npz"
+    np.savez(path, x=np.zeros((40, 4, 4), np.uint8), y=np.arange(40) % 2)
+    assert 'target = "label"' in propose(path, target="y")

@@ -4,6 +4,7 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.feather as feather
@@ -93,7 +94,7 @@ def test_npz_floats_and_extras(tmp_path: Path) -> None:
     ("arrays", "says"),
     [
         ({"x": np.zeros((2, 3, 3), np.uint8), "y": np.array([{}, 1], dtype=object)}, "pickled objects"),
-        ({"x": np.zeros((2, 3, 3), np.uint8), "y": np.zeros(3)}, "one label for each image"),
+        ({"x": np.zeros((2, 3, 3), np.uint8), "y": np.zeros(3)}, "one label for each row of x"),
         ({"x": np.zeros((2, 3), np.uint8), "y": np.zeros(2)}, "[n, height, width]"),
         ({"x": np.full((2, 3, 3), -4.0), "y": np.zeros(2)}, "from -4 to -4"),
         ({"z": np.zeros(2)}, "has the arrays z"),
@@ -133,3 +134,19 @@ def test_images_survive_take_and_concat() -> None:
 def test_what_is_no_source() -> None:
     with pytest.raises(BackstayError, match="cannot be read from a int"):
         read(7)
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        (pd.DataFrame([[1, 2]], columns=["x", "x"]), "DataFrame cannot be read as rows: Duplicate column names"),
+        (pd.DataFrame({"x": ["a", 1, "b"]}, dtype=object), "column x"),
+        (pd.Series([1.0, 2.0]), "Series cannot be read as rows"),
+        (pd.DataFrame({"x": [1j]}), "column x"),
+    ],
+)
+def test_a_frame_that_arrow_refuses_is_refused_in_our_words(frame: object, said: str) -> None:
+    with pytest.raises(BackstayError) as refused:
+        read(frame)
+    assert said in refused.value.what
+    assert "one kind of value in each column" in str(refused.value.fix)

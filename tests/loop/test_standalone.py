@@ -250,3 +250,9 @@ def test_a_profile_where_it_was_asked_for(reference) -> None:
     assert seen.profile["x"].rows == 1000
     assert seen.profile["plan"].distinct == pytest.approx(2, abs=0.01)
     assert look(frame(1000, 1), reference, features=["x"]).profile == {}
+
+
+def test_nothing_to_watch_is_not_fine():
+    frame = pa.table({"a": np.arange(200.0)})
+    with pytest.raises(BackstayError, match="nothing to watch"):
+        backstay.watch(frame, reference=frame, features=[])

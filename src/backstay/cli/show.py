@@ -226,8 +226,8 @@ def status(value: Status) -> None:
 def verified(value: Verified) -> None:
     for problem in value.problems:
         say(f"PROBLEM {problem}")
-    word = "sound" if value.sound else "NOT sound"
-    say(f"ledger {word}: {value.rows} rows, head {value.head}")
+    say("all sound" if value.sound else "NOT sound: see the problems above")
+    say(f"ledger: {value.rows} rows, head {value.head}")
     say(f"{value.checked_bundles} bundles and {value.checked_data} reference data sets checked")
 
 
@@ -257,4 +257,7 @@ def forgotten(value: Forgotten) -> None:
 
 def facts(value: Mapping[str, Any]) -> None:
     for name, fact in value.items():
-        say(f"{name}: {fact}")
+        if isinstance(fact, Mapping):
+            facts({f"{name}.{inner}": value for inner, value in fact.items()})
+        else:
+            say(f"{name}: {fact}")

@@ -96,7 +96,7 @@ def _official(arrays: dict[str, npt.NDArray[Any]], path: Path) -> pa.Table:
 def _pair(x: npt.NDArray[Any], y: npt.NDArray[Any], path: Path, x_name: str, y_name: str) -> dict[str, Any]:
     if len(x) != len(y) or y.ndim != 1:
         raise BackstayError(
-            f"in {path} {x_name} has shape {x.shape} and {y_name} {y.shape}", fix="give one label for each image"
+            f"in {path} {x_name} has shape {x.shape} and {y_name} {y.shape}", fix="give one label for each row of x"
         )
     if x.ndim == 2 and x.shape[1] and x.dtype.kind == "f":
         # Left as they are: `conform` says which rows are not finite.

@@ -61,6 +61,8 @@ def propose(
 ) -> str:
     """The text of backstay.toml for rows to train on. Raises BackstayError for a target that cannot be classified."""
     table = read(source)
+    if target == "y" and source.suffix == ".npz" and "y" not in table.column_names:
+        target = "label"  # what the array y is called once it is a column
     seen = _look(table, target=target, time=time, group=group)
     return "\n".join(
         [*_top(name or _model_name(source), table, seen), *_data(source, folder, seen), *_split(seen), *_rest()]

@@ -60,7 +60,13 @@ def _read_frame(source: Any) -> pa.Table:
     if isinstance(source, pa.Table):
         return source
     if hasattr(source, "__arrow_c_stream__"):
-        table = pa.table(source)
+        try:
+            table = pa.table(source)
+        except (ValueError, TypeError, NotImplementedError) as unread:  # mixed kinds, a name twice, one column alone
+            raise BackstayError(
+                f"the {type(source).__name__} cannot be read as rows: {unread}",
+                fix="give a frame with one kind of value in each column and no column name twice",
+            ) from unread
         return table.drop_columns([n for n in table.column_names if n.startswith("__index_level_")])
     raise BackstayError(
         f"rows cannot be read from a {type(source).__name__}", fix="give a path, or a pyarrow, polars or pandas frame"

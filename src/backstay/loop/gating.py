@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from backstay.bundle.model import Outputs
 from backstay.evaluate.case import Case
-from backstay.evaluate.controls import majority, raw_knn, raw_matrix, tf_idf_linear
+from backstay.evaluate.controls import majority, raw_knn, raw_matrix, tf_idf_linear, thinned
 from backstay.evaluate.paired import compare
 from backstay.evaluate.runner import measure
 from backstay.gate.decide import decide
@@ -29,10 +29,14 @@ from backstay.kernel.records import (
     Severity,
     Verdict,
 )
+from backstay.loop.encoder_controls import Embeddings, EncoderRows, encoder_controls
 from backstay.loop.examples import groups_of, target_of, texts
 from backstay.loop.workspace import Workspace
 
 NEIGHBOURS = 5
+NO_ENCODER = "no encoder was trained here, so its space is not compared with raw rows or an untrained encoder"
+
+Untrained = Callable[[pa.Table, pa.Table], tuple[Embeddings, ...]]
 
 
 @dataclass(frozen=True)
@@ -66,12 +70,14 @@ def offer(
     training: pa.Table | None,
     findings: tuple[Finding, ...] = (),
     notes: tuple[str, ...] = (),
+    untrained: Untrained | None = None,
 ) -> tuple[Report, Verdict]:
     """Evaluate, decide, and file both under the ledger. Nothing becomes live.
 
     Args:
         training: rows for the kNN control; None lets the gate rows serve, each row and its group left out.
         findings: what the audits saw; an open one of high severity makes the gate refuse.
+        untrained: embeddings of training and gate rows by the same encoder untrained; None where none was trained.
     """
     champion_release = ws.catalog.champion(ws.name, ws.environment)
     champion = None if champion_release is None else ws.model_record(champion_release.model_id)
@@ -91,10 +97,24 @@ def offer(
         baseline = case(theirs, labels, champion.classes or classes, rows)
         comparisons += compare(candidate, baseline, against=champion.id, data_id=rows.data_id, slices=slices)
         measured += measure(baseline, data_id=rows.data_id, slices=slices, metrics=("accuracy",), of="champion")
-    for name, control in controls(rows, labels, classes, training).items():
+    simple = controls(rows, labels, classes, training)
+    for name, control in simple.items():
         of = f"control:{name}"
         measured += measure(control, data_id=rows.data_id, slices={}, metrics=("accuracy",), of=of)
         comparisons += compare(candidate, control, against=of, data_id=rows.data_id, slices={})
+    if untrained is None or training is None or outputs.embeddings is None:
+        notes += (NO_ENCODER,)
+    else:
+        gallery = training.take(pa.array(thinned(training.num_rows)))
+        known = positions(classes, texts(gallery, target_of(rows.schema)))
+        inside = model.predict(gallery).embeddings
+        if inside is None:
+            raise BackstayError("the model gave embeddings once and then none", fix="report this with the bundle")
+        before, after = untrained(gallery, rows.table)
+        spaces = EncoderRows(known, (inside, outputs.embeddings), (before, after))
+        figures, beside = encoder_controls(spaces, simple["raw_knn"], k=NEIGHBOURS, data_id=rows.data_id)
+        measured += figures
+        comparisons += beside
     report = Report(
         id=event_id("report"),
         model_id=record.id,

@@ -21,7 +21,7 @@ from backstay.loop.gate_rows import freshest_gate, joined, without_use
 from backstay.loop.gating import Offered, offer
 from backstay.loop.label import live_rows, still_logged
 from backstay.loop.reference import uses_of, with_use
-from backstay.loop.run import train
+from backstay.loop.run import train, untrained
 from backstay.loop.sign import check_key
 from backstay.loop.workspace import Workspace
 
@@ -75,7 +75,14 @@ def retrain(ws: Workspace, *, extra: Path | None = None) -> Offered:
     fresh = _reference(new_train, measured.table, plain)
     kept = keep(ws, *fresh, source="retrain#reference", role="reference")
     record = train(ws, table, plain, parts, data_id=version.id, reference_id=kept.id, parent=champion.model_id)
-    report, verdict = offer(ws, record, measured, training=table.take(pa.array(parts["train"])), findings=findings)
+    report, verdict = offer(
+        ws,
+        record,
+        measured,
+        training=table.take(pa.array(parts["train"])),
+        findings=findings,
+        untrained=untrained(ws, table, plain, parts),
+    )
     return Offered(record, report, verdict)
 
 

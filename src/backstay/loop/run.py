@@ -17,7 +17,7 @@ from backstay.gate.decide import check_policy
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import ModelRecord, Schema, Task
 from backstay.loop.examples import keep, project_rows, target_of, texts, unlabelled_rows
-from backstay.loop.gating import GateRows, Offered, offer
+from backstay.loop.gating import GateRows, Offered, Untrained, offer
 from backstay.loop.reference import with_use
 from backstay.loop.sign import check_key, sign_if_given
 from backstay.loop.workspace import Workspace
@@ -50,8 +50,22 @@ def run(ws: Workspace) -> Offered:
         GateRows(gate_rows, gate_schema, gate.id),
         training=table.take(pa.array(parts["train"])),
         findings=findings,
+        untrained=untrained(ws, table, schema, parts),
     )
     return Offered(record, report, verdict)
+
+
+def untrained(
+    ws: Workspace, table: pa.Table, schema: Schema, parts: dict[str, npt.NDArray[np.int64]]
+) -> Untrained | None:
+    """How the recipe's encoder embeds rows before it learns; None for a recipe without an encoder."""
+    recipe = ws.settings.train
+    if recipe.model != ENCODER:
+        return None
+    from backstay.train.untrained import untrained_embeddings
+
+    classes = len(set(texts(table.take(pa.array(parts["train"])), target_of(schema))))
+    return lambda *asked: untrained_embeddings(table, schema, parts["train"], recipe, asked, classes=max(classes, 2))
 
 
 def train(

@@ -88,6 +88,8 @@ def watch(
         raise BackstayError(f"alpha is {alpha!r}", fix="give a chance of a false alarm between 1e-9 and .25")
     if window_rows is not None and window_rows < 20:
         raise BackstayError(f"windows of {window_rows} rows", fix="give 20 or more")
+    if features is not None and not tuple(features) and prediction is None and embedding is None:
+        raise BackstayError("features is empty, so there is nothing to watch", fix="name columns, or leave it out")
     roles = Roles(prediction, score, scores, positive, embedding, label, time, group, id)
     clock = clock or SystemClock()
     known = Batches.of(reference, array_name=embedding or "embedding")

@@ -8,12 +8,16 @@ from backstay.kernel.records import Report, RuleOutcome
 from backstay.settings import Rule
 
 MAJORITY = "control:majority"
+KNN = "knn_accuracy"
+ENCODER_CONTROLS = ("control:raw_knn", "control:random_encoder")
 
 
 def check(report: Report, rule: Rule, _context: Context) -> RuleOutcome:
     """Pass when the model is above the majority class, and behind no other control by more than `margin`.
 
     "Behind" is judged by the one-sided lower bound of the paired difference. `control` narrows it to one control.
+    Where an encoder was trained, its nearest neighbours must not be behind those among raw rows or by the same encoder
+    untrained either: a head can hide a space that is worse than none.
     """
     name = f"beats_controls {rule.metric}"
     wanted = None if rule.control is None else f"control:{rule.control}"
@@ -32,4 +36,29 @@ def check(report: Report, rule: Rule, _context: Context) -> RuleOutcome:
     if behind:
         told = ", ".join(f"{c.against.removeprefix('control:')} by {-c.difference:+.3f}" for c in behind)
         return RuleOutcome(name, False, f"may be behind simple controls: {told} (margin {rule.margin:g})", evidence)
+    if wanted is None and any(m.metric == KNN and m.of == "model" for m in report.measurements):
+        refusal = _encoder(report, rule, name)
+        if refusal is not None:
+            return refusal
     return RuleOutcome(name, True, f"behind none of {len(found)} controls by {rule.margin:g}", evidence)
+
+
+def _encoder(report: Report, rule: Rule, name: str) -> RuleOutcome | None:
+    """Why the encoder's space is refused; None when it is not behind."""
+    found = [c for c in report.comparisons if c.metric == KNN and not c.slice and c.against in ENCODER_CONTROLS]
+    missing = sorted(set(ENCODER_CONTROLS) - {c.against for c in found})
+    if missing or not all(sound(c) for c in found):
+        told = ", ".join(missing or [c.against for c in found if not sound(c)])
+        return refused(name, f"the encoder was not compared with {told}, or the figure is not a number")
+    behind = [c for c in found if c.one_sided_low <= -rule.margin]
+    if not behind:
+        return None
+    words = {"control:raw_knn": "the raw input", "control:random_encoder": "the same encoder untrained"}
+    told = " and ".join(f"{words[c.against]} ({c.difference:+.3f})" for c in behind)
+    return refused(
+        name,
+        f"the encoder may be of no use: nearest neighbours in its space may be behind those by {told}, "
+        f"by more than the margin of {rule.margin:g}",
+        margin=rule.margin,
+        controls=[facts(c) for c in found],
+    )

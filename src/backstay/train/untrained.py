@@ -1,0 +1,42 @@
+"""The recipe's encoder before it has learned anything: what a trained one must beat."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+
+from backstay.kernel.records import Schema
+from backstay.settings import TrainSettings
+from backstay.train.examples import profile_of, tensors_of
+from backstay.train.network import build, embed
+from backstay.train.options import Options
+
+SEED = 0
+
+
+def untrained_embeddings(
+    table: pa.Table,
+    schema: Schema,
+    train_rows: npt.NDArray[np.int64],
+    recipe: TrainSettings,
+    asked: tuple[pa.Table, ...],
+    *,
+    classes: int,
+) -> tuple[npt.NDArray[np.float32], ...]:
+    """Embeddings [n, dimension] of each of the tables by the recipe's architecture with weights of a fixed seed.
+
+    Args:
+        train_rows: rows of `table` from which scales, categories and tokens are learned, as for the trained encoder.
+    """
+    threads = torch.get_num_threads()
+    with torch.random.fork_rng(devices=[]):
+        try:
+            torch.set_num_threads(recipe.threads)
+            torch.manual_seed(SEED)
+            profile = profile_of(table, schema, train_rows, Options("train.encoder_options", recipe.encoder_options))
+            network = build(profile, recipe, classes)
+            return tuple(embed(network, tensors_of(profile, rows)).numpy().astype(np.float32) for rows in asked)
+        finally:
+            torch.set_num_threads(threads)
