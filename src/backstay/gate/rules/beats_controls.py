@@ -33,13 +33,15 @@ def check(report: Report, rule: Rule, _context: Context) -> RuleOutcome:
         return refused(name, f"{rule.metric} against {', '.join(broken)} is not a number")
     behind = [c for c in found if c.one_sided_low <= (0.0 if c.against == MAJORITY else -rule.margin)]
     evidence = {"margin": rule.margin, "controls": [facts(c) for c in found]}
+    measured = wanted is None and any(m.metric == KNN and m.of == "model" for m in report.measurements)
+    refusal = _encoder(report, rule, name) if measured else None
     if behind:
         told = ", ".join(f"{c.against.removeprefix('control:')} by {-c.difference:+.3f}" for c in behind)
-        return RuleOutcome(name, False, f"may be behind simple controls: {told} (margin {rule.margin:g})", evidence)
-    if wanted is None and any(m.metric == KNN and m.of == "model" for m in report.measurements):
-        refusal = _encoder(report, rule, name)
-        if refusal is not None:
-            return refusal
+        message = f"may be behind simple controls: {told} (margin {rule.margin:g})"
+        also = "" if refusal is None else f"; {refusal.message}"
+        return RuleOutcome(name, False, message + also, evidence)
+    if refusal is not None:
+        return refusal
     return RuleOutcome(name, True, f"behind none of {len(found)} controls by {rule.margin:g}", evidence)
 
 

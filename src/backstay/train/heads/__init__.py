@@ -3,4 +3,8 @@ with `scores`, `fit` and `calibrate` (see heads/linear.py)."""
 
 from backstay.kernel.registry import Shelf
 
-HEADS = Shelf("head", "backstay.heads", {"linear": "backstay.train.heads.linear:build"})
+HEADS = Shelf(
+    "head",
+    "backstay.heads",
+    {"linear": "backstay.train.heads.linear:build", "prototype": "backstay.train.heads.prototype:build"},
+)
