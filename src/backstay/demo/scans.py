@@ -14,7 +14,7 @@ Pixels = npt.NDArray[np.uint8]
 
 OFFICES = ("north", "south", "harbour")
 OFFICE_SHARES = (0.42, 0.38, 0.2)
-HARBOUR_TILT = 24.0
+HARBOUR_TILT = 28.0
 """The harbour office feeds its forms in at a slant, in degrees."""
 
 
