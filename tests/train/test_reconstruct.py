@@ -182,7 +182,7 @@ def test_images_have_no_features_to_corrupt(scans, objective: str) -> None:
 
 
 def test_texts_have_no_decoder() -> None:
-    with pytest.raises(BackstayError, match="features here are of kind text"):
+    with pytest.raises(BackstayError, match="are of kind text"):
         decoder_of(Profile(None, (), (), (), (), (), {}, text="said"), 8, "denoising")
 
 
