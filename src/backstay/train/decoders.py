@@ -154,7 +154,7 @@ def decoder_of(profile: Profile, width: int, objective: str) -> Decoder:
     if profile.kind == "vector":
         return TableDecoder(profile.shape[0], (), width)
     raise BackstayError(
-        f'the objective "{objective}" rebuilds images, tables and vectors, and these features are of kind {profile.kind}',
+        f'the objective "{objective}" rebuilds images, tables and vectors, and these are of kind {profile.kind}',
         fix='take train.objective = "nt_xent" or "vicreg" for texts without labels',
     )
 
@@ -163,6 +163,6 @@ def only_tables(profile: Profile, objective: str) -> None:
     """Raises BackstayError for rows that have no features to corrupt one by one."""
     if profile.kind not in ("table", "vector"):
         raise BackstayError(
-            f'the objective "{objective}" corrupts features of tables, and these are of kind {profile.kind}',
+            f'the objective "{objective}" corrupts single features of tables, and these are of kind {profile.kind}',
             fix='take train.objective = "nt_xent" or "vicreg"',
         )
