@@ -1,6 +1,6 @@
 """Write the generated pages of docs/ from the source: `python tools/make_docs.py`, or `--check` to only compare.
 
-What is said of a setting stands beside it in settings.py, of a plug-in in its docstring, of a verb in the command
+What is said of a setting stands beside it in settings/, of a plug-in in its docstring, of a verb in the command
 line, so no page can say another thing than the code.
 """
 

@@ -1,0 +1,36 @@
+"""The schema of backstay.toml: what a reviewer should see in a diff. Secrets come from the environment only."""
+
+from backstay.settings.data import DataSettings, PredictionSettings, SplitSettings
+from backstay.settings.file import FILE_NAME, find, json_schema, model_names, parse, read
+from backstay.settings.gate import GateSettings, Rule
+from backstay.settings.retrain import RetrainSettings
+from backstay.settings.root import VERSION, Settings
+from backstay.settings.serve import LogSettings, ServeSettings, SigningSettings, StoreSettings
+from backstay.settings.train import ENCODER, TrainSettings
+from backstay.settings.watch import BudgetSettings, LabelSettings, WatchSettings
+
+__all__ = [
+    "ENCODER",
+    "FILE_NAME",
+    "VERSION",
+    "BudgetSettings",
+    "DataSettings",
+    "GateSettings",
+    "LabelSettings",
+    "LogSettings",
+    "PredictionSettings",
+    "RetrainSettings",
+    "Rule",
+    "ServeSettings",
+    "Settings",
+    "SigningSettings",
+    "SplitSettings",
+    "StoreSettings",
+    "TrainSettings",
+    "WatchSettings",
+    "find",
+    "json_schema",
+    "model_names",
+    "parse",
+    "read",
+]

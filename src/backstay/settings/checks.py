@@ -1,0 +1,58 @@
+"""What no single table can say of itself: settings that make one another impossible."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from backstay.settings.root import Settings
+
+
+def contradictions(settings: Settings) -> list[tuple[str, str]]:
+    """Each contradiction, and a way out of it."""
+    return [*_blinded(settings), *_too_short(settings)]
+
+
+def _blinded(settings: Settings) -> Iterator[tuple[str, str]]:
+    """What a log without inputs makes impossible, as far as the project file alone can tell; and a way out of each."""
+    retrain, kept = settings.retrain, settings.serve.log_inputs
+    if retrain.auto_promote and not retrain.from_log:
+        yield (
+            "retrain.auto_promote = true is about what `watch --act` retrains, and retrain.from_log = false forbids it",
+            "set retrain.auto_promote = false",
+        )
+    # Where only predictions are known no server of ours logs anything: what an import holds is in the import.
+    if kept == "all" or settings.task == "predictions":
+        return
+    what = f'serve.log_inputs = "{kept}" keeps no inputs'
+    if "columns" in settings.watch.detectors:
+        yield (
+            f'{what}, and the detector "columns" in watch.detectors reads them',
+            'take "columns" out of watch.detectors, or set serve.log_inputs = "all"',
+        )
+    if retrain.from_log:
+        able = "retrain.auto_promote = true and " if retrain.auto_promote else ""
+        yield (
+            f"{what}, and {able}retrain.from_log = true would have challengers learn from them",
+            "set retrain.from_log = false and auto_promote = false and offer challengers with `backstay adopt "
+            '--challenger`, or set serve.log_inputs = "all"',
+        )
+
+
+def _too_short(settings: Settings) -> Iterator[tuple[str, str]]:
+    """A log that forgets what windows, late labels and the standing sample still need."""
+    kept, watch = settings.log.keep_days, settings.watch
+    if kept is None:
+        return
+    if kept < 2 * watch.window_days:
+        yield (
+            f"log.keep_days = {kept} is shorter than two windows of watch.window_days = {watch.window_days:g}: rows "
+            "are drawn for labels when their window closes, and looked at while the next one fills",
+            f"keep {math.ceil(2 * watch.window_days)} days or more, or shorten the windows",
+        )
+    if kept < watch.maximum_label_age_days:
+        yield (
+            f"log.keep_days = {kept} is shorter than watch.maximum_label_age_days = {watch.maximum_label_age_days:g}: "
+            "a label that comes so late would find no row",
+            f"keep {math.ceil(watch.maximum_label_age_days)} days or more, or lower watch.maximum_label_age_days",
+        )

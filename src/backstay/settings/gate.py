@@ -1,0 +1,45 @@
+"""[gate]: the policy."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from backstay.kernel.ids import digest
+from backstay.settings.section import Section
+
+
+class Rule(Section):
+    """One rule of the gate. Which keys matter depends on the rule: see docs/rules.md."""
+
+    rule: str
+    """Name of the rule."""
+    metric: str = "accuracy"
+    """Metric that the rule reads; see docs/metrics.md."""
+    value: float | None = None
+    """What at_least and at_most ask for."""
+    margin: float = Field(0.0, ge=0)
+    """How far behind still passes, in units of the metric."""
+    alpha: float = Field(0.05, gt=0, lt=0.5)
+    """One-sided level of the rule's test."""
+    minimum_n: int = Field(30, ge=1)
+    """no_slice_worse judges slices from so many rows on."""
+    control: str | None = None
+    """beats_controls looks at this control only: majority, raw_knn, or tf_idf_linear for texts; without it also at the
+    encoder's own neighbours against those by the raw input and by the untrained encoder."""
+
+
+class GateSettings(Section):
+    """The policy. Its digest is written into every verdict; a verdict under another policy promotes nothing."""
+
+    minimum_n: int = Field(100, ge=1)
+    """Fewest rows that may decide anything."""
+    rules: tuple[Rule, ...] = (
+        Rule(rule="beats_controls", margin=0.02),
+        Rule(rule="no_worse_than_champion", margin=0.02),
+        Rule(rule="no_slice_worse", margin=0.05),
+    )
+    """All must pass; minimum_n and no_open_findings are asked besides, whatever stands here."""
+
+    @property
+    def digest(self) -> str:
+        return digest(self.model_dump(mode="json"))

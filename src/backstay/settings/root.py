@@ -1,0 +1,54 @@
+"""The top of the project file: one model in one environment."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from backstay.settings.data import DataSettings, PredictionSettings
+from backstay.settings.gate import GateSettings
+from backstay.settings.retrain import RetrainSettings
+from backstay.settings.section import Section
+from backstay.settings.serve import LogSettings, ServeSettings, SigningSettings, StoreSettings
+from backstay.settings.train import TrainSettings
+from backstay.settings.watch import BudgetSettings, LabelSettings, WatchSettings
+
+VERSION = 1
+
+
+class Settings(Section):
+    """One model in one environment: the top of the project file, with its overrides merged in."""
+
+    version: int = VERSION
+    """Version of this file's schema; `backstay upgrade` moves it."""
+    name: str = Field("model", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    """What the model is called, in addresses and in the ledger."""
+    environment: str = Field("production", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    """Where it runs; each environment has its own releases."""
+    task: Literal["classification", "predictions"] = "classification"
+    """"predictions": the model lives elsewhere and only its answers are known."""
+    data: DataSettings = DataSettings()
+    """The rows."""
+    predictions: PredictionSettings = PredictionSettings()
+    """Columns in files of predictions."""
+    train: TrainSettings = TrainSettings()
+    """The recipe."""
+    gate: GateSettings = GateSettings()
+    """The policy."""
+    budget: BudgetSettings = BudgetSettings()
+    """What the team accepts."""
+    watch: WatchSettings = WatchSettings()
+    """How traffic is judged."""
+    labels: LabelSettings = LabelSettings()
+    """Whose labels count."""
+    retrain: RetrainSettings = RetrainSettings()
+    """When retraining pays."""
+    serve: ServeSettings = ServeSettings()
+    """The server."""
+    log: LogSettings = LogSettings()
+    """How long logged rows are kept."""
+    signing: SigningSettings = SigningSettings()
+    """Whose signature counts."""
+    store: StoreSettings = StoreSettings()
+    """Where the state is."""

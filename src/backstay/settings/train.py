@@ -1,0 +1,67 @@
+"""[train]: the recipe."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from backstay.settings.section import Section
+
+ENCODER = "encoder"
+
+
+class TrainSettings(Section):
+    """The recipe. Two runs with the same recipe, data, seed, threads and versions give the same bundle."""
+
+    model: str = ENCODER
+    """"encoder" trains an encoder, an objective and a head; the others, for tables, stand in docs/learning.md."""
+    model_options: dict[str, float | int | str | bool] = Field({})
+    """Options of a model without an encoder; docs/learning.md names them."""
+    encoder: str = "auto"
+    """"auto" takes conv for images and mlp for tables; see docs/learning.md."""
+    objective: str = "cross_entropy"
+    """What training minimises; see docs/learning.md."""
+    head: str = "linear"
+    """What turns embeddings into scores; see docs/learning.md."""
+    encoder_options: dict[str, float | int | str | bool] = Field({})
+    """Options of the encoder; docs/learning.md names them."""
+    objective_options: dict[str, float | int | str | bool] = Field({})
+    """Options of the objective; docs/learning.md names them."""
+    head_options: dict[str, float | int | str | bool] = Field({})
+    """Options of the head; docs/learning.md names them."""
+    epochs: int = Field(20, ge=1, le=10_000)
+    """Most passes over the training rows."""
+    patience: int = Field(4, ge=1)
+    """Epochs without progress on the tuning rows after which training stops."""
+    early_stopping: Literal["auto", "loss", "knn"] = "auto"
+    """What progress is: a lower "loss" of the tuning rows, or more of them whose nearest training rows are of their
+    class ("knn"); "auto" takes loss for objectives that learn from labels and knn for the others."""
+    batch_size: int = Field(256, ge=2)
+    """Rows a step."""
+    samples_per_class: int = Field(0, ge=0, le=1000)
+    """Rows a class in a batch of few classes; 0 leaves it to the objective: 4 where it needs partners, else any."""
+    cached_rows: int = Field(0, ge=0)
+    """Rows held in memory at once within a step, for batches larger than memory; 0 holds them all."""
+    augmentation: float = Field(1.0, ge=0, le=10)
+    """Strength of the random changes to training rows; 0 leaves them as they are."""
+    flip: bool = False
+    """Mirror half of the training images left to right; not where that changes what they show, as with digits."""
+    learning_rate: float = Field(1e-3, gt=0)
+    """Step size at its highest."""
+    schedule: Literal["cosine", "one_cycle"] = "cosine"
+    """How the step size goes: "cosine" falls from its highest, epoch by epoch; "one_cycle" rises for a fifth of the
+    steps, then falls, step by step, which allows larger steps in few epochs (Smith & Topin 2018)."""
+    weight_decay: float = Field(1e-4, ge=0)
+    """Pull of the weights towards zero."""
+    dimension: int = Field(64, ge=2, le=4096)
+    """Length of an embedding."""
+    temperature: float = Field(0.1, gt=0)
+    """Temperature of the contrastive objective; smaller looks at harder pairs."""
+    seed: int = Field(0, ge=0)
+    """Of everything that is random in training."""
+    threads: int = Field(1, ge=1)
+    """Threads of the training process; part of what makes a bundle repeatable."""
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
+    """Where training computes: "cuda" is a GPU, with half precision in the encoder; "auto" takes one if there is one.
+    Bundles are the same bytes again on a CPU only."""

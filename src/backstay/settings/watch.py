@@ -1,0 +1,52 @@
+"""[budget], [watch] and [labels]: what is watched, at what cost, and whose word counts."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from backstay.settings.section import Section
+
+
+class BudgetSettings(Section):
+    """What the team accepts: false alarms a year over all detectors, and labels a month."""
+
+    false_alarms_per_year: float = Field(1.0, gt=0, le=100)
+    """Expected false alarms a year that the team accepts, over all detectors."""
+    labels_per_month: int = Field(50, ge=0)
+    """Labels that the team gives each month for the standing sample."""
+    weights: dict[str, Annotated[float, Field(gt=0)]] = Field({})
+    """A detector's part of the false alarms relative to the others, by name."""
+
+
+class WatchSettings(Section):
+    """How traffic is cut into windows and when an estimate is believed."""
+
+    window_days: float = Field(7.0, gt=0, le=400)
+    """Length of a window."""
+    minimum_rows: int = Field(100, ge=20)
+    """A window with fewer rows is joined to the next."""
+    detectors: tuple[str, ...] = ("embedding", "prediction", "columns", "labelled_error")
+    """Which ones watch; see docs/detectors.md."""
+    tolerance: float = Field(0.02, ge=0, lt=0.5)
+    """How much accuracy may fall below the reference before it counts as worse."""
+    label_free_minimum: int = Field(500, ge=50)
+    """Labelled reference rows below which accuracy is not estimated without labels."""
+    maximum_label_age_days: float = Field(90.0, gt=0)
+    """Without a label newer than this, accuracy is no longer estimated from inputs alone."""
+    quiet_windows: int = Field(2, ge=1)
+    """Windows without a signal that end an alarm episode."""
+
+
+class LabelSettings(Section):
+    """Whose labels are believed, and what they may be used for."""
+
+    trusted_sources: tuple[str, ...] = ("review",)
+    """Sources that are believed. Keys that post feedback are `key:NAME`."""
+    census_sources: tuple[str, ...] = ()
+    """Trusted sources that label every row, late or soon: a third of their labels are the standing sample."""
+    train_share: float = Field(0.5, gt=0, lt=1)
+    """Share of the trusted labels that is learned from; the rest goes to the gate."""
+    source_cap: float = Field(0.1, ge=0, le=1)
+    """Most that one untrusted source may be of the training rows."""
