@@ -15,15 +15,15 @@ from backstay import project as module
 from backstay.cli.main import app
 from backstay.demo import story
 from backstay.project import (
-    DataVerbs,
-    KeyVerbs,
-    LabelVerbs,
-    ModelVerbs,
-    MonitorVerbs,
     Project,
-    ReleaseVerbs,
     actor_name,
 )
+from backstay.verbs.data import DataVerbs
+from backstay.verbs.keys import KeyVerbs
+from backstay.verbs.labels import LabelVerbs
+from backstay.verbs.models import ModelVerbs
+from backstay.verbs.monitor import MonitorVerbs
+from backstay.verbs.releases import ReleaseVerbs
 
 METHODS: dict[str, tuple[Any, ...]] = {
     "adopt": (module.adopt, ModelVerbs.offer),

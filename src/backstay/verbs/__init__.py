@@ -1,0 +1,1 @@
+"""The verbs of a project, grouped by what they act on."""

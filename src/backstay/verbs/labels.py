@@ -1,0 +1,36 @@
+"""project.labels: what turned out to be right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from backstay.loop.label import Labelled, Queue
+    from backstay.loop.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class LabelVerbs:
+    """What people say about single predictions."""
+
+    ws: Workspace
+
+    def queue(self, *, export: Path | None = None) -> Queue:
+        """The rows that wait for a label."""
+        from backstay.loop.label import queue
+
+        return queue(self.ws, export=export)
+
+    def request(self, n: int, *, purpose: str = "estimate") -> Queue:
+        """Draw rows of the live release for review, uniformly; the probability is logged with each."""
+        from backstay.loop.label import request
+
+        return request(self.ws, n, purpose=purpose)
+
+    def answer(self, rows: Any, *, source: str = "review") -> Labelled:
+        """Hand in labels: a file or frame with columns id and label (and at). `source` names who says so."""
+        from backstay.loop.label import answer
+
+        return answer(self.ws, rows, source=source)

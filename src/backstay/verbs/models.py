@@ -1,0 +1,68 @@
+"""project.models: making models and offering them to the gate."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backstay.kernel.errors import BackstayError
+
+if TYPE_CHECKING:
+    from backstay.loop.gating import Offered
+    from backstay.loop.predict import Predicted
+    from backstay.loop.workspace import Workspace
+
+
+def file_or_object(model: Any) -> Any:
+    """A path where a model was named by its file, else the object itself."""
+    return Path(model) if isinstance(model, str | os.PathLike) else model
+
+
+@dataclass(frozen=True)
+class ModelVerbs:
+    """Making models and offering them to the gate."""
+
+    ws: Workspace
+
+    def run(self) -> Offered:
+        """Data, audit, train, evaluate, gate. Never promotes."""
+        from backstay.loop.run import run
+
+        return run(self.ws)
+
+    def offer(
+        self,
+        model: Any,
+        *,
+        trained_on: Path | None = None,
+        example: Any = None,
+        outputs: Sequence[str] = (),
+        classes: Sequence[str] = (),
+    ) -> Offered:
+        """Offer a successor that was made elsewhere: an ONNX file, a fitted scikit-learn model, or a torch module.
+
+        Args:
+            trained_on: the rows that it has learned from, to look for leaks.
+            example, outputs, classes: of a torch module: see `backstay.adopt`.
+        """
+        from backstay.loop.adopt import Hints, offer_model
+
+        if model is None:
+            raise BackstayError("no model file was named", fix="give the successor's ONNX file")
+        hints = Hints(example, tuple(outputs), tuple(classes))
+        return offer_model(self.ws, file_or_object(model), trained_on=trained_on, hints=hints)
+
+    def retrain(self, *, rows: Path | None = None) -> Offered:
+        """Train a challenger on old rows and new labels and ask the gate. Never promotes."""
+        from backstay.loop.retrain import retrain
+
+        return retrain(self.ws, extra=rows)
+
+    def predict(self, source: Any, *, output: Path | None = None, record: bool = False) -> Predicted:
+        """Answer rows with the champion. `source`: a file, or a frame (Arrow, polars, pandas)."""
+        from backstay.loop.predict import predict
+
+        return predict(self.ws, source, output=output, record=record)
