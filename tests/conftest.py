@@ -10,9 +10,11 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -249,3 +251,45 @@ def tiny(tiny_original: Path, tmp_path: Path) -> Tiny:
     folder = tmp_path / "project"
     shutil.copytree(tiny_original, folder)
     return Tiny(folder)
+
+
+@dataclass
+class Receiver:
+    """What arrived, and what is answered next (200 when nothing is planned)."""
+
+    port: int = 0
+    planned: list[int] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/hook?team=a"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    kept = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            kept.bodies.append(self.rfile.read(int(self.headers["content-length"])))
+            kept.headers.append({k.lower(): v for k, v in self.headers.items()})
+            status = kept.planned.pop(0) if kept.planned else 200
+            self.send_response(status)
+            if status in (301, 302, 307):
+                self.send_header("location", f"http://127.0.0.1:{kept.port}/elsewhere")
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    kept.port = server.server_port
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    yield kept
+    server.shutdown()
+    thread.join()
+    server.server_close()

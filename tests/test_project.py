@@ -35,6 +35,7 @@ METHODS: dict[str, tuple[Any, ...]] = {
     "watch": (MonitorVerbs.watch, MonitorVerbs.keep_watching, MonitorVerbs.examine, MonitorVerbs.backfill),
     "log": (MonitorVerbs.log, module.log),
     "label": (LabelVerbs.queue, LabelVerbs.request, LabelVerbs.answer),
+    "notify": (MonitorVerbs.notify, MonitorVerbs.unsent),
     "retrain": (ModelVerbs.retrain,),
     "predict": (ModelVerbs.predict,),
     "audit": (DataVerbs.audit,),

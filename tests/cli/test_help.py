@@ -12,7 +12,7 @@ from backstay.cli.main import app
 
 FIRST = ["adopt", "init", "run", "promote", "rollback", "serve", "watch"]
 MORE = [
-    "log", "label", "retrain", "predict", "audit", "history", "report", "status", "verify", "sign", "key", "settings",
+    "log", "label", "notify", "retrain", "predict", "audit", "history", "report", "status", "verify", "sign", "key", "settings",
     "upgrade", "backup", "restore", "gc", "forget", "demo",
 ]  # fmt: skip
 VERBS = [*FIRST, *MORE]

@@ -84,6 +84,16 @@ def test_moved_inputs_alarm_once_and_are_shown(trained):
     assert set(again.new_alarms).isdisjoint(seen.new_alarms)
 
 
+def test_the_newest_window_is_written_for_prometheus(trained):
+    file = trained.folder / "collected" / "orders.prom"
+    seen = trained.later(8).monitor.watch(metrics=file)
+    text = file.read_text()
+    assert (
+        f'backstay_condition{{condition="{seen.latest.condition.value}",environment="production",model="orders"}} 1.0'
+        in text
+    )
+
+
 def test_examining_rows_records_nothing(trained):
     project = trained.open()
     before = project.ws.ledger.head()

@@ -190,6 +190,9 @@ def watch(
     ] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Print the arithmetic behind the advice.")] = False,
     page: Annotated[Path | None, typer.Option(help="Where to write the HTML page.")] = None,
+    metrics: Annotated[
+        Path | None, typer.Option(help="Where to write the newest window's figures for Prometheus.")
+    ] = None,
     every: Annotated[
         float | None, typer.Option(help="Look again after so many minutes, until stopped: the agent.")
     ] = None,
@@ -218,15 +221,18 @@ def watch(
             complain=lambda error: complain(error, as_json),
             act=act,
             page=page,
+            metrics=metrics,
         )
     if backfill is not None:
-        if rows is not None or now or act or page is not None:
-            raise BackstayError("--backfill judges files alone", fix="leave out --rows, --now, --act and --page")
+        if rows is not None or now or act or page is not None or metrics is not None:
+            raise BackstayError(
+                "--backfill judges files alone", fix="leave out --rows, --now, --act, --page and --metrics"
+            )
         watched = monitor.backfill(backfill)
     elif rows is not None:
         watched = monitor.examine(rows)
     else:
-        watched = monitor.watch(close_now=now, act=act, page=page)
+        watched = monitor.watch(close_now=now, act=act, page=page, metrics=metrics)
     answer(watched, as_json, lambda value: show.watched(value, explain=explain))
     sys.stdout.flush()
     return 3 if watched.alarming else 0

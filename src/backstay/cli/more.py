@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
     for verb, example in (
         (log, "backstay log yesterday.parquet"),
         (label, "backstay label --request 50, then backstay label --answers reviewed.csv"),
+        (notify, "backstay notify --test"),
         (retrain, "backstay retrain"),
         (predict, "backstay predict new.parquet --output answers.parquet"),
         (audit, "backstay audit"),
@@ -86,6 +87,25 @@ def label(
         answer(labels.answer(answers, source=source), as_json, show.labelled)
     else:
         answer(labels.queue(export=export), as_json, show.queue)
+    return 0
+
+
+def notify(
+    test: Annotated[bool, typer.Option("--test", help="Send one test message now, to see whether it arrives.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing.")] = False,
+    project: ProjectOption = HERE,
+    model: ModelOption = None,
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Tell webhooks and mail addresses of [notify] what has happened; `backstay watch` does so by itself."""
+    from backstay.cli import show
+
+    monitor = opened(project, model, environment).monitor
+    if dry_run:
+        answer(monitor.unsent(), as_json, show.messages)
+    else:
+        answer(monitor.notify(test=test), as_json, show.notified)
     return 0
 
 

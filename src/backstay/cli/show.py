@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from backstay.loop.keys import CreatedKey, ListedKey
     from backstay.loop.label import Labelled, Queue
     from backstay.loop.look import History, Status, Verified
+    from backstay.loop.notify import Message, Notified
     from backstay.loop.predict import Predicted
     from backstay.loop.record import Logged
     from backstay.loop.report import Reported
@@ -179,6 +180,21 @@ def labelled(value: Labelled) -> None:
     trust = "trusted" if value.trusted else "untrusted: capped in training, never in gate rows"
     uses = ", ".join(f"{n} {use}" for use, n in sorted(value.by_use.items()))
     say(f"{value.added} labels added ({trust}; {uses}), {value.repeated} seen before")
+
+
+def messages(value: Sequence[Message]) -> None:
+    for message in value:
+        say(f"{message.subject}: {message.headline}")
+    say(f"{len(value)} messages would be sent" if value else "nothing to send")
+
+
+def notified(value: Notified) -> None:
+    for sent in value.delivered:
+        say(f"sent: {sent}")
+    for note in value.notes:
+        say(f"note: {note}")
+    if not value.delivered and not value.notes:
+        say("nothing to send")
 
 
 def predicted(value: Predicted) -> None:

@@ -70,7 +70,9 @@ class Ledger(Protocol):
         """One writer at a time (BEGIN IMMEDIATE). Raises Conflict when another writer does not let go."""
         ...
 
-    def rows(self, kind: str | None = None) -> Iterator[LedgerRow]: ...
+    def rows(self, kind: str | None = None, *, after: int = 0) -> Iterator[LedgerRow]:
+        """In their order; of one kind, and from behind row number `after` only, where that is asked for."""
+        ...
 
     def head(self) -> tuple[int, str]:
         """Number and hash of the last row; (0, 64 zeros) when empty."""

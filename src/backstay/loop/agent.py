@@ -21,6 +21,7 @@ def run_agent(
     complain: Callable[[BackstayError], None],
     act: bool = True,
     page: Path | None = None,
+    metrics: Path | None = None,
     until: threading.Event | None = None,
 ) -> int:
     """Look every so many seconds until told to stop; answers how many looks were made.
@@ -37,7 +38,7 @@ def run_agent(
     stop, looks = until or threading.Event(), 0
     while not stop.is_set():
         try:
-            tell(watch(ws, act=act, page=page))
+            tell(watch(ws, act=act, page=page, metrics=metrics))
             looks += 1
         except BackstayError as error:
             complain(error)

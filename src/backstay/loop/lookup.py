@@ -45,6 +45,12 @@ def window_results(ws: Workspace, release_id: str | None = None) -> list[WindowR
     return [w for w in found if release_id in (None, w.release_id)]
 
 
+def newest_window(ws: Workspace) -> WindowResult | None:
+    """The window that was judged last, of whichever release."""
+    found = ws.catalog.find("window", WindowResult, **ws.scope, newest_first=True, limit=1)
+    return found[0] if found else None
+
+
 def judged_until(ws: Workspace, release_id: str) -> datetime | None:
     """The end of the last window of a release that was watched; None before the first."""
     state = ws.catalog.get_state(f"watch/{ws.name}/{ws.environment}/{release_id}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from backstay.journal.rows import Rows
-from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import ColumnKind, Decision, Release, Schema, WindowResult
 from backstay.loop.reference import pixels_of
+from backstay.loop.whole_file import write_whole
 from backstay.loop.workspace import Workspace
 from backstay.render.examples import Example
 from backstay.render.watch_page import watch_page
@@ -80,18 +79,4 @@ def examples_of(table: pa.Table, schema: Schema) -> list[Example]:
 
 def write_page(page: Path, html: str) -> Path:
     """Write a page whole or not at all."""
-    fresh = page.with_name(page.name + ".tmp")
-    try:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        with fresh.open("w", encoding="utf-8") as out:
-            out.write(html)
-            out.flush()
-            os.fsync(out.fileno())
-        fresh.replace(page)
-    except OSError as error:
-        if page.parent.is_dir():
-            fresh.unlink(missing_ok=True)
-        raise BackstayError(
-            f"the page {page} cannot be written ({error.strerror})", fix="name another place with --page"
-        ) from error
-    return page
+    return write_whole(page, html, fix="name another place with --page")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from backstay.kernel.errors import BackstayError
 from backstay.loop.keys import active
 from backstay.loop.log_policy import refuse_blind_release
+from backstay.loop.lookup import newest_window
 from backstay.loop.sign import trust
 from backstay.loop.workspace import Workspace
 from backstay.serve.live import LiveRelease
@@ -36,6 +37,7 @@ def serve(
         pointer=lambda: pointer(ws),
         keys=lambda: active(ws),
         trust=trust(ws),
+        watched=lambda: newest_window(ws),
         journal_directory=ws.state / "journal",
         clock=ws.clock,
         announce=announce,

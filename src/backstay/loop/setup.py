@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 
 from backstay.data.proposal import propose, propose_adoption
 from backstay.kernel.errors import BackstayError
+from backstay.loop.whole_file import write_whole
 from backstay.settings import FILE_NAME, Settings, StoreSettings, parse, read
 
 
@@ -102,17 +102,4 @@ def write(file: Path, text: str) -> None:
     import tomllib
 
     parse(tomllib.loads(text))
-    fresh = file.with_suffix(".toml.tmp")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with fresh.open("w", encoding="utf-8") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        fresh.replace(file)
-    except OSError as error:
-        if file.parent.is_dir():
-            fresh.unlink(missing_ok=True)
-        raise BackstayError(
-            f"{file} cannot be written ({error.strerror})", fix="choose a folder that you may write to, with --project"
-        ) from error
+    write_whole(file, text, fix="choose a folder that you may write to, with --project")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,18 +21,22 @@ from backstay.loop.examples import bring, texts
 from backstay.loop.gating import Offered
 from backstay.loop.label import ingest_feedback, live_rows, request, still_logged
 from backstay.loop.lease import lease
-from backstay.loop.lookup import window_results
+from backstay.loop.lookup import newest_window, window_results
+from backstay.loop.notify import begin, deliver
 from backstay.loop.promote import promote
 from backstay.loop.reference import reference_of, views
 from backstay.loop.retention import expire
 from backstay.loop.retrain import retrain
+from backstay.loop.whole_file import write_whole
 from backstay.loop.workspace import Workspace
+from backstay.maths.classification import declined
 from backstay.monitor.fitted import Detectors
 from backstay.monitor.memory import Memory
 from backstay.monitor.traffic import LabelledRow, WindowData
 from backstay.monitor.triggers import decide_retrain
 from backstay.monitor.watch import watch_window
 from backstay.monitor.windows import cut, stamp
+from backstay.serve.metrics import watch_text
 
 DAYS_A_MONTH = 365.25 / 12
 
@@ -68,14 +72,28 @@ class Watched:
         return bool(self.new_alarms) or any(w.condition is Condition.WORSE for w in self.windows)
 
 
-def watch(ws: Workspace, *, close_now: bool = False, act: bool = False, page: Path | None = None) -> Watched:
+def watch(
+    ws: Workspace,
+    *,
+    close_now: bool = False,
+    act: bool = False,
+    page: Path | None = None,
+    metrics: Path | None = None,
+) -> Watched:
     """Judge every window of the live release that has closed; each is committed with the detectors' memory.
+
+    Args:
+        metrics: where the newest window's figures are written for Prometheus.
 
     Raises:
         Conflict: `act` was asked for while another process acts for this model.
     """
+    begin(ws)
     with lease(ws.ledger, f"{ws.name}/{ws.environment}") if act else nullcontext():
-        return _watch(ws, close_now=close_now, act=act, page=page)
+        watched = _watch(ws, close_now=close_now, act=act, page=page)
+    if metrics is not None and watched.latest is not None:
+        write_whole(metrics, watch_text(watched.latest).decode(), fix="name another place with --metrics")
+    return replace(watched, notes=(*watched.notes, *deliver(ws).notes))
 
 
 def _watch(ws: Workspace, *, close_now: bool, act: bool, page: Path | None) -> Watched:
@@ -90,7 +108,7 @@ def _watch(ws: Workspace, *, close_now: bool, act: bool, page: Path | None) -> W
     windows = cut(
         rows.times, memory.started, ws.clock.now(), memory.last_end, ws.settings.watch, close=close_now or first_look
     )
-    labelled = _labelled_rows(ws, rows)
+    labelled = _labelled_rows(ws, rows, release)
     _, schema = ws.rows_of(str(release.reference_id))
     done: list[WindowResult] = []
     requested: list[str] = []
@@ -120,12 +138,18 @@ def _watch(ws: Workspace, *, close_now: bool, act: bool, page: Path | None) -> W
 
 def commit(ws: Workspace, key: str, release: Release, result: WindowResult, memory: Memory) -> None:
     """Keep a window with what the detectors remember after it, and its alarms: all of it or nothing."""
+    before = newest_window(ws)
+    was_worse = before is not None and (before.release_id, before.condition) == (release.id, Condition.WORSE)
     with ws.ledger.transaction() as tx:
         tx.put("window", result.id, result, **ws.scope)
         tx.set_state(key, memory.to_json())
         for name in result.new_alarms:
             body = {"detector": name, "window": result.id, "release": release.id, "headline": result.headline}
             tx.append("alarm", body, actor=ws.actor)
+        if result.condition is Condition.WORSE and not was_worse and not result.new_alarms:
+            # Said by the interval of the labels, before any detector: news all the same.
+            body = {"window": result.id, "release": release.id, "headline": result.headline}
+            tx.append("worse", body, actor=ws.actor)
 
 
 def examine(ws: Workspace, source: Any) -> Watched:
@@ -210,10 +234,12 @@ def detectors_of(ws: Workspace, key: str, release: Release) -> Detectors:
     return detectors
 
 
-def _labelled_rows(ws: Workspace, rows: Rows) -> tuple[LabelledRow, ...]:
+def _labelled_rows(ws: Workspace, rows: Rows, release: Release) -> tuple[LabelledRow, ...]:
     """Labels of this release's rows, joined with what was predicted. The memory drops those it has counted."""
     places = {str(row_id): i for i, row_id in enumerate(rows.ids)}
     census = set(ws.settings.labels.census_sources)
+    record = ws.model_record(release.model_id)
+    none_label = ws.none_label(record)
     # Turned into Python values at once: a census of a year is tens of thousands of labels.
     times = rows.times.astype("datetime64[us]").tolist()
     scores = None if rows.scores is None else rows.scores.tolist()
@@ -223,7 +249,9 @@ def _labelled_rows(ws: Workspace, rows: Rows) -> tuple[LabelledRow, ...]:
         if place is not None:
             given = None if scores is None else tuple(scores[place])
             at = times[place].replace(tzinfo=UTC)
-            found.append(LabelledRow(label, str(rows.predictions[place]), at, given, label.source in census))
+            answer = str(rows.predictions[place])
+            none = declined(answer, label.value, record.classes, none_label)
+            found.append(LabelledRow(label, answer, at, given, label.source in census, none))
     return tuple(found)
 
 

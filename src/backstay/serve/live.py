@@ -16,11 +16,12 @@ from backstay.bundle.datatypes import numpy_dtype
 from backstay.bundle.inputs import channels_first
 from backstay.bundle.manifest import Manifest
 from backstay.bundle.model import Model, load
-from backstay.kernel.records import Release
+from backstay.kernel.records import Release, WindowResult
 from backstay.serve.metrics import Metrics
 
 POLL_SECONDS = 0.2
 RETRY_SECONDS = 5.0
+WATCHED_SECONDS = 15.0
 WARM = 2
 
 
@@ -54,6 +55,7 @@ class Live:
         pointer: reads what is live now; may raise.
         keys: reads the keys that are good now; may raise.
         trust: asked before a bundle is loaded; raises where it should not be.
+        watched: reads the newest window that was judged, for the metrics; may raise.
     """
 
     def __init__(
@@ -63,8 +65,11 @@ class Live:
         metrics: Metrics,
         say: Callable[[dict[str, Any]], None],
         trust: Callable[[Path], None] = lambda _: None,
+        watched: Callable[[], WindowResult | None] = lambda: None,
     ) -> None:
         self._pointer = pointer
+        self._watched = watched
+        self._watched_at = -WATCHED_SECONDS
         self._read_keys = keys
         self._metrics = metrics
         self._say = say
@@ -110,6 +115,7 @@ class Live:
         try:
             self.keys = self._read_keys()
             found = self._pointer()
+            self._show_window()
         except Exception as error:  # noqa: BLE001 - whatever ails the store, the model in memory goes on answering
             self._metrics.pointer_failures.inc()
             self.trouble = f"the live pointer cannot be read: {error}"
@@ -127,6 +133,15 @@ class Live:
             self._metrics.swap_failures.inc()
             self.trouble = f"release {found.release.sequence} could not be loaded: {error}"
             self._say({"event": "swap_failed", "release": found.release.id, "error": str(error)})
+
+    def _show_window(self) -> None:
+        """Now and then: a window is closed in days, and reading its record is not free."""
+        if time.monotonic() - self._watched_at < WATCHED_SECONDS:
+            return
+        self._watched_at = time.monotonic()
+        window = self._watched()
+        if window is not None:
+            self._metrics.watch.show(window)
 
     def _swap(self, found: LiveRelease) -> None:
         if found.bundle_path is None:

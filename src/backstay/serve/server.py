@@ -17,6 +17,7 @@ from backstay.access.keys import KeyRecord
 from backstay.journal.writer import JournalWriter
 from backstay.kernel.clock import Clock
 from backstay.kernel.errors import BackstayError
+from backstay.kernel.records import WindowResult
 from backstay.serve.app import App
 from backstay.serve.live import Live, LiveRelease
 from backstay.serve.loopback import is_loopback
@@ -32,6 +33,7 @@ def run_server(
     pointer: Callable[[], LiveRelease | None],
     keys: Callable[[], list[KeyRecord]],
     trust: Callable[[Path], None] = lambda _: None,
+    watched: Callable[[], WindowResult | None] = lambda: None,
     journal_directory: Path,
     clock: Clock,
     announce: Callable[[str], None],
@@ -40,6 +42,7 @@ def run_server(
 
     Args:
         trust: asked before a bundle is loaded; raises where it should not be.
+        watched: reads the newest window that was judged, for the metrics.
         announce: told one JSON line an event: "serving" with the address, "live" at each swap.
 
     Raises:
@@ -54,7 +57,7 @@ def run_server(
 
     try:
         metrics = Metrics()
-        live = Live(pointer, keys, metrics, say, trust)
+        live = Live(pointer, keys, metrics, say, trust, watched)
         live.start()
         journal = JournalWriter(journal_directory, minimum_free_bytes=wanted.minimum_free_bytes)
         app = App(settings, live, journal, metrics, clock)

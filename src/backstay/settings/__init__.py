@@ -3,6 +3,7 @@
 from backstay.settings.data import DataSettings, PredictionSettings, SplitSettings
 from backstay.settings.file import FILE_NAME, find, json_schema, model_names, parse, read
 from backstay.settings.gate import GateSettings, Rule
+from backstay.settings.notify import MailSettings, NotifySettings
 from backstay.settings.retrain import RetrainSettings
 from backstay.settings.root import VERSION, Settings
 from backstay.settings.serve import LogSettings, ServeSettings, SigningSettings, StoreSettings
@@ -18,6 +19,8 @@ __all__ = [
     "GateSettings",
     "LabelSettings",
     "LogSettings",
+    "MailSettings",
+    "NotifySettings",
     "PredictionSettings",
     "RetrainSettings",
     "Rule",

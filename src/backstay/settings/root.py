@@ -8,6 +8,7 @@ from pydantic import Field
 
 from backstay.settings.data import DataSettings, PredictionSettings
 from backstay.settings.gate import GateSettings
+from backstay.settings.notify import NotifySettings
 from backstay.settings.retrain import RetrainSettings
 from backstay.settings.section import Section
 from backstay.settings.serve import LogSettings, ServeSettings, SigningSettings, StoreSettings
@@ -50,5 +51,7 @@ class Settings(Section):
     """How long logged rows are kept."""
     signing: SigningSettings = SigningSettings()
     """Whose signature counts."""
+    notify: NotifySettings = NotifySettings()
+    """Who is told."""
     store: StoreSettings = StoreSettings()
     """Where the state is."""

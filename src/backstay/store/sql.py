@@ -94,8 +94,8 @@ class Store:
                 f"the store has that already ({error.orig})", fix="look at what is there and try again"
             ) from error
 
-    def rows(self, kind: str | None = None) -> Iterator[LedgerRow]:
-        query = select(tables.ledger).order_by(tables.ledger.c.seq)
+    def rows(self, kind: str | None = None, *, after: int = 0) -> Iterator[LedgerRow]:
+        query = select(tables.ledger).where(tables.ledger.c.seq > after).order_by(tables.ledger.c.seq)
         if kind is not None:
             query = query.where(tables.ledger.c.kind == kind)
         with reading(self._engine) as connection:

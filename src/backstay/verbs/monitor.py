@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from backstay.kernel.errors import BackstayError
 
 if TYPE_CHECKING:
+    from backstay.loop.notify import Message, Notified
     from backstay.loop.record import Logged
     from backstay.loop.report import Reported
     from backstay.loop.watch import Watched
@@ -28,16 +29,25 @@ class MonitorVerbs:
 
         return log(self.ws, source)
 
-    def watch(self, *, close_now: bool = False, act: bool = False, page: Path | None = None) -> Watched:
+    def watch(
+        self,
+        *,
+        close_now: bool = False,
+        act: bool = False,
+        page: Path | None = None,
+        metrics: Path | None = None,
+    ) -> Watched:
         """Judge every window that has closed since the last look.
 
         Args:
             close_now: also judge the window that is still filling, if it has rows enough.
             act: retrain when the arithmetic says so; promote only where `retrain.auto_promote` allows it.
+            page: where to write the HTML page.
+            metrics: where to write the newest window's figures for Prometheus (its text format).
         """
         from backstay.loop.watch import watch
 
-        return watch(self.ws, close_now=close_now, act=act, page=page)
+        return watch(self.ws, close_now=close_now, act=act, page=page, metrics=metrics)
 
     def keep_watching(
         self,
@@ -47,11 +57,14 @@ class MonitorVerbs:
         complain: Callable[[BackstayError], None],
         act: bool = False,
         page: Path | None = None,
+        metrics: Path | None = None,
     ) -> None:
         """Watch again and again until interrupted; a look that fails is told and the next one tried."""
         from backstay.loop.agent import run_agent
 
-        run_agent(self.ws, every_seconds=every_seconds, tell=tell, complain=complain, act=act, page=page)
+        run_agent(
+            self.ws, every_seconds=every_seconds, tell=tell, complain=complain, act=act, page=page, metrics=metrics
+        )
 
     def examine(self, source: Any) -> Watched:
         """Judge these rows as if they were a window; nothing is recorded."""
@@ -64,6 +77,18 @@ class MonitorVerbs:
         from backstay.loop.backfill import backfill
 
         return backfill(self.ws, Path(source))
+
+    def notify(self, *, test: bool = False) -> Notified:
+        """Send what waits to everybody named in [notify]; `test` sends one message that says so, now or never."""
+        from backstay.loop.notify import deliver, send_test
+
+        return send_test(self.ws) if test else deliver(self.ws)
+
+    def unsent(self) -> list[Message]:
+        """The messages that `notify` would send now."""
+        from backstay.loop.notify import waiting
+
+        return waiting(self.ws)
 
     def report(self, *, page: Path | None = None) -> Reported:
         """The whole story on one page."""
