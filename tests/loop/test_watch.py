@@ -129,6 +129,16 @@ def test_act_asks_for_labels_first_and_not_twice(trained, decided):
     assert len([r for r in trained.open().labels.queue().requests if r.purpose == "retrain"]) == 60
 
 
+def test_a_dry_run_tells_and_does_nothing(trained, decided):
+    decided(RETRAIN)
+    seen = trained.later(8).monitor.watch(dry_run=True)
+    assert seen.notes[-1] == (
+        "--act would ask for 60 labels, then train a challenger, offer it to the gate, and promote nothing"
+    )
+    assert seen.acted is None
+    assert not [r for r in trained.open().labels.queue().requests if r.purpose == "retrain"]
+
+
 def answer_queue(place, truth: dict[str, str]) -> None:
     labels = place.open().labels
     labels.answer([{"id": r.prediction_id, "label": truth[r.prediction_id]} for r in labels.queue().requests])

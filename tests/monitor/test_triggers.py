@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from backstay.kernel.records import Condition, Estimate, Interval, WindowResult
-from backstay.monitor.triggers import Loss, current_loss, decide_retrain, predictions_per_day
+from backstay.kernel.records import Condition, Estimate, Interval, Signal, WindowResult
+from backstay.monitor.triggers import Gain, Loss, current_loss, decide_retrain, predictions_per_day
 from backstay.settings import RetrainSettings
 
 BEGIN = datetime(2026, 1, 5, tzinfo=UTC)
@@ -116,3 +117,63 @@ def test_a_measured_challenger_replaces_the_guess():
 def test_labels_at_hand_are_not_paid_twice():
     assert decide(result(0, labels(0.80, 0.08)), labels_at_hand=400).terms["cost of retraining"] == pytest.approx(150)
     assert decide(result(0, labels(0.80, 0.08)), labels_at_hand=900).terms["cost of labels"] == 0.0
+
+
+def test_a_threshold_asks_only_when_accuracy_is_provably_below_it():
+    settings = {"trigger": "threshold", "minimum_accuracy": 0.9}
+    below = decide(result(0, labels(0.80, 0.08)), settings=settings)
+    assert below.retrain
+    assert "accuracy is at most 85.2% (one-sided 90%), below retrain.minimum_accuracy 90.0%" in below.headline
+    assert "value of retraining, at least" in below.terms
+    assert not decide(result(0, labels(0.88, 0.08)), settings=settings).retrain
+    unknown = decide(result(0, REFUSED, figures={}), settings=settings)
+    assert not unknown.retrain
+    assert "label some rows" in unknown.headline
+
+
+def test_a_shift_asks_while_a_detector_of_inputs_is_over_its_threshold():
+    def seen(detector: str, alarm: bool) -> WindowResult:
+        return replace(result(1, FREE), signals=(Signal(detector, 1.2, alarm, 0.01, 700, ""),))
+
+    settings = {"trigger": "shift"}
+    moved = decide(result(0, FREE), seen("columns", True), settings=settings)
+    assert (moved.retrain, moved.headline) == (True, "Retrain: columns moved.")
+    assert not decide(seen("columns", False), settings=settings).retrain
+    assert not decide(seen("labelled_error", True), settings=settings).retrain
+
+
+def test_a_calendar_asks_when_the_live_model_is_old_enough():
+    settings = {"trigger": "calendar", "every_days": 30, "cool_down_days": 0}
+    for age, due in ((29.9, False), (30.0, True)):
+        now = BEGIN + timedelta(days=age)
+        assert decide(result(0, FREE), now=now, settings=settings, live_since=BEGIN).retrain is due
+    assert not decide(result(0, FREE), settings=settings).retrain
+
+
+@pytest.mark.parametrize("trigger", ["value", "calendar"])
+def test_the_number_a_year_holds_for_every_trigger(trigger):
+    settings = {"trigger": trigger, "every_days": 1, "most_per_year": 2}
+    now = BEGIN + timedelta(days=800)
+    old, fresh = now - timedelta(days=366), now - timedelta(days=100)
+    asked = {"now": now, "live_since": BEGIN, "settings": settings}
+    assert decide(result(0, labels(0.80, 0.08)), trained=[old, fresh], **asked).retrain
+    held = decide(result(0, labels(0.80, 0.08)), trained=[fresh, fresh], **asked)
+    assert not held.retrain
+    assert "2 challengers in 365 days" in held.headline
+
+
+@pytest.mark.parametrize("settings", [{"trigger": "threshold"}, {"trigger": "calendar"}])
+def test_a_trigger_without_its_figure_is_no_setting(settings):
+    with pytest.raises(ValueError, match="needs"):
+        RetrainSettings(**settings)
+
+
+def test_a_shadow_goes_before_the_reference():
+    seen = result(0, labels(0.90, 0.08))
+    none = decide(seen, gain=Gain(0.10, 0.10, -0.02, 300, "300 labels"))
+    assert not none.retrain
+    assert none.terms["value of retraining, at least"] == 0
+    much = decide(seen, gain=Gain(0.20, 0.05, 0.10, 300, "300 labels"))
+    assert much.retrain
+    assert much.terms["errors avoided, at least"] == pytest.approx(0.10 * 100 * 90)
+    assert much.terms["after from"] == "a shadow on the same 300 rows"

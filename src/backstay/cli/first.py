@@ -188,6 +188,7 @@ def watch(
     act: Annotated[
         bool, typer.Option("--act", help="Retrain when it pays; promote only where the project file allows it.")
     ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what --act would do, and do none of it.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Print the arithmetic behind the advice.")] = False,
     page: Annotated[Path | None, typer.Option(help="Where to write the HTML page.")] = None,
     metrics: Annotated[
@@ -211,9 +212,10 @@ def watch(
 
     monitor = opened(project, model, environment).monitor
     if every is not None:
-        if rows is not None or now or backfill is not None:
+        if rows is not None or now or dry_run or backfill is not None:
             raise BackstayError(
-                "--every looks again and again at what is logged", fix="leave out --rows, --now and --backfill"
+                "--every looks again and again at what is logged",
+                fix="leave out --rows, --now, --dry-run and --backfill",
             )
         monitor.keep_watching(
             every_seconds=60.0 * every,
@@ -224,15 +226,16 @@ def watch(
             metrics=metrics,
         )
     if backfill is not None:
-        if rows is not None or now or act or page is not None or metrics is not None:
+        if rows is not None or now or act or dry_run or page is not None or metrics is not None:
             raise BackstayError(
-                "--backfill judges files alone", fix="leave out --rows, --now, --act, --page and --metrics"
+                "--backfill judges files alone",
+                fix="leave out --rows, --now, --act, --dry-run, --page and --metrics",
             )
         watched = monitor.backfill(backfill)
     elif rows is not None:
         watched = monitor.examine(rows)
     else:
-        watched = monitor.watch(close_now=now, act=act, page=page, metrics=metrics)
+        watched = monitor.watch(close_now=now, act=act, dry_run=dry_run, page=page, metrics=metrics)
     answer(watched, as_json, lambda value: show.watched(value, explain=explain))
     sys.stdout.flush()
     return 3 if watched.alarming else 0

@@ -15,7 +15,7 @@ from backstay.journal.importing import rows_from
 from backstay.journal.rows import Rows
 from backstay.kernel.errors import Refused
 from backstay.kernel.ids import fraction
-from backstay.kernel.records import Condition, Decision, LabelUse, Release, Schema, WindowResult
+from backstay.kernel.records import Condition, Decision, LabelUse, ModelRecord, Release, Schema, WindowResult
 from backstay.labels.queue import draw_requests
 from backstay.loop.examples import bring, texts
 from backstay.loop.gating import Offered
@@ -24,9 +24,10 @@ from backstay.loop.lease import lease
 from backstay.loop.lookup import newest_window, window_results
 from backstay.loop.notify import begin, deliver
 from backstay.loop.promote import promote
-from backstay.loop.reference import reference_of, views
+from backstay.loop.reference import reference_of, slices_of, views
 from backstay.loop.retention import expire
 from backstay.loop.retrain import retrain
+from backstay.loop.shadow import shadow_gain
 from backstay.loop.whole_file import write_whole
 from backstay.loop.workspace import Workspace
 from backstay.maths.classification import declined
@@ -77,26 +78,28 @@ def watch(
     *,
     close_now: bool = False,
     act: bool = False,
+    dry_run: bool = False,
     page: Path | None = None,
     metrics: Path | None = None,
 ) -> Watched:
     """Judge every window of the live release that has closed; each is committed with the detectors' memory.
 
     Args:
+        dry_run: tell what `act` would do, and do none of it; windows are judged as ever.
         metrics: where the newest window's figures are written for Prometheus.
 
     Raises:
         Conflict: `act` was asked for while another process acts for this model.
     """
     begin(ws)
-    with lease(ws.ledger, f"{ws.name}/{ws.environment}") if act else nullcontext():
-        watched = _watch(ws, close_now=close_now, act=act, page=page)
+    with lease(ws.ledger, f"{ws.name}/{ws.environment}") if act and not dry_run else nullcontext():
+        watched = _watch(ws, close_now=close_now, act=act, dry_run=dry_run, page=page)
     if metrics is not None and watched.latest is not None:
         write_whole(metrics, watch_text(watched.latest).decode(), fix="name another place with --metrics")
     return replace(watched, notes=(*watched.notes, *deliver(ws).notes))
 
 
-def _watch(ws: Workspace, *, close_now: bool, act: bool, page: Path | None) -> Watched:
+def _watch(ws: Workspace, *, close_now: bool, act: bool, dry_run: bool, page: Path | None) -> Watched:
     release = ws.champion()
     notes = ingest_feedback(ws)
     rows, broken = with_numbers(live_rows(ws, release=release.id))
@@ -124,9 +127,9 @@ def _watch(ws: Workspace, *, close_now: bool, act: bool, page: Path | None) -> W
     history = window_results(ws, release.id)
     latest = history[-1] if history else None
     pending = int(np.count_nonzero(rows.times >= stamp(memory.last_end))) if memory.last_end else len(rows)
-    decision = _decide(ws, history, release)
-    acted, promoted, said = _act(ws, decision, release) if act else (None, None, [])
-    notes += [*broken, *said, *(_tidy(ws) if act else ())]
+    decision, unknown = _decide(ws, history, release)
+    acted, promoted, said = _act(ws, decision, release, dry_run=dry_run) if act or dry_run else (None, None, [])
+    notes += [*broken, *unknown, *said, *(_tidy(ws) if act and not dry_run else ())]
     written = None
     if latest is not None and page is not None:
         # Drawing needs matplotlib, which a look without a page can do without.
@@ -243,6 +246,7 @@ def _labelled_rows(ws: Workspace, rows: Rows, release: Release) -> tuple[Labelle
     # Turned into Python values at once: a census of a year is tens of thousands of labels.
     times = rows.times.astype("datetime64[us]").tolist()
     scores = None if rows.scores is None else rows.scores.tolist()
+    slices = slices_of(rows.inputs, ws.settings.data.slices)
     found: list[LabelledRow] = []
     for label in ws.catalog.labels(ws.name, ws.environment):
         place = places.get(label.prediction_id)
@@ -251,7 +255,8 @@ def _labelled_rows(ws: Workspace, rows: Rows, release: Release) -> tuple[Labelle
             at = times[place].replace(tzinfo=UTC)
             answer = str(rows.predictions[place])
             none = declined(answer, label.value, record.classes, none_label)
-            found.append(LabelledRow(label, answer, at, given, label.source in census, none))
+            mine = {name: str(values[place]) for name, values in slices.items() if values[place] is not None}
+            found.append(LabelledRow(label, answer, at, given, label.source in census, none, mine))
     return tuple(found)
 
 
@@ -270,23 +275,38 @@ def _ask(ws: Workspace, rows: Rows, result: WindowResult) -> list[str]:
     return [r.prediction_id for r in requests]
 
 
-def _decide(ws: Workspace, history: list[WindowResult], release: Release) -> Decision | None:
+def _decide(ws: Workspace, history: list[WindowResult], release: Release) -> tuple[Decision | None, list[str]]:
+    """What the trigger says, and notes on what it could not know."""
     if not history:
-        return None
+        return None, []
     # Trusted ones only: nobody who posts feedback makes retraining look cheap.
     at_hand = sum(
         1
         for label in still_logged(ws, ws.catalog.labels(ws.name, ws.environment, use="train"))
         if label.trusted and label.at >= release.created_at
     )
-    promoted = release.created_at if release.kind.value == "promoted" else None
-    return decide_retrain(
-        history, ws.settings.retrain, now=ws.clock.now(), last_retrained=promoted, labels_at_hand=at_hand
+    gain, why = shadow_gain(ws, release) if ws.settings.retrain.shadow else (None, "")
+    decision = decide_retrain(
+        history,
+        ws.settings.retrain,
+        now=ws.clock.now(),
+        last_retrained=release.created_at if release.kind.value == "promoted" else None,
+        live_since=release.created_at,
+        trained=_trained(ws),
+        gain=gain,
+        labels_at_hand=at_hand,
     )
+    return decision, [why] if why else []
+
+
+def _trained(ws: Workspace) -> list[datetime]:
+    """When successors of a live model were trained here."""
+    records = ws.catalog.find("model", ModelRecord, **ws.scope)
+    return [record.created_at for record in records if record.origin == "trained" and record.parent is not None]
 
 
 def _act(
-    ws: Workspace, decision: Decision | None, release: Release
+    ws: Workspace, decision: Decision | None, release: Release, *, dry_run: bool = False
 ) -> tuple[Offered | None, Release | None, list[str]]:
     """Retrain when it pays; promote by ourselves only where the project file says so. A refusal is no error here."""
     if decision is None or not decision.retrain:
@@ -295,6 +315,10 @@ def _act(
         said = "a new model pays, and is made elsewhere (retrain.from_log): offer it with `backstay adopt --challenger`"
         return None, None, [said]
     missing = _labels_missing(ws, release)
+    if dry_run:
+        asked = f"ask for {missing} labels, then " if missing else ""
+        promoted = "promote what passes the gate" if ws.settings.retrain.auto_promote else "promote nothing"
+        return None, None, [f"--act would {asked}train a challenger, offer it to the gate, and {promoted}"]
     if missing:
         return None, None, [_ask_for_training(ws, missing)]
     offered = retrain(ws)

@@ -1,4 +1,7 @@
-"""Does retraining pay? A lower bound of what waiting costs against what retraining costs, every term shown."""
+"""Does retraining pay? A lower bound of what waiting costs against what retraining costs, every term shown.
+
+Threshold, shift and calendar are there for teams that have agreed on them; only value knows what a model is worth.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ from backstay.settings import RetrainSettings
 ONE_SIDED = 0.6539
 VOLUME_WINDOWS = 4
 LEAST_LABELS = 20
+DAYS_A_YEAR = 365
+LABELLED = "labelled_error"
 
 
 class Loss(NamedTuple):
@@ -25,6 +30,16 @@ class Loss(NamedTuple):
     value: float
     below: float
     above: float
+    source: str
+
+
+class Gain(NamedTuple):
+    """Error rates of the live model and of a shadow on the same `n` rows; `low` bounds now - after from below (90%)."""
+
+    now: float
+    after: float
+    low: float
+    n: int
     source: str
 
 
@@ -70,25 +85,61 @@ def decide_retrain(
     *,
     now: datetime,
     last_retrained: datetime | None = None,
+    live_since: datetime | None = None,
+    trained: Sequence[datetime] = (),
     challenger: Loss | None = None,
+    gain: Gain | None = None,
     labels_at_hand: int = 0,
 ) -> Decision:
-    """Retrain if and only if the lower bound of what it saves exceeds what it costs, and the cool-down is over.
+    """Retrain if the trigger of the project file says so, the cool-down is over and this year's number is not used up.
+
+    Whatever the trigger, the arithmetic of value and cost is shown as far as it is known.
 
     Args:
         results: windows of the live release.
-        challenger: loss of a successor that has been measured (a shadow); by default what the live model lost on
-            its reference.
+        last_retrained: when a challenger was promoted last, for the cool-down.
+        live_since: when the live release was made, for the calendar.
+        trained: when challengers were trained, for `most_per_year`.
+        challenger: loss of a successor that has been measured; by default what the live model lost on its reference.
+        gain: of a shadow that was compared with the live model on the same rows; goes before `challenger`.
         labels_at_hand: labels of the training share that need not be paid for again.
+    """
+    worth = _worth(results, settings, challenger, gain, labels_at_hand)
+    asked = worth if settings.trigger == "value" else _asked(results, settings, utc(now), live_since, worth)
+    hold = _hold(settings, utc(now), last_retrained, trained)
+    if hold is None:
+        return asked
+    why, term = hold
+    said = asked.headline.partition(": ")[2] or asked.headline
+    return Decision(False, f"Do not retrain {why}: {said}", {**asked.terms, **term})
 
-    The bound is one-sided 90% of the difference of two independent estimates: their errors add in quadrature.
+
+def _worth(
+    results: Sequence[WindowResult],
+    settings: RetrainSettings,
+    challenger: Loss | None,
+    gain: Gain | None,
+    labels_at_hand: int,
+) -> Decision:
+    """Whether the lower bound of what a new model saves exceeds what it costs.
+
+    The bound is one-sided 90%: of a paired difference where a shadow was measured, else of the difference of two
+    independent estimates, whose errors add in quadrature.
     """
     loss, fresh = current_loss(results), challenger if challenger is not None else reference_loss(results)
-    if loss is None or fresh is None:
+    terms: dict[str, float | str]
+    if gain is not None:
+        low, high = max(gain.after + gain.low, 0.0), gain.after
+        terms = {"error rate now": gain.now, "error rate after": gain.after}
+        sources = {"known from": gain.source, "after from": f"a shadow on the same {gain.n} rows"}
+    elif loss is not None and fresh is not None:
+        low, high = _joint(loss, fresh)
+        terms = {"error rate now": loss.value, "error rate after": fresh.value}
+        sources = {"known from": loss.source, "after from": fresh.source}
+    else:
         missing = "accuracy now is not known: label some rows" if loss is None else "accuracy before is not known"
         return Decision(False, f"Do not retrain: {missing}.", {})
     volume = settings.predictions_per_day if settings.predictions_per_day is not None else predictions_per_day(results)
-    low, high = _joint(loss, fresh)
     found = decide(
         loss_now_low=low,
         loss_new_high=high,
@@ -99,14 +150,62 @@ def decide_retrain(
         cost_label=settings.cost_per_label * max(settings.labels - labels_at_hand, 0),
         cost_risk=settings.cost_risk,
     )
-    terms: dict[str, float | str] = {"error rate now": loss.value, "error rate after": fresh.value, **dict(found.terms)}
-    terms |= {"known from": loss.source, "after from": fresh.source}
+    terms |= {**dict(found.terms), **sources}
     sums = f"waiting {settings.horizon_days:g} days costs at least {found.value:,.0f}, retraining {found.cost:,.0f}"
-    wait = _cooling(settings, utc(now), last_retrained)
-    if wait is not None:
-        terms["cool-down until"] = wait.isoformat()
-        return Decision(False, f"Do not retrain before {wait:%Y-%m-%d %H:%M} UTC (cool-down): {sums}.", terms)
     return Decision(found.retrain, f"{'Retrain' if found.retrain else 'Do not retrain'}: {sums}.", terms)
+
+
+def _asked(
+    results: Sequence[WindowResult],
+    settings: RetrainSettings,
+    now: datetime,
+    live_since: datetime | None,
+    worth: Decision,
+) -> Decision:
+    """What another trigger than value says."""
+    if settings.trigger == "threshold":
+        retrain, why = _below(results, float(settings.minimum_accuracy or 0.0))
+    elif settings.trigger == "shift":
+        retrain, why = _shifted(results)
+    else:
+        retrain, why = _due(now, live_since, float(settings.every_days or 0.0))
+    terms = {"trigger": settings.trigger, **worth.terms}
+    return Decision(retrain, f"{'Retrain' if retrain else 'Do not retrain'}: {why}.", terms)
+
+
+def _below(results: Sequence[WindowResult], least: float) -> tuple[bool, str]:
+    loss = current_loss(results)
+    if loss is None:
+        return False, "accuracy now is not known: label some rows"
+    most = 1.0 - loss.value + loss.below
+    where = "below" if most < least else "not provably below"
+    return most < least, f"accuracy is at most {most:.1%} (one-sided 90%), {where} retrain.minimum_accuracy {least:.1%}"
+
+
+def _shifted(results: Sequence[WindowResult]) -> tuple[bool, str]:
+    newest = max(results, key=lambda result: result.end, default=None)
+    over = [] if newest is None else [s.detector for s in newest.signals if s.alarm and s.detector != LABELLED]
+    return bool(over), f"{', '.join(over)} moved" if over else "nothing moved in the newest window"
+
+
+def _due(now: datetime, live_since: datetime | None, days: float) -> tuple[bool, str]:
+    if live_since is None:
+        return False, "nobody knows since when the live model is live"
+    age = (now - utc(live_since)).total_seconds() / 86_400
+    return age >= days, f"the live model is {age:.0f} days old, retrain.every_days is {days:g}"
+
+
+def _hold(
+    settings: RetrainSettings, now: datetime, last: datetime | None, trained: Sequence[datetime]
+) -> tuple[str, dict[str, str | float]] | None:
+    """What forbids retraining now, whatever the trigger: the cool-down, or the year's number."""
+    end = None if last is None else utc(last) + timedelta(days=settings.cool_down_days)
+    if end is not None and now < end:
+        return f"before {end:%Y-%m-%d %H:%M} UTC (cool-down)", {"cool-down until": end.isoformat()}
+    recent = sum(1 for at in trained if now - utc(at) < timedelta(days=DAYS_A_YEAR))
+    if settings.most_per_year is not None and recent >= settings.most_per_year:
+        return f"({recent} challengers in 365 days, retrain.most_per_year)", {"challengers in 365 days": float(recent)}
+    return None
 
 
 def _joint(now: Loss, fresh: Loss) -> tuple[float, float]:
@@ -115,9 +214,3 @@ def _joint(now: Loss, fresh: Loss) -> tuple[float, float]:
     total = now.below + fresh.above
     part = now.below / total if total > 0 else 0.5
     return max(now.value - joint * part, 0.0), fresh.value + joint * (1.0 - part)
-
-
-def _cooling(settings: RetrainSettings, now: datetime, last: datetime | None) -> datetime | None:
-    """When the cool-down ends, if it has not."""
-    end = None if last is None else utc(last) + timedelta(days=settings.cool_down_days)
-    return end if end is not None and now < end else None

@@ -34,6 +34,7 @@ class MonitorVerbs:
         *,
         close_now: bool = False,
         act: bool = False,
+        dry_run: bool = False,
         page: Path | None = None,
         metrics: Path | None = None,
     ) -> Watched:
@@ -42,12 +43,13 @@ class MonitorVerbs:
         Args:
             close_now: also judge the window that is still filling, if it has rows enough.
             act: retrain when the arithmetic says so; promote only where `retrain.auto_promote` allows it.
+            dry_run: tell what `act` would do, and do none of it.
             page: where to write the HTML page.
             metrics: where to write the newest window's figures for Prometheus (its text format).
         """
         from backstay.loop.watch import watch
 
-        return watch(self.ws, close_now=close_now, act=act, page=page, metrics=metrics)
+        return watch(self.ws, close_now=close_now, act=act, dry_run=dry_run, page=page, metrics=metrics)
 
     def keep_watching(
         self,
