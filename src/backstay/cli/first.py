@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +23,10 @@ from backstay.cli.options import (
     opened,
 )
 from backstay.kernel.errors import BackstayError
+
+if TYPE_CHECKING:
+    from backstay.loop.watch import Watched
+    from backstay.verbs.monitor import MonitorVerbs
 
 
 def register(app: typer.Typer) -> None:
@@ -208,7 +214,6 @@ def watch(
     """Is the model still well? Probably fine, moved, worse, or please label these. Exit code 3 on a new alarm,
     and as long as labels say that it is worse.
     """
-    from backstay.cli import show
 
     monitor = opened(project, model, environment).monitor
     if every is not None:
@@ -219,7 +224,7 @@ def watch(
             )
         monitor.keep_watching(
             every_seconds=60.0 * every,
-            tell=line if as_json else lambda value: show.watched(value, explain=explain),
+            tell=line if as_json else _teller(monitor, explain=explain, every=every),
             complain=lambda error: complain(error, as_json),
             act=act,
             page=page,
@@ -236,6 +241,34 @@ def watch(
         watched = monitor.examine(rows)
     else:
         watched = monitor.watch(close_now=now, act=act, dry_run=dry_run, page=page, metrics=metrics)
-    answer(watched, as_json, lambda value: show.watched(value, explain=explain))
+    alone = rows is not None or backfill is not None
+    answer(watched, as_json, _teller(monitor, explain=explain, history=not alone))
     sys.stdout.flush()
     return 3 if watched.alarming else 0
+
+
+def _teller(
+    monitor: MonitorVerbs, *, explain: bool, history: bool = True, every: float | None = None
+) -> Callable[[Watched], None]:
+    """How a look is shown: drawn where a person sits at a terminal, else lines of text.
+
+    Args:
+        history: whether the windows of the log belong to what is shown; else those of this look alone.
+        every: minutes between two looks of the agent, which draws each in the place of the one before.
+    """
+    from backstay.cli import show
+
+    if not sys.stdout.isatty():
+        return lambda value: show.watched(value, explain=explain)
+    from backstay.cli import view
+
+    def drawn(value: Watched) -> None:
+        windows = monitor.windows() if history else value.windows
+        if every is None:
+            view.draw(value, windows, explain=explain)
+        else:
+            now = datetime.now().astimezone()
+            footer = f"looked at {now:%H:%M}, again in {every:g} minutes; Ctrl-C ends it"
+            view.redraw(value, windows, explain=explain, footer=footer)
+
+    return drawn

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from backstay.kernel.errors import BackstayError
 
 if TYPE_CHECKING:
+    from backstay.kernel.records import WindowResult
     from backstay.loop.notify import Message, Notified
     from backstay.loop.record import Logged
     from backstay.loop.report import Reported
@@ -67,6 +68,12 @@ class MonitorVerbs:
         run_agent(
             self.ws, every_seconds=every_seconds, tell=tell, complain=complain, act=act, page=page, metrics=metrics
         )
+
+    def windows(self) -> list[WindowResult]:
+        """Every window of the live release that was judged, oldest first."""
+        from backstay.loop.lookup import window_results
+
+        return window_results(self.ws, self.ws.champion().id)
 
     def examine(self, source: Any) -> Watched:
         """Judge these rows as if they were a window; nothing is recorded."""
