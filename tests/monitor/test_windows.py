@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,3 +90,48 @@ def test_watching_every_day_cuts_the_same_windows_as_watching_once(days, stop):
     first = cut(times, ANCHOR, ANCHOR + timedelta(days=stop), None, watch())
     rest = cut(times, ANCHOR, ANCHOR + timedelta(days=40), first[-1].end if first else None, watch())
     assert [(w.start, w.end) for w in first + rest] == [(w.start, w.end) for w in once]
+
+
+def test_by_count_a_window_closes_with_its_last_row_and_rows_of_one_moment_stay_together():
+    times = moments(*spread(0, 1, 25), *[2.0] * 30, *spread(3, 4, 10))
+    found = cut(times, ANCHOR, ANCHOR + timedelta(days=9), None, watch(windows="count", window_rows=30))
+    assert [(w.rows, w.end) for w in found] == [(55, ANCHOR + timedelta(days=2, microseconds=1))]
+    (rest,) = cut(
+        times, ANCHOR, ANCHOR + timedelta(days=9), found[-1].end, watch(windows="count", window_rows=20), close=True
+    ) or [None]
+    assert rest is None
+
+
+def test_by_session_a_pause_ends_a_window_and_a_thin_one_joins_the_next():
+    nights = [*spread(0, 0.1, 150), *spread(1, 1.1, 50), *spread(2, 2.1, 150), *spread(3, 3.1, 200)]
+    settings = watch(windows="session", session_gap_hours=6, minimum_rows=100)
+    found = cut(moments(*nights), ANCHOR, ANCHOR + timedelta(days=3.2), None, settings)
+    assert [(w.rows, w.periods) for w in found] == [(150, 1), (200, 2)]
+    later = cut(moments(*nights), ANCHOR, ANCHOR + timedelta(days=3.4), found[-1].end, settings)
+    assert [w.rows for w in later] == [200]
+
+
+@pytest.mark.parametrize("kind", ["time", "count", "session"])
+def test_a_window_stays_open_for_its_grace(kind):
+    times = moments(*spread(0, 7, 300), *spread(7.5, 7.6, 200))
+    settings = {"windows": kind, "window_rows": 300, "session_gap_hours": 6}
+    now = ANCHOR + timedelta(days=7.5)
+    assert len(cut(times, ANCHOR, now, None, watch(**settings))) == 1
+    assert cut(times, ANCHOR, now, None, watch(**settings, grace_hours=24)) == []
+
+
+@given(
+    st.lists(st.floats(0, 40), min_size=50, max_size=300),
+    st.integers(1, 39),
+    st.sampled_from(["count", "session"]),
+)
+def test_other_windows_too_are_the_same_however_often_one_looks(days, stop, kind):
+    """Rows come in order here: whoever looked in the middle saw those of before, and no other."""
+    times = moments(*days)
+    settings = watch(windows=kind, window_rows=30, session_gap_hours=8)
+    once = cut(times, ANCHOR, ANCHOR + timedelta(days=40), None, settings)
+    then = ANCHOR + timedelta(days=stop)
+    first = cut(times[times <= stamp(then)], ANCHOR, then, None, settings)
+    rest = cut(times, ANCHOR, ANCHOR + timedelta(days=40), first[-1].end if first else None, settings)
+    assert [(w.start, w.end) for w in first + rest] == [(w.start, w.end) for w in once]
+    assert all(w.rows >= (30 if kind == "count" else 20) for w in once)

@@ -34,6 +34,11 @@ def backfill(ws: Workspace, source: Path) -> Watched:
 
     Raises BackstayError where no time column is known, or rows belong to groups.
     """
+    if ws.settings.watch.windows != "time":
+        raise BackstayError(
+            f'a backfill cuts by time, and watch.windows is "{ws.settings.watch.windows}"',
+            fix='log the rows (`backstay log`) and watch them, or set watch.windows = "time"',
+        )
     release = ws.champion()
     key = f"watch/{ws.name}/{ws.environment}/{release.id}"
     detectors = detectors_of(ws, key, release)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -23,12 +23,24 @@ class BudgetSettings(Section):
 class WatchSettings(Section):
     """How traffic is cut into windows and when an estimate is believed."""
 
+    windows: Literal["time", "count", "session"] = "time"
+    """What ends a window: the "time" (`window_days`), the "count" of its rows (`window_rows`), or a pause in the
+    traffic (a "session": `session_gap_hours` without a row), as suits models that answer in batches."""
     window_days: float = Field(7.0, gt=0, le=400)
-    """Length of a window."""
+    """Length of a window that time ends."""
+    window_rows: int = Field(1000, ge=20)
+    """Rows of a window that their count ends."""
+    session_gap_hours: float = Field(6.0, gt=0, le=24 * 31)
+    """The pause that ends a session."""
+    grace_hours: float = Field(0.0, ge=0, le=24 * 31)
+    """How long a window stays open after its end, for rows that come late or out of order; later ones are counted as
+    late and judged no more."""
     minimum_rows: int = Field(100, ge=20)
     """A window with fewer rows is joined to the next."""
     detectors: tuple[str, ...] = ("embedding", "prediction", "columns", "labelled_error")
     """Which ones watch; see docs/detectors.md."""
+    season: Literal["none", "day", "week", "year"] = "none"
+    """What repeats and is no news: rows are compared with reference rows of the same hours, or months."""
     tolerance: float = Field(0.02, ge=0, lt=0.5)
     """How much accuracy may fall below the reference before it counts as worse."""
     label_free_minimum: int = Field(500, ge=50)
