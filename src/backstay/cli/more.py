@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +23,13 @@ from backstay.cli.options import (
 from backstay.kernel.errors import BackstayError
 
 
+class Space(StrEnum):
+    """How the space of embeddings is drawn."""
+
+    PCA = "pca"
+    TSNE = "tsne"
+
+
 def register(app: typer.Typer) -> None:
     """Add these verbs to the command line."""
     for verb, example in (
@@ -29,6 +37,7 @@ def register(app: typer.Typer) -> None:
         (label, "backstay label --request 50, then backstay label --answers reviewed.csv"),
         (notify, "backstay notify --test"),
         (retrain, "backstay retrain"),
+        (teach, "backstay teach cumin cumin.parquet"),
         (predict, "backstay predict new.parquet --output answers.parquet"),
         (audit, "backstay audit"),
         (history, "backstay history --trend --page trend.html"),
@@ -126,6 +135,23 @@ def retrain(
     return 0 if offered.verdict.passed else 3
 
 
+def teach(
+    name: Annotated[str, typer.Argument(help="The class, as labels write it.")],
+    examples: Annotated[Path, typer.Argument(help="Rows of that class alone; the column of labels may be absent.")],
+    gate_share: Annotated[float, typer.Option(help="Share of the examples that judges the class.")] = 0.5,
+    project: ProjectOption = HERE,
+    model: ModelOption = None,
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Give the live model one more class by examples, without training, and ask the gate."""
+    from backstay.cli import show
+
+    offered = opened(project, model, environment).models.teach(name, examples, gate_share=gate_share)
+    answer(offered, as_json, show.offered)
+    return 0 if offered.verdict.passed else 3
+
+
 def predict(
     source: Annotated[Path, typer.Argument(help="Rows with the model's inputs.")],
     output: Annotated[Path, typer.Option(help="Where the answers go: .parquet, .csv, .arrow or .jsonl.")],
@@ -186,6 +212,7 @@ def history(
 
 def report(
     page: Annotated[Path | None, typer.Option(help="Where to write the HTML page.")] = None,
+    space: Annotated[Space, typer.Option(help="How the space of embeddings is drawn.")] = Space.PCA,
     project: ProjectOption = HERE,
     model: ModelOption = None,
     environment: EnvironmentOption = None,
@@ -194,7 +221,7 @@ def report(
     """The whole story on one page: timeline, releases and refusals, what moved, measurements."""
     from backstay.cli import show
 
-    answer(opened(project, model, environment).monitor.report(page=page), as_json, show.reported)
+    answer(opened(project, model, environment).monitor.report(page=page, space=space.value), as_json, show.reported)
     return 0
 
 

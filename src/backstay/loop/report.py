@@ -16,6 +16,7 @@ from backstay.loop.look import own_rows
 from backstay.loop.lookup import window_results
 from backstay.loop.pages import write_page
 from backstay.loop.reference import pixels_of
+from backstay.loop.space import Method, space_map
 from backstay.loop.workspace import Workspace
 from backstay.render.report_page import Section, report_page
 from backstay.render.timeline import REFUSALS, build_timeline
@@ -31,9 +32,13 @@ class Reported:
     page: str
 
 
-def report(ws: Workspace, *, page: Path | None = None) -> Reported:
-    """Write the report; beside the project file unless told otherwise."""
-    return Reported(str(write_report(ws, page or ws.root / "report.html")))
+def report(ws: Workspace, *, page: Path | None = None, space: Method = "pca") -> Reported:
+    """Write the report; beside the project file unless told otherwise.
+
+    Args:
+        space: how the picture of the space of embeddings is drawn: see `space_map`.
+    """
+    return Reported(str(write_report(ws, page or ws.root / "report.html", space=space)))
 
 
 def write_report(
@@ -46,6 +51,7 @@ def write_report(
     sections: Sequence[Section] = (),
     narrative: Sequence[str] = (),
     how_made: str = "",
+    space: Method = "pca",
 ) -> Path:
     """The report, with what only a demo can add: the truth of each window, and a narrative."""
     releases = ws.catalog.releases(ws.name, ws.environment)
@@ -67,6 +73,7 @@ def write_report(
         ledger_length=rows,
         facts=facts,
         moved=moved_images(ws),
+        space=space_map(ws, releases[-1], space) if releases else None,
         narrative=narrative,
         how_made=how_made,
     )

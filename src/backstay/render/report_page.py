@@ -13,6 +13,7 @@ from backstay.render.chart_part import CAPTION, chart_part
 from backstay.render.engine import fill
 from backstay.render.images import contact_sheet, png_uri
 from backstay.render.prose import anything
+from backstay.render.space_map import SpaceMap, space_figure
 from backstay.render.timeline import Timeline, build_timeline, reason_of
 
 
@@ -47,6 +48,7 @@ def report_page(
     ledger_length: int | None = None,
     facts: Sequence[tuple[str, str]] = (),
     moved: Sequence[tuple[str, Sequence[npt.ArrayLike]]] = (),
+    space: SpaceMap | None = None,
     narrative: Sequence[str] = (),
     how_made: str = "",
     names: Mapping[str, str] | None = None,
@@ -57,6 +59,7 @@ def report_page(
         refusals: ledger rows of promotions that were refused.
         facts: pairs of question and answer for the table at the top.
         moved: a caption and uint8 images of one shape, each pair one contact sheet.
+        space: where rows lie in the space of embeddings.
         narrative: paragraphs that tell it in words.
         how_made: how the traffic and the figures came about.
         names: friendlier names for model ids.
@@ -76,6 +79,8 @@ def report_page(
         ledger_length=ledger_length,
         facts=facts,
         sheets=[_sheet(caption, images) for caption, images in moved],
+        space=None if space is None else space_figure(space),
+        space_caption="" if space is None else space.caption,
         narrative=narrative,
         how_made=how_made,
         names=dict(names or {}),

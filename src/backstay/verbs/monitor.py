@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from backstay.kernel.errors import BackstayError
 
@@ -99,8 +99,12 @@ class MonitorVerbs:
 
         return waiting(self.ws)
 
-    def report(self, *, page: Path | None = None) -> Reported:
-        """The whole story on one page."""
+    def report(self, *, page: Path | None = None, space: Literal["pca", "tsne"] = "pca") -> Reported:
+        """The whole story on one page.
+
+        Args:
+            space: how the picture of the space of embeddings is drawn.
+        """
         from backstay.loop.report import report
 
-        return report(self.ws, page=page)
+        return report(self.ws, page=page, space=space)
