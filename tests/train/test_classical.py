@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,20 @@ from backstay.train.estimators import ESTIMATORS
 from backstay.train.loop import Trained
 
 PARTS = {"train": np.arange(400), "tune": np.arange(400, 500)}
-MODELS = sorted(ESTIMATORS.built_in)
+
+
+def loads(name: str) -> bool:
+    """Whether the library behind this model is here and can be loaded (LightGBM needs libgomp of the system)."""
+    try:
+        return name not in ("lightgbm", "xgboost") or bool(import_module(name))
+    except (ImportError, OSError):
+        return False
+
+
+MODELS = [
+    pytest.param(name, marks=pytest.mark.skipif(not loads(name), reason=f"{name} cannot be loaded here"))
+    for name in sorted(ESTIMATORS.built_in)
+]
 
 
 def train(sheet, tmp_path: Path, model: str, classes=("no", "yes"), parts=PARTS, **more) -> Trained:

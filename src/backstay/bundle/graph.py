@@ -21,7 +21,8 @@ _TORCH_FIX = (
 )
 _ELSEWHERE = {
     "`tf2onnx` makes ONNX of a Keras model: `tf2onnx.convert.from_keras(model)`": (".h5", ".hdf5", ".keras", ".pb"),
-    "`onnxmltools` makes ONNX of XGBoost and LightGBM models": (".ubj", ".bst", ".txt", ".json", ".lgb"),
+    "load it where it was trained and hand the fitted XGBoost or LightGBM classifier over from Python: "
+    "`backstay.adopt(model, reference=..., target=...)`": (".ubj", ".bst", ".txt", ".json", ".lgb"),
     "CatBoost makes ONNX itself: `model.save_model('model.onnx', format='onnx')`": (".cbm",),
     "these are weights without a model: `torch.onnx.export(module, (example,), 'model.onnx', dynamo=True)`": (
         ".safetensors",

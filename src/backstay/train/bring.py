@@ -64,7 +64,7 @@ def _converted(
     if "sklearn.base.BaseEstimator" not in bases:
         raise BackstayError(
             f"a {type(model).__name__} is neither an ONNX file, a scikit-learn model nor a torch module",
-            fix="export it to ONNX (XGBoost and LightGBM: `onnxmltools.convert`) and name the file",
+            fix="export it to ONNX and name the file",
         )
     try:
         return fitted.graph_of(model, table, schema)

@@ -1,4 +1,4 @@
-"""Classifiers of scikit-learn by their class: each adds itself to a graph and answers its probabilities."""
+"""Classifiers of scikit-learn, LightGBM and XGBoost by class: each adds itself to a graph, answering probabilities."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backstay.train.convert.blocks import Unsupported
+from backstay.train.convert.boosted import lightgbm_logits, xgboost_logits
 from backstay.train.convert.graph import Graph
 from backstay.train.convert.trees import Nodes, ensemble, of_predictor, of_tree
 
@@ -80,6 +82,25 @@ def logistic_regression(graph: Graph, model: Any, matrix: str) -> str:
     return _probabilities(graph, graph.op("Add", product, graph.constant(offset)), model.coef_.shape[0])
 
 
+def lightgbm(graph: Graph, model: Any, matrix: str) -> str:
+    """An `LGBMClassifier` of two classes (logistic) or more (softmax)."""
+    logits, columns, objective = lightgbm_logits(graph, model, matrix)
+    name, *parameters = objective.split()
+    if name not in ("binary", "multiclass"):
+        raise Unsupported(f"LightGBM's objective {name!r} is not known here", fix="fit it with its usual objective")
+    slope = next((float(p.partition(":")[2]) for p in parameters if p.startswith("sigmoid:")), 1.0)
+    steep = logits if name == "multiclass" or slope == 1.0 else graph.op("Mul", logits, graph.constant(np.array(slope)))
+    return _probabilities(graph, steep, columns)
+
+
+def xgboost(graph: Graph, model: Any, matrix: str) -> str:
+    """An `XGBClassifier` of two classes (logistic) or more (softmax)."""
+    logits, columns, objective = xgboost_logits(graph, model, matrix)
+    if objective not in ("binary:logistic", "multi:softprob"):
+        raise Unsupported(f"XGBoost's objective {objective!r} is not known here", fix="fit it with its usual objective")
+    return _probabilities(graph, logits, columns)
+
+
 def _probabilities(graph: Graph, logits: str, columns: int) -> str:
     if columns > 1:
         return graph.op("Softmax", logits, axis=1)
@@ -93,5 +114,7 @@ CLASSIFIERS: dict[str, Callable[[Graph, Any, str], str]] = {
     "RandomForestClassifier": forest,
     "ExtraTreesClassifier": forest,
     "HistGradientBoostingClassifier": boosting,
+    "LGBMClassifier": lightgbm,
     "LogisticRegression": logistic_regression,
+    "XGBClassifier": xgboost,
 }

@@ -26,6 +26,7 @@ from backstay.train.convert.parity import harder, require_parity
 from backstay.train.convert.transformers import apply
 
 _ROWS = 2000
+_KNOWN = ("sklearn.", "lightgbm.", "xgboost.")
 _OUTPUTS = ("label", "scores")
 
 
@@ -135,7 +136,7 @@ def _classifier(graph: Graph, model: Any, blocks: list[Block]) -> str:
     name = type(last).__name__
     if name == "Pipeline":
         return _classifier(graph, last, blocks)
-    if name not in CLASSIFIERS or not type(last).__module__.startswith("sklearn."):
+    if name not in CLASSIFIERS or not type(last).__module__.startswith(_KNOWN):
         raise Unsupported(f"the exporter does not know {name}", fix=f"it knows {', '.join(sorted(CLASSIFIERS))}")
     if name == "HistGradientBoostingClassifier" and last._preprocessor is not None:
         blocks = _categories_first(graph, last, blocks)

@@ -1,0 +1,78 @@
+"""Gradient-boosted trees for a number (scikit-learn's `HistGradientBoostingRegressor`).
+
+Each tree is fitted to what those before it left over, by squared or absolute error. Missing values go whichever way
+helps, categories are split as sets. Trees are added until the error on the tuning rows has not fallen for `patience`
+of them, and those after the best are left out.
+
+Prefer it for tables. It never answers beyond what it has seen: for a trend that goes on, take `ridge`.
+
+Cost: a table of 30,000 rows and 14 columns in about two seconds. Source: Friedman 2001; Ke et al. 2017 (LightGBM).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingRegressor
+
+from backstay.maths.arrays import FloatArray
+from backstay.train.convert.graph import Graph
+from backstay.train.convert.regressors import boosting
+from backstay.train.estimators.contract import Problem, Rows, Tensors
+from backstay.train.estimators.design import categories_first, write_categories_first
+from backstay.train.estimators.numbers import Regressor, squared_error
+from backstay.train.options import Options
+
+LOSSES = ("squared_error", "absolute_error")
+
+
+class ValueBoosting(Regressor):
+    """A row's categories come first, as scikit-learn itself puts them."""
+
+    def __init__(self, problem: Problem, patience: int, **parameters: Any) -> None:
+        self._problem = problem
+        self._patience = patience
+        self._parameters = parameters
+        self._model: Any = None
+
+    def fit(self, train: Rows, y: FloatArray, tune: Rows, y_tune: FloatArray) -> dict[str, float]:
+        x, weights = categories_first(train), train.weights
+        search = self._made(early_stopping=True, n_iter_no_change=self._patience, tol=0.0, scoring="loss")
+        search.fit(
+            x, y, sample_weight=weights, X_val=categories_first(tune), y_val=y_tune, sample_weight_val=tune.weights
+        )
+        # scikit-learn gives the negative loss before the first tree and after each.
+        best = max(1, int(np.argmax(search.validation_score_)))
+        self._model = search
+        if best < search.n_iter_:
+            self._model = self._made(early_stopping=False, max_iter=best).fit(x, y, sample_weight=weights)
+        return {"trees": float(best), "tune_loss": squared_error(self.values(tune), y_tune, tune.weights)}
+
+    def _made(self, **more: Any) -> Any:
+        categorical = list(range(len(self._problem.levels))) or None
+        return HistGradientBoostingRegressor(
+            categorical_features=categorical, random_state=self._problem.seed, **{**self._parameters, **more}
+        )
+
+    def values(self, rows: Rows) -> FloatArray:
+        return np.asarray(self._model.predict(categories_first(rows)), dtype=np.float64)
+
+    def write(self, graph: Graph, tensors: Tensors) -> str:
+        return boosting(graph, self._model, write_categories_first(graph, tensors))
+
+
+def build(problem: Problem, options: Options) -> Regressor:
+    """Options: `loss` ("squared_error" or "absolute_error"), `trees` (at most, 500), `learning_rate` (0.1), `leaves`
+    (of a tree, 31), `leaf_rows` (fewest, 20), `l2` (0), `patience` (10).
+    """
+    return ValueBoosting(
+        problem,
+        options.whole("patience", 10, low=1),
+        loss=options.choice("loss", "squared_error", LOSSES),
+        max_iter=options.whole("trees", 500, low=1, high=20_000),
+        learning_rate=options.number("learning_rate", 0.1, low=1e-6, high=1),
+        max_leaf_nodes=options.whole("leaves", 31, low=2),
+        min_samples_leaf=options.whole("leaf_rows", 20, low=1),
+        l2_regularization=options.number("l2", 0.0, low=0),
+    )
