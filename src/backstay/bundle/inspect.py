@@ -13,10 +13,11 @@ import onnxruntime
 
 from backstay.bundle.datatypes import FLOATS, from_onnx, numpy_dtype
 from backstay.bundle.graph import read_graph
+from backstay.bundle.heads import names_in
 from backstay.bundle.inputs import Arrays
 from backstay.bundle.manifest import InputSpec, Manifest, OutputSpec, format_for
 from backstay.bundle.model import both_sides, label_texts, open_session
-from backstay.bundle.roles import classes_of, outputs_of, shape_of
+from backstay.bundle.roles import classes_of, number_outputs_of, outputs_of, shape_of
 from backstay.kernel.errors import BackstayError, nearest
 from backstay.kernel.ids import content_id
 from backstay.kernel.records import Column, ColumnKind, Task
@@ -26,12 +27,15 @@ _NUMERIC = (ColumnKind.NUMBER, ColumnKind.INTEGER, ColumnKind.BOOLEAN)
 _TEXTUAL = (ColumnKind.CATEGORY, ColumnKind.TEXT, ColumnKind.BOOLEAN)
 
 
-def inspect_onnx(path: Path, features: tuple[Column, ...], classes: tuple[str, ...] | None) -> Manifest:
+def inspect_onnx(
+    path: Path, features: tuple[Column, ...], classes: tuple[str, ...] | None, *, numeric: bool = False
+) -> Manifest:
     """The manifest of a foreign model, without its files: hand it to `write_bundle`.
 
     Args:
         features: the columns that the model may read, in the order of its matrix input where it has one.
         classes: the target's values; used where the graph does not carry its own.
+        numeric: the model answers a number.
 
     Raises:
         BackstayError: a pickle, a map as output, inputs that match no columns, scores that are no probabilities.
@@ -40,6 +44,8 @@ def inspect_onnx(path: Path, features: tuple[Column, ...], classes: tuple[str, .
         raise BackstayError("there are no feature columns", fix="give reference rows with the model's inputs")
     model, content = read_graph(path)
     inputs = _inputs(model, features)
+    if numeric:
+        return _of_numbers(model, content, inputs)
     outputs = outputs_of(model)
     label = next((o.name for o in outputs if o.role == "label"), None)
     named = classes_of(model, label)
@@ -49,17 +55,39 @@ def inspect_onnx(path: Path, features: tuple[Column, ...], classes: tuple[str, .
     order, widths = _probe(session, inputs, outputs, named or tuple(_in_order(classes or ())), own=bool(named))
     has_embedding = any(o.role == "embedding" for o in outputs)
     return Manifest(
-        format_version=format_for(inputs),
+        format_version=format_for(inputs, outputs),
         task=Task.CLASSIFICATION.value,
         inputs=inputs,
         outputs=tuple(replace(o, shape=widths.get(o.name, o.shape)) for o in outputs),
         classes=order,
         space_id=content_id("space", sha256(content).hexdigest()) if has_embedding else "",
-        versions={
-            "producer": f"{model.producer_name} {model.producer_version}".strip(),
-            **{f"opset {o.domain or 'ai.onnx'}": str(o.version) for o in model.opset_import},
-        },
+        versions=_versions(model),
+        none_label=names_in(model)[1],
     )
+
+
+def _of_numbers(model: onnx.ModelProto, content: bytes, inputs: tuple[InputSpec, ...]) -> Manifest:
+    """The manifest of a model that answers a number, in the target's unit."""
+    outputs = number_outputs_of(model)
+    _, widths = _probe(open_session(content), inputs, outputs, (), own=True)
+    named = tuple(replace(o, shape=widths.get(o.name, o.shape)) for o in outputs)
+    has_embedding = any(o.role == "embedding" for o in named)
+    return Manifest(
+        format_version=format_for(inputs, named),
+        task=Task.REGRESSION.value,
+        inputs=inputs,
+        outputs=named,
+        classes=(),
+        space_id=content_id("space", sha256(content).hexdigest()) if has_embedding else "",
+        versions=_versions(model),
+    )
+
+
+def _versions(model: onnx.ModelProto) -> dict[str, str]:
+    return {
+        "producer": f"{model.producer_name} {model.producer_version}".strip(),
+        **{f"opset {o.domain or 'ai.onnx'}": str(o.version) for o in model.opset_import},
+    }
 
 
 def _in_order(classes: tuple[str, ...]) -> list[str]:

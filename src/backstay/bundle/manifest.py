@@ -13,10 +13,12 @@ from backstay.kernel.errors import BackstayError, NotFound
 from backstay.kernel.ids import content_id, digest
 
 # The newest format that is read. What needs nothing of a newer one is written in the older: see `format_for`.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 4
 ADAPTERS = ("column", "matrix", "image", "tokens", "vector")
-SINCE = {"tokens": 2, "vector": 2}
-ROLES = ("label", "scores", "embedding", "value")
+SINCE = {"tokens": 2, "vector": 2, "distance": 3, "number": 4}
+NONE = "none of these"
+"""What a model answers for rows of none of its classes, unless told otherwise."""
+ROLES = ("label", "scores", "embedding", "distance", "number", "value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,8 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """One output tensor and what it means: "label", "scores", "embedding" or "value" (passed on, not understood)."""
+    """One output tensor and what it means: "label", "scores", "embedding", "distance" (to the nearest example that the
+    head holds), "number" (the answer of a regression, in the target's unit) or "value" (passed on, not understood)."""
 
     name: str
     datatype: str
@@ -60,7 +63,11 @@ class FileEntry:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Everything a bundle says of itself. `classes` are in the order of the scores."""
+    """Everything a bundle says of itself. `classes` are in the order of the scores.
+
+    Args:
+        none_label: what rows of none of the classes are answered with; "" for a model that always names a class.
+    """
 
     format_version: int
     task: str
@@ -73,11 +80,19 @@ class Manifest:
     reference_data_id: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
     files: dict[str, FileEntry] = field(default_factory=dict)
+    none_label: str = ""
 
     @property
     def id(self) -> str:
         """The model's id: 128 bits of the SHA-256 of the canonical JSON."""
-        return content_id("model", digest(encode(self)))
+        return content_id("model", digest(self.document()))
+
+    def document(self) -> dict[str, Any]:
+        """The JSON value. What was not there in older formats is in it only where it says something."""
+        whole: dict[str, Any] = encode(self)
+        if not self.none_label:
+            del whole["none_label"]
+        return whole
 
     def output(self, role: str) -> OutputSpec | None:
         """The output with this role, or None."""
@@ -105,9 +120,9 @@ class Manifest:
         return parse(document, path)
 
 
-def format_for(inputs: tuple[InputSpec, ...]) -> int:
+def format_for(inputs: tuple[InputSpec, ...], outputs: tuple[OutputSpec, ...] = ()) -> int:
     """The oldest format that can say this: a bundle is readable by every version that could run it."""
-    return max(SINCE.get(spec.adapter, 1) for spec in inputs)
+    return max([*(SINCE.get(spec.adapter, 1) for spec in inputs), *(SINCE.get(spec.role, 1) for spec in outputs)])
 
 
 def parse(document: Any, where: Path) -> Manifest:
@@ -134,7 +149,7 @@ def _problem(manifest: Manifest) -> str:
     if not manifest.inputs or not manifest.outputs:
         return "it names no inputs or no outputs"
     specs: list[InputSpec | OutputSpec] = [*manifest.inputs, *manifest.outputs]
-    names: list[object] = [*(s.name for s in specs), *manifest.classes]
+    names: list[object] = [*(s.name for s in specs), *manifest.classes, manifest.none_label]
     if not all(isinstance(n, str) for n in names):
         return "a name is not text"
     for spec in specs:

@@ -28,11 +28,15 @@ class Outputs:
         labels: object array [n] of `str`.
         scores: float32 [n, classes], probabilities in the order of the manifest's classes; None when unknown.
         embeddings: float32 [n, dimension]; None when the model has none.
+        distances: float32 [n], to the nearest example that the model holds; None when it holds none.
+        numbers: float64 [n], the answers of a regression in the target's unit; `labels` are the same as text.
     """
 
     labels: npt.NDArray[np.object_]
     scores: npt.NDArray[np.float32] | None
     embeddings: npt.NDArray[np.float32] | None
+    distances: npt.NDArray[np.float32] | None = None
+    numbers: npt.NDArray[np.float64] | None = None
 
 
 class Model:
@@ -84,10 +88,14 @@ class Model:
         ]
         scores = [p.scores for p in parts if p.scores is not None]
         embeddings = [p.embeddings for p in parts if p.embeddings is not None]
+        distances = [p.distances for p in parts if p.distances is not None]
+        numbers = [p.numbers for p in parts if p.numbers is not None]
         return Outputs(
             np.concatenate([p.labels for p in parts]),
             np.concatenate(scores) if scores else None,
             np.concatenate(embeddings) if embeddings else None,
+            np.concatenate(distances) if distances else None,
+            np.concatenate(numbers) if numbers else None,
         )
 
     def _coded(self, arrays: Arrays) -> Arrays:
@@ -103,8 +111,12 @@ class Model:
     def _outputs(self, found: dict[str, npt.NDArray[Any]]) -> Outputs:
         by_role = {o.role: found[o.name] for o in self.manifest.outputs if o.name in found}
         scores = None if "scores" not in by_role else both_sides(by_role["scores"], len(self.classes))
-        embeddings = by_role.get("embedding")
-        if "label" in by_role:
+        embeddings, distances = by_role.get("embedding"), by_role.get("distance")
+        numbers = None
+        if "number" in by_role:
+            numbers = np.asarray(by_role["number"], dtype=np.float64).reshape(len(by_role["number"]))
+            labels = number_texts(numbers)
+        elif "label" in by_role:
             labels = label_texts(by_role["label"], self.classes)
         elif scores is not None:
             labels = np.array(self.classes, dtype=object)[scores.argmax(axis=1)]
@@ -114,6 +126,8 @@ class Model:
             labels,
             None if scores is None else np.asarray(scores, dtype=np.float32),
             None if embeddings is None else np.asarray(embeddings, dtype=np.float32).reshape(len(embeddings), -1),
+            None if distances is None else np.asarray(distances, dtype=np.float32).reshape(len(distances)),
+            numbers,
         )
 
     def _nothing(self) -> Outputs:
@@ -123,6 +137,8 @@ class Model:
             np.empty(0, dtype=object),
             None if self.manifest.output("scores") is None else np.zeros((0, len(self.classes)), np.float32),
             None if embedding is None else np.zeros((0, width), np.float32),
+            None if self.manifest.output("distance") is None else np.zeros(0, np.float32),
+            None if self.manifest.output("number") is None else np.zeros(0, np.float64),
         )
 
 
@@ -180,6 +196,17 @@ def label_texts(values: npt.NDArray[Any], classes: tuple[str, ...]) -> npt.NDArr
         texts[:] = [str(int(v)) if float(v).is_integer() else str(v) for v in flat.tolist()]
     else:
         texts[:] = [v.decode("utf-8") if isinstance(v, bytes) else str(v) for v in flat.tolist()]
+    return texts
+
+
+def number_texts(values: npt.NDArray[np.float64]) -> npt.NDArray[np.object_]:
+    """Numbers as the log keeps them: the shortest text that reads back as the same number.
+
+    >>> number_texts(np.array([0.1, 3.0, float("nan")])).tolist()
+    ['0.1', '3.0', 'nan']
+    """
+    texts = np.empty(len(values), dtype=object)
+    texts[:] = [repr(v) for v in values.tolist()]
     return texts
 
 

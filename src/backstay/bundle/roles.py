@@ -6,11 +6,13 @@ import onnx
 from onnx import numpy_helper
 
 from backstay.bundle.datatypes import FLOATS, INTEGERS, from_onnx
+from backstay.bundle.heads import DISTANCE, names_in
 from backstay.bundle.manifest import OutputSpec
 from backstay.kernel.errors import BackstayError
 
 _LABELS = ("label", "output_label", "predicted", "prediction", "class", "out_label")
 _SCORES = ("probabilities", "scores", "output_probability", "probability", "probs", "out_scores")
+_NUMBERS = ("value", "variable", "prediction", "predictions", "output", "y", "target")
 _EMBEDDINGS = ("embedding", "embeddings", "features", "out_embedding")
 
 
@@ -22,7 +24,8 @@ def outputs_of(model: onnx.ModelProto) -> tuple[OutputSpec, ...]:
     """
     specs = [_tensor(value) for value in model.graph.output]
     roles: dict[str, str] = {}
-    for role, names in (("label", _LABELS), ("scores", _SCORES), ("embedding", _EMBEDDINGS)):
+    usual = (("label", _LABELS), ("scores", _SCORES), ("embedding", _EMBEDDINGS), ("distance", (DISTANCE,)))
+    for role, names in usual:
         found = next((n for n in names for s in specs if s.name.lower() == n and _could_be(s, role)), None)
         if found is not None:
             roles[next(s.name for s in specs if s.name.lower() == found)] = role
@@ -38,9 +41,30 @@ def outputs_of(model: onnx.ModelProto) -> tuple[OutputSpec, ...]:
     return tuple(OutputSpec(s.name, s.datatype, s.shape, roles.get(s.name, "value")) for s in specs)
 
 
+def number_outputs_of(model: onnx.ModelProto) -> tuple[OutputSpec, ...]:
+    """The outputs of a regression: the number by its usual names, else the only float output of one value a row.
+
+    Raises:
+        BackstayError: there is none, or more than one could be it.
+    """
+    specs = [_tensor(value) for value in model.graph.output]
+    single = [s for s in specs if s.datatype in FLOATS and s.shape[1:] in ((), (1,), (-1,))]
+    named = [s for s in single if s.name.lower() in _NUMBERS] or single
+    if len(named) != 1:
+        raise BackstayError(
+            f"{len(named)} of the outputs ({', '.join(s.name for s in specs)}) could be the number that is predicted",
+            fix="name it `value` when exporting, a float output of [rows] or [rows, 1]",
+        )
+    roles = {named[0].name: "number"}
+    inside = next((s for s in specs if s.name.lower() in _EMBEDDINGS and s.name not in roles), None)
+    if inside is not None and _could_be(inside, "embedding"):
+        roles[inside.name] = "embedding"
+    return tuple(OutputSpec(s.name, s.datatype, s.shape, roles.get(s.name, "value")) for s in specs)
+
+
 def classes_of(model: onnx.ModelProto, label: str | None) -> tuple[str, ...]:
     """The class names that the graph itself carries, in the order of its scores; empty when it carries none."""
-    found: list[tuple[str, ...]] = []
+    found: list[tuple[str, ...]] = [names_in(model)[0]]
     constants = {t.name: t for t in model.graph.initializer}
     for node in model.graph.node:
         for attribute in node.attribute:
@@ -74,7 +98,7 @@ def shape_of(value: onnx.ValueInfoProto) -> tuple[int, ...]:
 def _could_be(spec: OutputSpec, role: str) -> bool:
     if role == "label":
         return spec.datatype in INTEGERS | {"BYTES", "BOOL"} and (len(spec.shape) == 1 or spec.shape[1:] == (1,))
-    return spec.datatype in FLOATS and len(spec.shape) in ((1, 2) if role == "scores" else (2,))
+    return spec.datatype in FLOATS and len(spec.shape) in {"scores": (1, 2), "distance": (1,)}.get(role, (2,))
 
 
 def _width_known(spec: OutputSpec, roles: dict[str, str]) -> bool:

@@ -63,6 +63,10 @@ class Tokens:
             ) from error
         return np.array([one.ids for one in found], dtype=np.int64)
 
+    def spelt(self) -> list[str]:
+        """How each code is written in the tokenizer's own letters (one a byte), in the order of the codes."""
+        return [str(self._inner.id_to_token(code) or "") for code in range(self.size)]
+
     def cut(self, texts: Sequence[str]) -> int:
         """How many of these texts are longer than the longest length, and lose their end."""
         whole = self._inner.from_str(self._inner.to_str())
@@ -99,6 +103,27 @@ def learn_tokens(texts: Sequence[str], *, size: int, length: int, lower: bool) -
     tokenizer.enable_truncation(max_length=length)
     tokenizer.enable_padding(pad_id=PADDING, pad_token=SPECIAL[PADDING])
     return json.dumps(json.loads(tokenizer.to_str()), ensure_ascii=False, sort_keys=True).encode("utf-8")
+
+
+def with_limits(content: bytes, *, length: int, padding: int) -> bytes:
+    """The bytes of a tokenizer that was learned elsewhere, which cuts texts at `length` codes and pads with `padding`.
+
+    Raises:
+        BackstayError: the content is no tokenizer, or has no such code.
+    """
+    try:
+        tokenizer = _package().Tokenizer.from_str(content.decode("utf-8"))
+        tokenizer.enable_truncation(max_length=length)
+        tokenizer.enable_padding(pad_id=padding, pad_token=tokenizer.id_to_token(padding))
+        whole = json.loads(tokenizer.to_str())
+    except BackstayError:
+        raise
+    except Exception as error:  # the package raises bare types of its own; nothing is loaded
+        raise BackstayError(
+            f"{TOKENIZER_FILE} is no tokenizer with a code {padding} to pad with ({error})",
+            fix="write it where it came from: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)",
+        ) from error
+    return json.dumps(whole, ensure_ascii=False, sort_keys=True).encode("utf-8")
 
 
 def _package() -> Any:

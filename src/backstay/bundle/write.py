@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from backstay.bundle.manifest import FileEntry, Manifest
-from backstay.kernel.codec import encode
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.ids import canonical_json
 
@@ -37,7 +36,7 @@ def write_bundle(
         if (target / MANIFEST_FILE).is_file():
             return model_id
         fresh.mkdir(parents=True, exist_ok=True)
-        for name, data in {**content, MANIFEST_FILE: canonical_json(encode(manifest))}.items():
+        for name, data in {**content, MANIFEST_FILE: canonical_json(manifest.document())}.items():
             _write(fresh / name, data)
         _sync(fresh)
         try:

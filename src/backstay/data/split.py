@@ -80,6 +80,19 @@ def _fractions(table: pa.Table, schema: Schema) -> npt.NDArray[np.float64]:
     return np.array([known[k] for k in keys])
 
 
+def deal(table: pa.Table, schema: Schema, share: float) -> Parts:
+    """A few rows in two, "train" and "gate": about `share` of them for the gate, by the same places that `split` uses.
+
+    Rows of one group, of one id, or of equal content stay together; the keys of the highest places are the gate's.
+    """
+    places = _fractions(table, schema)
+    keys, counts = np.unique(places, return_counts=True)
+    behind = np.cumsum(counts[::-1])[::-1]
+    enough = np.flatnonzero(behind >= share * len(places))
+    gate = places >= keys[enough[-1]] if len(enough) else np.zeros(len(places), dtype=bool)
+    return {"train": np.flatnonzero(~gate), "gate": np.flatnonzero(gate)}
+
+
 def _official(table: pa.Table, schema: Schema, name: str, settings: Shares) -> Parts:
     values = np.array(table.column(name).cast(pa.string()).to_pylist(), dtype=object)
     train, gate = np.isin(values, list(TRAIN)), np.isin(values, list(TEST))

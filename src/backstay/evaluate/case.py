@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from backstay.kernel.errors import BackstayError
-from backstay.maths.arrays import AnyArray, IntArray
+from backstay.maths.arrays import AnyArray, FloatArray, IntArray
+from backstay.maths.classification import correct
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -16,10 +17,12 @@ class Case:
     """Rows [n].
 
     Args:
-        labels: true class positions; -1 for a class that the model does not know.
-        predicted: the model's class positions.
+        labels: true class positions; -1 for a class that the model does not know, -2 where no label is known.
+        predicted: the model's class positions; -1 for an answer that is none of them.
         scores: probabilities [n, classes], None where the model gives none. embeddings: [n, d].
         groups: codes of rows that depend on each other.
+        declines: the model may answer "none of these", which is right for a row of a class that it does not know.
+        distances: from each row to the nearest example that the model holds [n], None where it holds none.
     """
 
     labels: IntArray
@@ -28,9 +31,11 @@ class Case:
     embeddings: npt.NDArray[np.floating] | None
     groups: IntArray | None
     classes: tuple[str, ...]
+    declines: bool = False
+    distances: npt.NDArray[np.floating] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("predicted", "scores", "embeddings", "groups"):
+        for name in ("predicted", "scores", "embeddings", "groups", "distances"):
             values = getattr(self, name)
             if values is not None and len(values) != len(self.labels):
                 raise BackstayError(
@@ -51,6 +56,11 @@ class Case:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def right(self) -> FloatArray:
+        """1 where the answer is right, else 0 [n]."""
+        return correct(self.labels, self.predicted, declines=self.declines)
+
     def take(self, chosen: AnyArray) -> Case:
         """The case of these rows (places or a mask)."""
         return Case(
@@ -60,4 +70,6 @@ class Case:
             embeddings=None if self.embeddings is None else self.embeddings[chosen],
             groups=None if self.groups is None else self.groups[chosen],
             classes=self.classes,
+            declines=self.declines,
+            distances=None if self.distances is None else self.distances[chosen],
         )

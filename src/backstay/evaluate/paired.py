@@ -11,7 +11,7 @@ from backstay.evaluate.slices import slice_rows
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Comparison, Interval
 from backstay.maths.arrays import AnyArray, FloatArray
-from backstay.maths.classification import correct, log_losses
+from backstay.maths.classification import log_losses
 from backstay.maths.paired import paired_difference
 
 METRICS = ("accuracy", "log_loss")
@@ -24,6 +24,7 @@ def compare(
     """Challenger minus baseline, so that positive is better (log loss is turned round).
 
     Each is judged by its own classes: a row of a class that only the challenger knows is an error of the baseline.
+    "None of these" is right only for rows of classes that neither knows: a model gains nothing by knowing less.
     Where a score of either is no probability, the comparison of log loss is NaN, which a gate refuses. A slice of
     fewer than two rows is NaN as well.
 
@@ -34,7 +35,7 @@ def compare(
     parts: list[tuple[str, AnyArray]] = [("", np.arange(len(challenger))), *slice_rows(slices, len(challenger))]
     found: list[Comparison] = []
     for metric in METRICS:
-        ours, theirs = _scores(metric, challenger), _scores(metric, baseline)
+        ours, theirs = _scores(metric, challenger, baseline), _scores(metric, baseline, challenger)
         if ours is None or theirs is None:
             continue
         for part, rows in parts:
@@ -56,9 +57,9 @@ def _names(case: Case) -> AnyArray:
     return np.array([*case.classes, ""], dtype=object)[case.labels]
 
 
-def _scores(metric: str, case: Case) -> FloatArray | None:
+def _scores(metric: str, case: Case, other: Case) -> FloatArray | None:
     if metric == "accuracy":
-        return correct(case.labels, case.predicted)
+        return np.where((case.labels < 0) & (other.labels >= 0), 0.0, case.right)
     return None if case.scores is None else -log_losses(case.labels, case.scores.astype(np.float64))
 
 

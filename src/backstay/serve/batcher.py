@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ class Ticket:
     ids: list[str]
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[tuple[Outputs, bool]] = field(repr=False)
+    arrived: float = field(default_factory=time.perf_counter)
 
 
 Record = Callable[[list[tuple[Ticket, Outputs]]], None]
@@ -161,10 +163,14 @@ def _join(runs: list[Outputs]) -> Outputs:
         return runs[0]
     scores = [r.scores for r in runs if r.scores is not None]
     embeddings = [r.embeddings for r in runs if r.embeddings is not None]
+    distances = [r.distances for r in runs if r.distances is not None]
+    numbers = [r.numbers for r in runs if r.numbers is not None]
     return Outputs(
         np.concatenate([r.labels for r in runs]),
         np.concatenate(scores) if scores else None,
         np.concatenate(embeddings) if embeddings else None,
+        np.concatenate(distances) if distances else None,
+        np.concatenate(numbers) if numbers else None,
     )
 
 
@@ -178,6 +184,8 @@ def _deal(outputs: Outputs, sizes: list[int]) -> list[Outputs]:
                 outputs.labels[part],
                 None if outputs.scores is None else outputs.scores[part],
                 None if outputs.embeddings is None else outputs.embeddings[part],
+                None if outputs.distances is None else outputs.distances[part],
+                None if outputs.numbers is None else outputs.numbers[part],
             )
         )
         start += size

@@ -284,14 +284,20 @@ def answer(
     question: Question, outputs: Outputs, manifest: Manifest, *, name: str, version: str, parameters: dict[str, Any]
 ) -> tuple[bytes, int | None]:
     """The response body, and the length of its JSON part when binary tensors follow."""
-    by_role: dict[str, Any] = {"label": outputs.labels, "scores": outputs.scores, "embedding": outputs.embeddings}
+    by_role: dict[str, Any] = {
+        "label": outputs.labels,
+        "scores": outputs.scores,
+        "embedding": outputs.embeddings,
+        "distance": outputs.distances,
+        "number": outputs.numbers,
+    }
     tensors: list[dict[str, Any]] = []
     blobs: list[bytes] = []
     for spec in manifest.outputs:
         values = by_role.get(spec.role)
         if values is None or (question.wanted and spec.name not in question.wanted):
             continue
-        datatype = "BYTES" if spec.role == "label" else "FP32"
+        datatype = {"label": "BYTES", "number": "FP64"}.get(spec.role, "FP32")
         entry: dict[str, Any] = {"name": spec.name, "datatype": datatype, "shape": list(values.shape)}
         if question.wanted.get(spec.name):
             blob = _blob(values, datatype)
@@ -309,7 +315,7 @@ def answer(
 
 def _blob(values: npt.NDArray[Any], datatype: str) -> bytes:
     if datatype != "BYTES":
-        return np.ascontiguousarray(values, dtype=np.float32).tobytes()
+        return np.ascontiguousarray(values, dtype=numpy_dtype(datatype)).tobytes()
     parts = [str(v).encode() for v in values.reshape(-1)]
     return b"".join(LENGTH.pack(len(p)) + p for p in parts)
 
@@ -317,7 +323,11 @@ def _blob(values: npt.NDArray[Any], datatype: str) -> bytes:
 def metadata(manifest: Manifest, name: str, versions: list[str]) -> dict[str, Any]:
     """The model's metadata as the protocol has it."""
     outputs = [
-        {"name": o.name, "datatype": "BYTES" if o.role == "label" else o.datatype, "shape": list(o.shape)}
+        {
+            "name": o.name,
+            "datatype": {"label": "BYTES", "number": "FP64"}.get(o.role, o.datatype),
+            "shape": list(o.shape),
+        }
         for o in manifest.outputs
         if o.role != "value"
     ]

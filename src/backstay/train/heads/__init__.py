@@ -6,5 +6,9 @@ from backstay.kernel.registry import Shelf
 HEADS = Shelf(
     "head",
     "backstay.heads",
-    {"linear": "backstay.train.heads.linear:build", "prototype": "backstay.train.heads.prototype:build"},
+    {
+        "knn": "backstay.train.heads.knn:build",
+        "linear": "backstay.train.heads.linear:build",
+        "prototype": "backstay.train.heads.prototype:build",
+    },
 )
