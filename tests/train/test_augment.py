@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from backstay.train.augment import KINDS, augment
-from backstay.train.augmentations.images import blurred, images
+from backstay.kernel.errors import BackstayError
+from backstay.train.augment import KINDS, augment, checked
+from backstay.train.augmentations.images import Changes, blurred, images
 from backstay.train.augmentations.rows import corrupt, vectors
 from backstay.train.augmentations.texts import texts
 
@@ -54,7 +55,7 @@ def test_flip_mirrors_half_and_only_where_asked() -> None:
     pixels[:, :, 0] = 255
     left = images(pixels, seeded(), 0.01)[:, :, 0, 0].mean(dim=1) > 127
     assert left.all()
-    mirrored = images(pixels, seeded(), 0.01, flip=True)
+    mirrored = images(pixels, seeded(), 0.01, Changes(flip=True))
     share = float((mirrored[:, :, 0, 0].mean(dim=1) < 127).float().mean())
     assert 0.35 < share < 0.65
     assert torch.equal(mirrored[:, :, 0, 0].mean(dim=1) < 127, mirrored[:, :, 3, 0].mean(dim=1) > 127)
@@ -111,3 +112,39 @@ def test_places_of_vectors_go_to_their_mean() -> None:
     changed = vectors(torch.full((200, 50), 3.0), seeded(), 1.0)
     assert float((changed == 0).float().mean()) == pytest.approx(0.05, abs=0.01)
     assert float(changed[changed != 0].std()) == pytest.approx(0.05, rel=0.1)
+
+
+def test_without_exposure_light_stays_as_it_is() -> None:
+    white = torch.full((30, 8, 8, 1), 200, dtype=torch.uint8)
+    torch.testing.assert_close(images(white, seeded(), 3.0, Changes(exposure=0.0)), white.float())
+    assert (images(white, seeded(), 3.0) != 200).any(dim=(1, 2, 3)).all()
+
+
+def test_moves_alone_are_multiplied() -> None:
+    pixels = torch.randint(0, 256, (50, 16, 16, 1), generator=seeded(), dtype=torch.uint8)
+    still = images(pixels, seeded(), 1.0, Changes(moves=0.0, exposure=0.0))
+    torch.testing.assert_close(still, pixels.float(), atol=1e-3, rtol=0)
+    twice = images(pixels, seeded(), 1.0, Changes(moves=2.0, exposure=0.0))
+    torch.testing.assert_close(twice, images(pixels, seeded(), 2.0, Changes(exposure=0.0)))
+
+
+def test_a_crop_keeps_at_least_its_share_and_stays_inside() -> None:
+    # A ramp from left to right tells where a cropped picture was cut: what is seen spans between half of it and all.
+    ramp = torch.arange(64.0).expand(400, 64, 64)[..., None] * 4
+    seen = images(ramp, seeded(), 1.0, Changes(moves=0.0, exposure=0.0, crop=0.25))[:, 0, :, 0] / 4
+    spans = seen[:, -1] - seen[:, 0]
+    assert float(spans.min()) > 63 * 0.5 - 1
+    assert float(spans.min()) < 63 * 0.6
+    assert float(spans.max()) > 63 * 0.9
+    # All of it inside: an edge that was looked past would repeat its pixel.
+    assert ((seen[:, 1:] - seen[:, :-1])[:, 1:-1] > 0.4).all()
+
+
+def test_options_of_images_are_for_images() -> None:
+    assert checked({"moves": 2, "crop": 0.5}, "image", True) == Changes(True, 2.0, 1.0, 0.5)
+    with pytest.raises(BackstayError, match="kind table"):
+        checked({"moves": 2}, "table", False)
+    with pytest.raises(BackstayError, match="no key 'turns'"):
+        checked({"turns": 2}, "image", False)
+    with pytest.raises(BackstayError, match="crop is 0"):
+        checked({"crop": 0}, "image", False)

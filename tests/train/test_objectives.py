@@ -71,13 +71,14 @@ def test_calibration_undoes_overconfidence(classes: int) -> None:
     assert float((scores - functional.softmax(true, dim=1)).abs().mean()) < 0.02
 
 
-def test_the_head_is_fitted_to_its_optimum() -> None:
+@pytest.mark.parametrize("ridge", [1e-4, 1e-2])
+def test_the_head_is_fitted_to_its_optimum(ridge: float) -> None:
     generator = torch.Generator().manual_seed(2)
     x = functional.normalize(torch.randn(300, 3, generator=generator), dim=1)
     labels = (x[:, 0] + 0.3 * torch.randn(300, generator=generator) > 0).long()
-    head = LinearHead(3, 2)
+    head = LinearHead(3, 2, ridge)
     head.fit(x, labels, torch.ones(300))
-    loss = functional.cross_entropy(head(x), labels) + 1e-4 * head.linear.weight.square().sum()
+    loss = functional.cross_entropy(head(x), labels) + ridge * head.linear.weight.square().sum()
     loss.backward()
     assert float(head.linear.weight.grad.abs().max()) < 1e-3
     assert float(head.linear.bias.grad.abs().max()) < 1e-3

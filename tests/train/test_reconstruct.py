@@ -13,7 +13,9 @@ from scipy import integrate, stats
 from torch.nn import functional
 
 from backstay.bundle.model import load
+from backstay.evaluate.controls import raw_knn
 from backstay.kernel.errors import BackstayError
+from backstay.kernel.records import Column, ColumnKind, Schema
 from backstay.settings import TrainSettings
 from backstay.train.decoders import ImageDecoder, TableDecoder, decoder_of, mean_of
 from backstay.train.examples import Profile, profile_of, tensors_of
@@ -26,6 +28,7 @@ from backstay.train.objectives.masked import differs, mask_loss
 from backstay.train.objectives.scarf import info_nce_loss
 from backstay.train.objectives.variational import divergence
 from backstay.train.options import Options
+from backstay.train.untrained import untrained_embeddings
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -172,6 +175,40 @@ def test_tables_without_labels_beat_chance(sheet, tmp_path: Path, objective: str
     outputs = load(trained.bundle_directory, expected_id=trained.model_id).predict(held_out)
     share = float(np.mean(outputs.labels == np.array(held_out["y"].to_pylist())))
     assert share > 0.7
+
+
+def hidden_structure(n: int = 900) -> tuple[pa.Table, Schema]:
+    """Of 16 columns four say the same hidden class, loudly only together; the others are louder noise, on their own."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, n)
+    centres = np.array([[1.5, 0, -1.5, 1.5], [-1.5, 1.5, 0, 0], [0, -1.5, 1.5, -1.5]])
+    told = centres[y] + 0.5 * rng.normal(size=(n, 4))
+    columns = {f"x{i:02d}": values for i, values in enumerate(np.hstack([told, rng.normal(size=(n, 12))]).T)}
+    kinds = tuple(Column(name, ColumnKind.NUMBER) for name in columns)
+    table = pa.table({**columns, "y": [f"c{c}" for c in y]})
+    return table, Schema((*kinds, Column("y", ColumnKind.CATEGORY)), tuple(columns), target="y")
+
+
+@pytest.mark.parametrize("objective", ["scarf", "masked", "denoising"])
+def test_where_columns_hang_together_an_encoder_without_labels_beats_itself_untrained(
+    tmp_path: Path, objective: str
+) -> None:
+    table, schema = hidden_structure()
+    parts = {"train": np.arange(500), "tune": np.arange(500, 600)}
+    recipe = RECIPES[objective].model_copy(update={"epochs": 8, "learning_rate": 5e-3, "patience": 8})
+    trained = fit(table, schema, parts, recipe, classes=("c0", "c1", "c2"), workdir=tmp_path)
+    known, held_out = table.slice(0, 500), table.slice(600)
+    model = load(trained.bundle_directory)
+    spaces = {
+        "trained": (model.predict(known).embeddings, model.predict(held_out).embeddings),
+        "untrained": untrained_embeddings(table, schema, parts["train"], recipe, (known, held_out), classes=3),
+    }
+    codes, truth = (np.array([int(v[1]) for v in rows["y"].to_pylist()]) for rows in (known, held_out))
+    right = {
+        name: float((raw_knn(gallery, codes, queries, k=5, classes=3).argmax(axis=1) == truth).mean())
+        for name, (gallery, queries) in spaces.items()
+    }
+    assert right["trained"] > right["untrained"] + 0.1, right
 
 
 @pytest.mark.parametrize("objective", ["scarf", "masked"])

@@ -119,6 +119,6 @@ def test_the_encoder_for_texts_wants_a_text() -> None:
     table = pa.table({"n": np.arange(240.0), "intent": TABLE.column("intent")})
     schema = infer_schema(table, target="intent")
     profile = profile_of(conform(table, schema), schema, PARTS["train"])
-    for name in ("text", "vectors"):
+    for name in ("text", "bag", "vectors"):
         with pytest.raises(BackstayError, match="features hold none"):
             ENCODERS[name](profile, 8, Options("o", {}))

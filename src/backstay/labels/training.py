@@ -50,7 +50,9 @@ def training_labels(labels: Iterable[Label], settings: LabelSettings, *, known: 
     by_source: dict[str, list[Label]] = {}
     for label in _one_a_row(offered):
         by_source.setdefault(label.source, []).append(label)
-    most = _level({source: len(theirs) for source, theirs in by_source.items()}, len(trusted), settings.source_cap)
+    most = most_of_each(
+        {source: len(theirs) for source, theirs in by_source.items()}, len(trusted), settings.source_cap
+    )
     let_in: list[Label] = []
     for source, theirs in sorted(by_source.items()):
         let_in += sorted(theirs, key=lambda label: fraction(label.prediction_id, f"cap:{source}"))[:most]
@@ -65,13 +67,13 @@ def counts_by_source(labels: Iterable[Label]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _level(offered: Mapping[str, int], trusted: int, share: float) -> int:
+def most_of_each(offered: Mapping[str, int], trusted: int, share: float) -> int:
     """The most rows that each source may bring: none exceeds its share of what comes out.
 
     What a source may bring grows with what the others bring, so the level is raised one row at a time while the
     fullest source stays within its share.
 
-    >>> _level({"key:a": 100}, 90, 0.1), _level({"key:a": 100, "key:b": 1}, 100, 0.1)
+    >>> most_of_each({"key:a": 100}, 90, 0.1), most_of_each({"key:a": 100, "key:b": 1}, 100, 0.1)
     (10, 11)
     """
     level = 0

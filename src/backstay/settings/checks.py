@@ -7,10 +7,13 @@ from collections.abc import Iterator
 
 from backstay.settings.root import Settings
 
+# Detectors that read input columns and nothing else.
+READERS = ("columns", "schema")
+
 
 def contradictions(settings: Settings) -> list[tuple[str, str]]:
     """Each contradiction, and a way out of it."""
-    return [*_blinded(settings), *_too_short(settings)]
+    return [*_blinded(settings), *_no_start(settings), *_too_short(settings)]
 
 
 def _blinded(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -25,17 +28,32 @@ def _blinded(settings: Settings) -> Iterator[tuple[str, str]]:
     if kept == "all" or settings.task == "predictions":
         return
     what = f'serve.log_inputs = "{kept}" keeps no inputs'
-    if "columns" in settings.watch.detectors:
-        yield (
-            f'{what}, and the detector "columns" in watch.detectors reads them',
-            'take "columns" out of watch.detectors, or set serve.log_inputs = "all"',
-        )
+    for name in READERS:
+        if name in settings.watch.detectors:
+            yield (
+                f'{what}, and the detector "{name}" in watch.detectors reads them',
+                f'take "{name}" out of watch.detectors, or set serve.log_inputs = "all"',
+            )
     if retrain.from_log:
         able = "retrain.auto_promote = true and " if retrain.auto_promote else ""
         yield (
             f"{what}, and {able}retrain.from_log = true would have challengers learn from them",
             "set retrain.from_log = false and auto_promote = false and offer challengers with `backstay adopt "
             '--challenger`, or set serve.log_inputs = "all"',
+        )
+
+
+def _no_start(settings: Settings) -> Iterator[tuple[str, str]]:
+    """A start for what starts from nothing."""
+    train = settings.train
+    if settings.data.pairs and (train.model != "encoder" or settings.task != "classification"):
+        yield "data.pairs teaches the encoder of a classifier, and there is none", "take data.pairs out"
+    if (train.start_from or train.freeze) and (train.model != "encoder" or settings.task != "classification"):
+        name = "start_from" if train.start_from else "freeze"
+        what = f'train.model = "{train.model}"' if train.model != "encoder" else f'task = "{settings.task}"'
+        yield (
+            f"train.{name} is about the encoder of a classifier, and {what}",
+            'set train.start_from = "" and train.freeze = false',
         )
 
 

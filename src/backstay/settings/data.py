@@ -40,6 +40,9 @@ class DataSettings(Section):
     """File or folder of rows, relative to the project file."""
     unlabelled: str | None = None
     """File or folder of more rows, without labels, for objectives that learn without them; never measured on."""
+    pairs: str | None = None
+    """File of rows judged the same or different, to learn from as well: columns id_a, id_b (of `id`), verdict ("same"
+    or "different") and source, which [labels] trusts or caps as for labels."""
     target: str | None = None
     """Column of true labels."""
     id: str | None = None

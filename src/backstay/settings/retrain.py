@@ -45,6 +45,10 @@ class RetrainSettings(Section):
     """Whether `watch --act` may promote what passed the gate."""
     from_log: bool = True
     """Whether challengers learn from logged rows; false: they are made elsewhere, and judged on reference rows."""
+    replay: float = Field(1.0, gt=0, le=1)
+    """Share of the old rows (those that the live model learned from) that a challenger learns from again beside the new
+    ones, drawn by a hash of their group, id or place. Fewer make `train.start_from = "champion"` quick; the report
+    tells what it has forgotten."""
 
     @model_validator(mode="after")
     def _trigger_has_its_figure(self) -> RetrainSettings:

@@ -30,6 +30,13 @@ class TrainSettings(Section):
     """Options of the objective; docs/learning.md names them."""
     head_options: dict[str, float | int | str | bool] = Field({})
     """Options of the head; docs/learning.md names them."""
+    start_from: str = ""
+    """Where the encoder's weights begin: "" draws them, "champion" takes those of the live model where there is one
+    (with its scales, categories and tokens), and a model's id those of that model."""
+    freeze: bool = False
+    """Leave the encoder as it starts (`start_from`): the head alone learns, and the space of embeddings stays."""
+    pairs_weight: float = Field(1.0, ge=0)
+    """Weight of the loss of judged pairs (`data.pairs`) beside the objective's."""
     epochs: int = Field(20, ge=1, le=10_000)
     """Most passes over the training rows."""
     patience: int = Field(4, ge=1)
@@ -45,6 +52,11 @@ class TrainSettings(Section):
     """Rows held in memory at once within a step, for batches larger than memory; 0 holds them all."""
     augmentation: float = Field(1.0, ge=0, le=10)
     """Strength of the random changes to training rows; 0 leaves them as they are."""
+    augmentation_options: dict[str, float | int | str | bool] = Field({})
+    """Of images, which changes: "moves" and "exposure" multiply theirs, "crop" is the least share that a crop keeps."""
+    quarter_turns: bool = False
+    """Learn from training images turned by quarter turns as well, each turn of a class a class of its own: four times
+    the classes and the rows an epoch. For square images and objectives that need classes but no scores (few-shot)."""
     flip: bool = False
     """Mirror half of the training images left to right; not where that changes what they show, as with digits."""
     learning_rate: float = Field(1e-3, gt=0)
@@ -65,3 +77,6 @@ class TrainSettings(Section):
     device: Literal["auto", "cpu", "cuda"] = "cpu"
     """Where training computes: "cuda" is a GPU, with half precision in the encoder; "auto" takes one if there is one.
     Bundles are the same bytes again on a CPU only."""
+    half: bool = False
+    """Half precision (bfloat16) in the encoder on a CPU too: about twice as fast on one that has it (avx512_bf16, AMX),
+    slower on others. Objectives that rebuild rows do without."""

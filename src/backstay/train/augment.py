@@ -6,14 +6,18 @@ multiplies every change; 0 is the rows as they are. Cost: one resampling an imag
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
-from backstay.train.augmentations.images import images
+from backstay.kernel.errors import BackstayError
+from backstay.train.augmentations.images import USUAL, Changes, images
 from backstay.train.augmentations.rows import categories, numbers, vectors
 from backstay.train.augmentations.texts import texts
+from backstay.train.options import Options
 
-__all__ = ["KINDS", "augment", "images"]
+__all__ = ["KINDS", "augment", "checked", "images"]
 
 KINDS = ("image", "table", "text", "vector")
 
@@ -23,24 +27,39 @@ def augment(
     generator: torch.Generator,
     strength: float = 1.0,
     kind: str = "table",
-    flip: bool = False,
+    changes: Changes = USUAL,
 ) -> tuple[Tensor, ...]:
     """Changed copies of a batch, all chance by `generator`; the given tensors stay as they are.
 
     Args:
         tensors: as the encoder takes them; four dimensions are images whatever `kind` says.
         strength: 0 answers `tensors` themselves.
-        kind: one of `KINDS`: numbers of a table and of a vector look alike, as do codes of categories and of words.
-        flip: mirror half of the images left to right; wrong where that changes the meaning (digits, text).
+        kind: one of `KINDS`: numbers of a table and of a vector look alike, as do codes of categories and of words; or
+            "codes" of a pre-trained encoder, which are left as they are.
+        changes: which ones to images; a flip is wrong where it changes the meaning (digits, text).
     """
-    if strength == 0:
+    if strength == 0 or kind == "codes":
         return tensors
-    return tuple(_one(t, generator, strength, kind, flip) for t in tensors)
+    return tuple(_one(t, generator, strength, kind, changes) for t in tensors)
 
 
-def _one(tensor: Tensor, generator: torch.Generator, strength: float, kind: str, flip: bool) -> Tensor:
+def checked(given: Mapping[str, float | int | str | bool], kind: str, flip: bool) -> Changes:
+    """What `train.augmentation_options` and `train.flip` say.
+
+    Raises:
+        BackstayError: an option that there is not, or any where the rows are no images.
+    """
+    if given and kind != "image":
+        raise BackstayError(
+            f"train.augmentation_options is set and the rows are of the kind {kind}",
+            fix="take it out: only changes to images have options",
+        )
+    return Changes.of(Options("train.augmentation_options", given), flip)
+
+
+def _one(tensor: Tensor, generator: torch.Generator, strength: float, kind: str, changes: Changes) -> Tensor:
     if tensor.dim() == 4:
-        return images(tensor, generator, strength, flip=flip)
+        return images(tensor, generator, strength, changes)
     if kind == "text":
         return texts(tensor, generator, strength)
     if kind == "vector":

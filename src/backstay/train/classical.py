@@ -40,8 +40,9 @@ from backstay.train.estimators.contract import Estimator, Problem, Rows
 from backstay.train.estimators.reading import codes_of, numbers_of, refuse_infinite, write_reading
 from backstay.train.examples import Profile, profile_of
 from backstay.train.export import input_specs
-from backstay.train.loop import Trained, behind_inputs, row_weights, usable_rows
+from backstay.train.loop import Trained, behind_inputs
 from backstay.train.options import Options
+from backstay.train.rows import row_weights, usable_rows
 
 _PARITY_ROWS = 2000
 _TABLE_KINDS = (ColumnKind.NUMBER, ColumnKind.INTEGER, ColumnKind.CATEGORY, ColumnKind.BOOLEAN)
@@ -70,7 +71,7 @@ def fit(
     """
     progress = progress or NoProgress()
     make = ESTIMATORS[recipe.model]
-    _refuse_other_kinds(schema, recipe)
+    refuse_other_kinds(schema, recipe)
     train_rows, tune_rows, codes = usable_rows(table, schema, parts, classes)
     weights = row_weights(sample_weight, table.num_rows).astype(np.float64)
     train_rows = train_rows[(codes[train_rows] >= 0) & (weights[train_rows] > 0)]
@@ -83,14 +84,14 @@ def fit(
     tune_rows = tune_rows[np.isin(codes[tune_rows], present)]
     profile = profile_of(table, schema, train_rows)
     labels = np.searchsorted(present, codes)
-    train, tune = (_rows(profile, table, rows, labels, weights) for rows in (train_rows, tune_rows))
+    train, tune = (rows_of(profile, table, rows, labels, weights) for rows in (train_rows, tune_rows))
     refuse_infinite(profile, train.numbers)
     refuse_infinite(profile, tune.numbers)
-    problem = Problem(len(profile.numbers), _levels(profile), len(present), recipe.seed)
+    problem = Problem(len(profile.numbers), levels_of(profile), len(present), recipe.seed)
     options = Options("train.model_options", recipe.model_options)
     estimator: Estimator = make(problem, options)
     options.done()
-    with progress.step("train"), _threads(recipe.threads):
+    with progress.step("train"), threads(recipe.threads):
         figures = estimator.fit(train, tune)
     with progress.step("export"):
         fitted = _Fitted.calibrated(estimator, profile, present, classes, tune)
@@ -163,7 +164,7 @@ def _parity(fitted: _Fitted, table: pa.Table, content: bytes, draft: Manifest) -
     return require_parity(fitted.scores(table), wide, rows=table, what="scikit-learn")
 
 
-def _refuse_other_kinds(schema: Schema, recipe: TrainSettings) -> None:
+def refuse_other_kinds(schema: Schema, recipe: TrainSettings) -> None:
     for name in schema.features:
         kind = schema.column(name).kind
         if kind not in _TABLE_KINDS:
@@ -173,7 +174,7 @@ def _refuse_other_kinds(schema: Schema, recipe: TrainSettings) -> None:
             )
 
 
-def _rows(
+def rows_of(
     profile: Profile,
     table: pa.Table,
     rows: npt.NDArray[np.int64],
@@ -184,12 +185,12 @@ def _rows(
     return Rows(numbers_of(profile, taken), codes_of(profile, taken), labels[rows], weights[rows])
 
 
-def _levels(profile: Profile) -> tuple[int, ...]:
+def levels_of(profile: Profile) -> tuple[int, ...]:
     return tuple(len(profile.levels[name]) for name in profile.categories)
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def threads(count: int) -> Iterator[None]:
     """scikit-learn's threads, as the recipe says: sums are added in another order by another number of them."""
     with threadpool_limits(count):
         yield

@@ -10,17 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.ports import Progress
 from backstay.settings import TrainSettings
 from backstay.train import checkpoint
+from backstay.train.augment import checked
 from backstay.train.collapse import COLLAPSED
+from backstay.train.heads.examples import ByExamples
 from backstay.train.held_out import Look, behind, finite, stopped
 from backstay.train.network import Network, embed
 from backstay.train.objectives.contract import Batch, Objective
+from backstay.train.pairs import JudgedPairs
 from backstay.train.part import Part
+from backstay.train.quarter_turns import turned
 from backstay.train.samplers import batches
 
 _GRADIENT_NORM = 5.0
@@ -35,10 +39,16 @@ _RISING, _FIRST = 0.2, 0.04
 class Learner(nn.Module):
     """All that training changes: the network, and what the objective learns of its own."""
 
-    def __init__(self, network: Network, objective: Objective) -> None:
+    def __init__(self, network: Network, objective: Objective, pairs: JudgedPairs | None = None) -> None:
         super().__init__()
         self.network = network
         self.objective = objective
+        self.pairs = pairs
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The objective's, and that of judged pairs where there are some."""
+        loss = self.objective.loss(self.network, batch)
+        return loss if self.pairs is None else loss + self.pairs.loss(self.network, batch)
 
 
 def run_epochs(
@@ -50,17 +60,19 @@ def run_epochs(
     *,
     saved: Path,
     progress: Progress,
+    pairs: JudgedPairs | None = None,
 ) -> list[dict[str, float]]:
     """Train until the tune part shows no progress; the best epoch's weights stay. Answers the figures of each epoch.
 
     Raises:
         BackstayError: the loss is not finite, or the encoder has collapsed.
     """
-    learner = Learner(network, objective).to(device_of(recipe))
+    learner = Learner(network, objective, pairs).to(device_of(recipe))
     optimiser = torch.optim.AdamW(learner.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     look = Look.of(train, tune, objective, recipe)
     best: checkpoint.State = _copy(network)
     history: list[dict[str, float]] = []
+    taught = turned(train) if recipe.quarter_turns else train
     found = checkpoint.restore(saved, learner, optimiser)
     if found is not None:
         best, history = found[0], found[1]["history"]
@@ -68,12 +80,13 @@ def run_epochs(
         if history:
             tick(len(history), note="resumed")
         began, first = time.monotonic(), len(history)
-        for epoch in range(first, recipe.epochs):
+        # Under a frozen encoder nothing is left to do but the head's fit: one look at the rows, for the record.
+        for epoch in range(first, 1 if network.frozen else recipe.epochs):
             if stopped(history, recipe.patience):
                 break
             started = time.monotonic()
-            loss = _epoch(learner, optimiser, train, recipe, epoch)
-            speed = len(train) / max(time.monotonic() - started, 1e-9)
+            loss = _epoch(learner, optimiser, taught, recipe, epoch)
+            speed = len(taught) / max(time.monotonic() - started, 1e-9)
             history.append({"loss": loss, **look.figures(network, objective)})
             _refuse(history, epoch, recipe, objective.collapsed_loss())
             if behind(history[-1]) <= min(behind(h) for h in history):
@@ -116,6 +129,7 @@ def _epoch(learner: Learner, optimiser: torch.optim.Optimizer, train: Part, reci
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)  # dropout; the caller puts the global generator back
     order = batches(learner.objective, train.labels, recipe.batch_size, recipe.samples_per_class, generator)
+    changes = checked(recipe.augmentation_options, learner.network.kind, recipe.flip)
     device = device_of(recipe)
     if device.type != "cpu":
         generator = torch.Generator(device).manual_seed(seed)
@@ -133,7 +147,8 @@ def _epoch(learner: Learner, optimiser: torch.optim.Optimizer, train: Part, reci
                 recipe.augmentation,
                 recipe.cached_rows,
                 learner.network.kind,
-                recipe.flip,
+                changes,
+                None if train.aims is None else train.aims[rows].to(device),
             )
             total += _step(learner, optimiser, batch, epoch) * len(rows)
             seen += len(rows)
@@ -141,7 +156,7 @@ def _epoch(learner: Learner, optimiser: torch.optim.Optimizer, train: Part, reci
 
 
 def _step(learner: Learner, optimiser: torch.optim.Optimizer, batch: Batch, epoch: int) -> float:
-    loss = learner.objective.loss(learner.network, batch)
+    loss = learner.loss(batch)
     value = float(loss.detach())
     if not math.isfinite(value):
         raise BackstayError(
@@ -149,6 +164,8 @@ def _step(learner: Learner, optimiser: torch.optim.Optimizer, batch: Batch, epoc
             fix="lower train.learning_rate, or raise train.temperature",
         )
     optimiser.zero_grad()
+    if not loss.requires_grad:  # a frozen encoder under an objective that does not train the head: nothing to move
+        return value
     loss.backward()  # type: ignore[no-untyped-call] # torch does not annotate it
     torch.nn.utils.clip_grad_norm_(learner.parameters(), _GRADIENT_NORM)
     optimiser.step()
@@ -157,10 +174,13 @@ def _step(learner: Learner, optimiser: torch.optim.Optimizer, batch: Batch, epoc
 
 def _finish(network: Network, objective: Objective, train: Part, tune: Part) -> None:
     """The head: fitted on frozen embeddings unless it has learned already, and calibrated on the tune part."""
-    if not objective.trains_head:
+    if network.frozen or not objective.trains_head:
         network.head.fit(embed(network, train.tensors), train.labels, train.weights)  # type: ignore[operator] # a head of the shelf has `fit`
+    held_out = embed(network, tune.tensors)
+    if isinstance(network.head, ByExamples):
+        network.head.bound(held_out)
     with torch.no_grad():
-        logits = network.head(embed(network, tune.tensors))
+        logits = network.head(held_out)
     network.head.calibrate(logits, tune.labels)  # type: ignore[operator] # a head of the shelf has `calibrate`
 
 

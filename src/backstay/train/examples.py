@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from backstay.bundle.tokens import Tokens
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Column, ColumnKind, Schema
 from backstay.train.options import Options
+from backstay.train.pretrained import wanted
 from backstay.train.texts import TextSettings, tokenizer_of
 
 _MOST_LEVELS = 2000
@@ -35,6 +37,8 @@ class Profile:
         vector: name of the vector column; then `shape` is its (length,), means and deviations are a place each.
         text: name of the text column; then `tokenizer` is its tokenizer.json, and `cut` how many training texts are
             longer than it keeps.
+        source: folder at which a pre-trained encoder's path begins; `weights` is the SHA-256 of what is there.
+        drawn: the pre-trained encoder's weights are drawn instead of read, for the control.
     """
 
     image: str | None
@@ -48,6 +52,9 @@ class Profile:
     text: str | None = None
     tokenizer: str = ""
     cut: int = 0
+    source: str = ""
+    weights: str = ""
+    drawn: bool = False
 
     @property
     def kind(self) -> str:
@@ -69,9 +76,17 @@ class Profile:
 
 
 def profile_of(
-    table: pa.Table, schema: Schema, train: npt.NDArray[np.int64], options: Options | None = None
+    table: pa.Table,
+    schema: Schema,
+    train: npt.NDArray[np.int64],
+    options: Options | None = None,
+    root: Path = Path(),
 ) -> Profile:
-    """Learn the preprocessing from the training rows alone; of the encoder's options those of texts are read."""
+    """Learn the preprocessing from the training rows alone; of the encoder's options those of texts are read.
+
+    Args:
+        root: where the path of a pre-trained encoder begins.
+    """
     features = [schema.column(name) for name in schema.features]
     if not features:
         raise BackstayError("there are no feature columns", fix="name some with data.features")
@@ -79,6 +94,12 @@ def profile_of(
     alone = _alone(features)
     if alone is not None and alone.kind is ColumnKind.TEXT:
         said = [text_of(v) for v in rows.column(alone.name).to_pylist()]
+        given = None if options is None else wanted(options, root)
+        if given is not None:
+            content = given.tokenizer()
+            cut = Tokens(content.encode()).cut(said)
+            plain = Profile(None, (), (), (), (), (), {}, text=alone.name, tokenizer=content, cut=cut)
+            return replace(plain, source=str(root), weights=given.digest)
         content, cut = tokenizer_of(said, TextSettings.of(options))
         return Profile(None, (), (), (), (), (), {}, text=alone.name, tokenizer=content, cut=cut)
     if alone is not None and alone.kind is ColumnKind.VECTOR:

@@ -14,18 +14,20 @@ from contextlib import contextmanager
 import onnx
 import torch
 from onnx import TensorProto, compose, helper
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from backstay.bundle.heads import DISTANCE, DISTANCES, attach
 from backstay.bundle.manifest import InputSpec, OutputSpec
 from backstay.bundle.tokens import Tokens
 from backstay.train.examples import Profile
+from backstay.train.heads.examples import ByExamples
 from backstay.train.network import Network
 
 OPSET = 20
 _ML_OPSET = 4
 _IR = 10
-OUTPUTS = ("label", "scores", "embedding")
+OUTPUTS = ("label", "scores", "embedding", DISTANCE)
 
 
 def export(
@@ -36,13 +38,11 @@ def export(
     Raises:
         onnx.checker.ValidationError: the graph is not sound (a fault of the exporter, never of the data).
     """
-    core = compose.add_prefix(strip_traces(_core(network, profile, example)), "core/")
-    if profile.image:
-        rename_value(core.graph, "core/pixels", _input_name(profile.image))
-    if profile.text:
-        rename_value(core.graph, "core/codes", _input_name(profile.text))
-    whole = core if profile.image or profile.text else _with_columns(core, profile)
-    whole = compose.merge_models(whole, _names(classes), io_map=[("core/out_index", "suffix/index")])
+    whole = core_graph(network, profile, example)
+    if isinstance(network.head, ByExamples):
+        attach(_same_versions(whole), network.head.exported(classes), "core/out_embedding")
+    else:
+        whole = compose.merge_models(whole, _names(classes), io_map=[("core/out_index", "suffix/index")])
     renamed = {"suffix/label": "label", "core/out_scores": "scores", "core/out_embedding": "embedding"}
     for old, new in renamed.items():
         rename_value(whole.graph, old, new)
@@ -55,8 +55,19 @@ def export(
         OutputSpec("label", "BYTES", (-1,), "label"),
         OutputSpec("scores", "FP32", (-1, len(classes)), "scores"),
         OutputSpec("embedding", "FP32", (-1, dimension), "embedding"),
+        *([DISTANCES] if isinstance(network.head, ByExamples) else []),
     )
     return whole.SerializeToString(deterministic=True), input_specs(profile), specs
+
+
+def core_graph(network: Network, profile: Profile, example: tuple[Tensor, ...]) -> onnx.ModelProto:
+    """The network from raw columns on, its outputs under the names that torch gave them, behind "core/"."""
+    core = compose.add_prefix(strip_traces(_core(network, profile, example)), "core/")
+    if profile.image:
+        rename_value(core.graph, "core/pixels", _input_name(profile.image))
+    if profile.text:
+        rename_value(core.graph, "core/codes", _input_name(profile.text))
+    return core if profile.image or profile.text else _with_columns(core, profile)
 
 
 def input_specs(profile: Profile) -> tuple[InputSpec, ...]:
@@ -82,6 +93,18 @@ def _input_name(column: str) -> str:
     return f"{column}_column" if column in OUTPUTS else column
 
 
+class _Encoder(nn.Module):
+    """The encoder alone, taking its tensors as a network does."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        embeddings: Tensor = self.encoder(*tensors)
+        return embeddings
+
+
 def _core(network: Network, profile: Profile, example: tuple[Tensor, ...]) -> onnx.ModelProto:
     names = _tensor_names(profile)
     batch = torch.export.Dim("batch", min=1)
@@ -91,14 +114,16 @@ def _core(network: Network, profile: Profile, example: tuple[Tensor, ...]) -> on
         sizes[1] = torch.export.Dim("length", min=1, max=longest)
         # An example of the longest texts: a shorter one may teach the exporter that all texts are as short.
         example = tuple(functional.pad(t, (0, longest - t.shape[1])) for t in example)
+    # A head that answers by examples is put behind the encoder node by node, so that it can be found again.
+    alone = isinstance(network.head, ByExamples)
     with quiet():
         program = torch.onnx.export(
-            network.eval(),
+            _Encoder(network.encoder).eval() if alone else network.eval(),
             example,
             dynamo=True,
             opset_version=OPSET,
             input_names=names,
-            output_names=["out_embedding", "out_scores", "out_index"],
+            output_names=["out_embedding"] if alone else ["out_embedding", "out_scores", "out_index"],
             dynamic_shapes=(tuple(dict(sizes) for _ in example),),
             verbose=False,
         )

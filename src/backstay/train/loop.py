@@ -28,18 +28,24 @@ from backstay.kernel.ports import NoProgress, Progress
 from backstay.kernel.records import Schema, Task
 from backstay.settings import TrainSettings
 from backstay.train.epochs import device_of, run_epochs
-from backstay.train.examples import Profile, class_codes, profile_of, tensors_of
+from backstay.train.examples import Profile, profile_of, tensors_of
 from backstay.train.export import export
+from backstay.train.heads.examples import ByExamples
 from backstay.train.held_out import behind
-from backstay.train.network import Network, build
+from backstay.train.network import Network, build, embed
 from backstay.train.objectives import OBJECTIVES
 from backstay.train.objectives.contract import Objective, Problem
+from backstay.train.objectives.distil import Distil
 from backstay.train.options import Options
+from backstay.train.pairs import JudgedPairs
 from backstay.train.part import Part
+from backstay.train.quarter_turns import TURNS, refuse_turns
+from backstay.train.rows import judged_of, part_of, row_weights, usable_rows, with_unlabelled
+from backstay.train.teacher import same_space, width_of
+from backstay.train.weights import WEIGHTS_FILE, Start, packed, start_of
 
 PARITY = 1e-4
 _PARITY_ROWS = 256
-_LEAST_TUNE_ROWS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,10 @@ def fit(
     sample_weight: npt.NDArray[np.float64] | None = None,
     answering: tuple[InputSpec, ...] = (),
     unlabelled: pa.Table | None = None,
+    root: Path = Path(),
+    teacher: Model | None = None,
+    start: Model | None = None,
+    pairs: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]] | None = None,
 ) -> Trained:
     """Train on `parts["train"]`, stop early and calibrate on `parts["tune"]`, write a bundle.
 
@@ -87,40 +97,89 @@ def fit(
         answering: the inputs of the model that this one is to succeed; the bundle takes the same where it can.
         unlabelled: rows with the features only, to learn from as well; rows of the table without a target of
             `classes` are taken for such rows too.
+        root: where relative paths of the recipe begin.
+        teacher: the model whose space a student is to live in.
+        start: the model whose encoder's weights are gone on from.
+        pairs: row numbers of pairs that people judged, first and second, and whether they are the same.
 
     Raises:
         BackstayError: unlabelled rows for an objective that needs labels, fewer than two classes, too few rows, a loss
             that is not finite, a collapsed encoder, or an export that answers otherwise than torch.
     """
     progress = progress or NoProgress()
-    with _torch_settings(recipe):
+    with torch_settings(recipe):
         train_rows, tune_rows, codes = usable_rows(table, schema, parts, classes, unlabelled=True)
         weights = row_weights(sample_weight, table.num_rows)
-        profile = profile_of(table, schema, train_rows, Options("train.encoder_options", recipe.encoder_options))
+        options = Options("train.encoder_options", recipe.encoder_options)
+        profile = profile_of(table, schema, train_rows, options, root)
+        begun = None if start is None else start_of(start)
+        profile = profile if begun is None else begun.fitting(profile)
         network = build(profile, recipe, len(classes))
-        objective = _objective(profile, recipe, len(classes))
-        train, tune = (_part(profile, table, codes, weights, rows) for rows in (train_rows, tune_rows))
+        _begin(network, begun, recipe)
+        turns = TURNS if recipe.quarter_turns else 1
+        objective = _objective(profile, recipe, turns * len(classes), width_of(teacher))
+        if recipe.quarter_turns:
+            refuse_turns(profile.shape, profile.kind, objective, recipe.objective)
+        _refuse_untrainable(network, objective, recipe)
+        train, tune = (part_of(profile, table, codes, weights, rows, teacher) for rows in (train_rows, tune_rows))
         train = train.labelled() if objective.needs_labels else train
         if unlabelled is not None:
-            train = _with_unlabelled(train, profile, unlabelled, objective, recipe)
+            train = with_unlabelled(train, profile, unlabelled, objective, recipe, teacher)
         if float(train.labelled().weights.sum()) <= 0:
             raise BackstayError("all sample weights of the train part are 0", fix="give some row a weight")
-        key = _run_key(profile, train, tune, recipe, classes, data_id)
+        judged = None if pairs is None else judged_of(profile, table, pairs, recipe)
+        key = _run_key(profile, train, tune, recipe, classes, data_id, start, judged)
         saved = workdir / f"{key}.npz"
-        history = run_epochs(network, objective, train, tune, recipe, saved=saved, progress=progress)
+        history = run_epochs(network, objective, train, tune, recipe, saved=saved, progress=progress, pairs=judged)
         with progress.step("export"):
             check = table.take(pa.array(tune_rows[:_PARITY_ROWS]))
             content, draft = _draft(network, profile, train, classes, recipe, data_id, reference_data_id)
             content, draft = behind_inputs(content, draft, answering)
+            shared = None
+            if teacher is not None and isinstance(objective, Distil):
+                shared = same_space(embed(network, tune.tensors), tune, train.labelled(), objective.margin, recipe.seed)
+                if shared.passed and teacher.manifest.space_id:
+                    draft = replace(draft, space_id=teacher.manifest.space_id)
+            if recipe.freeze and begun is not None:
+                draft = replace(draft, space_id=begun.space_id)
             parity = _parity(network, profile, check, content, draft)
             directory = bundles or workdir / "bundles"
-            model_id = write_bundle(directory, content, draft, files=files_of(profile))
+            model_id = write_bundle(
+                directory, content, draft, files={**files_of(profile), WEIGHTS_FILE: packed(network.encoder, profile)}
+            )
     saved.unlink(missing_ok=True)
     kept = min(reversed(history), key=behind)  # of equals the last, whose weights are kept
-    figures = {**kept, "epochs": len(history), "train_rows": len(train), "tune_rows": len(tune), "parity": parity}
-    if profile.text:
+    figures: dict[str, Any] = {
+        **kept,
+        "epochs": len(history),
+        "train_rows": len(train),
+        "tune_rows": len(tune),
+        "parity": parity,
+    }
+    if judged is not None:
+        figures["judged_pairs"] = len(judged.same)
+    if begun is not None:
+        figures["started_from"] = begun.model_id
+    if profile.text and begun is None:
         figures["cut_texts"] = profile.cut
+    if teacher is not None and shared is not None:
+        figures |= {"teacher": teacher.id, **shared.figures()}
+    if profile.weights:
+        figures["encoder_weights"] = profile.weights
     return Trained(directory / model_id, model_id, figures, parity)
+
+
+def _begin(network: Network, start: Start | None, recipe: TrainSettings) -> None:
+    """Put in the weights that the recipe begins with, and hold them still where it says so."""
+    if start is not None:
+        start.into(network)
+    if recipe.freeze:
+        if start is None:
+            raise BackstayError(
+                "train.freeze is true, and the encoder starts from drawn weights, which nobody should keep",
+                fix='set train.start_from = "champion" or a model\'s id, or freeze = false',
+            )
+        network.freeze()
 
 
 def files_of(profile: Profile) -> dict[str, bytes]:
@@ -129,7 +188,7 @@ def files_of(profile: Profile) -> dict[str, bytes]:
 
 
 @contextmanager
-def _torch_settings(recipe: TrainSettings) -> Iterator[None]:
+def torch_settings(recipe: TrainSettings) -> Iterator[None]:
     """Threads, seed and deterministic algorithms of the recipe; what the process had before comes back after."""
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     with torch.random.fork_rng(devices=[]):
@@ -143,105 +202,50 @@ def _torch_settings(recipe: TrainSettings) -> Iterator[None]:
             torch.use_deterministic_algorithms(strict)
 
 
-def _objective(profile: Profile, recipe: TrainSettings, classes: int) -> Objective:
+def _objective(profile: Profile, recipe: TrainSettings, classes: int, taught: int = 0) -> Objective:
     """The recipe's objective. Its parameters are drawn after the network's, so the network begins alike for all."""
     options = Options("train.objective_options", recipe.objective_options, {"temperature": recipe.temperature})
-    objective: Objective = OBJECTIVES[recipe.objective](options, Problem(profile, recipe.dimension, classes))
+    objective: Objective = OBJECTIVES[recipe.objective](options, Problem(profile, recipe.dimension, classes, taught))
     return objective
 
 
-def usable_rows(
-    table: pa.Table,
-    schema: Schema,
-    parts: dict[str, npt.NDArray[np.int64]],
-    classes: tuple[str, ...],
-    *,
-    unlabelled: bool = False,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Labelled rows of both parts (of train the unlabelled too, where asked for), and the class codes of the table."""
-    if schema.target is None or schema.target not in table.column_names:
-        raise BackstayError("the rows have no target column", fix="name it with data.target")
-    if len(classes) < 2 or len(set(classes)) != len(classes):
+def _refuse_untrainable(network: Network, objective: Objective, recipe: TrainSettings) -> None:
+    """An objective that learns through the head needs one that it can change."""
+    if objective.trains_head and isinstance(network.head, ByExamples) and not network.head.trainable:
         raise BackstayError(
-            f"the target has {len(set(classes))} class{'' if len(set(classes)) == 1 else 'es'} "
-            f"({', '.join(classes[:5])}), a classifier needs two different ones or more",
-            fix="give rows of another class, or check data.target",
+            f"the objective {recipe.objective!r} trains the head, and the head {recipe.head!r} is made of examples",
+            fix='set train.objective = "supcon", or another one that trains the encoder alone',
         )
-    codes = class_codes(table.column(schema.target), classes)
-    train, tune = (np.asarray(parts[name], dtype=np.int64) for name in ("train", "tune"))
-    tune, labelled = tune[codes[tune] >= 0], train[codes[train] >= 0]
-    present = {classes[c] for c in np.unique(codes[labelled])}
-    if len(present) < 2:
-        raise BackstayError(
-            f"the train part has {len(labelled)} labelled rows of {len(present)} "
-            f"class{'' if len(present) == 1 else 'es'}",
-            fix="give more rows, of two classes or more",
-        )
-    if len(tune) < _LEAST_TUNE_ROWS:
-        raise BackstayError(
-            f"the tune part has {len(tune)} labelled rows, early stopping and calibration need some",
-            fix="give more rows, or raise data.split.tune",
-        )
-    return train if unlabelled else labelled, tune, codes
-
-
-def row_weights(given: npt.NDArray[np.float64] | None, rows: int) -> npt.NDArray[np.float32]:
-    if given is None:
-        return np.ones(rows, np.float32)
-    weights = np.asarray(given, dtype=np.float32)
-    if weights.shape != (rows,) or not np.all(np.isfinite(weights)) or np.any(weights < 0):
-        raise BackstayError(
-            f"the sample weights have shape {weights.shape} or hold values that are negative or NaN",
-            fix=f"give one weight of 0 or more for each of the {rows} rows",
-        )
-    return weights
-
-
-def _part(
-    profile: Profile,
-    table: pa.Table,
-    codes: npt.NDArray[np.int64],
-    weights: npt.NDArray[np.float32],
-    rows: npt.NDArray[np.int64],
-) -> Part:
-    tensors = tensors_of(profile, table.take(pa.array(rows)))
-    return Part(tensors, torch.from_numpy(codes[rows]), torch.from_numpy(weights[rows]))
-
-
-def _with_unlabelled(
-    train: Part, profile: Profile, unlabelled: pa.Table, objective: Objective, recipe: TrainSettings
-) -> Part:
-    """These rows behind those of the train part, with the label -1."""
-    if objective.needs_labels:
-        raise BackstayError(
-            f"there are {unlabelled.num_rows} unlabelled rows, and the objective {recipe.objective!r} needs labels",
-            fix="take data.unlabelled out, or choose a train.objective that learns without labels",
-        )
-    added = tensors_of(profile, unlabelled)
-    count = unlabelled.num_rows
-    return Part(
-        tuple(torch.cat(pair) for pair in zip(train.tensors, added, strict=True)),
-        torch.cat([train.labels, train.labels.new_full((count,), -1)]),
-        torch.cat([train.weights, train.weights.new_ones(count)]),
-    )
 
 
 def _run_key(
-    profile: Profile, train: Part, tune: Part, recipe: TrainSettings, classes: tuple[str, ...], data_id: str | None
+    profile: Profile,
+    train: Part,
+    tune: Part,
+    recipe: TrainSettings,
+    classes: tuple[str, ...],
+    data_id: str | None,
+    start: Model | None,
+    judged: JudgedPairs | None,
 ) -> str:
     """Names the run by everything that decides its outcome, so that only the same run is ever resumed."""
     content = hashlib.sha256()
     for part in (train, tune):
-        for tensor in (*part.tensors, part.labels, part.weights):
+        aims = () if part.aims is None else (part.aims,)
+        for tensor in (*part.tensors, part.labels, part.weights, *aims):
             content.update(str(tuple(tensor.shape)).encode())
+            content.update(tensor.numpy().tobytes())
+    if judged is not None:
+        for tensor in (*judged.first, *judged.second, judged.same):
             content.update(tensor.numpy().tobytes())
     whole = {
         "content": content.hexdigest(),
         "recipe": recipe.model_dump(mode="json"),
         "classes": list(classes),
         "data": data_id,
+        "start": None if start is None else start.id,
         "versions": _versions(),
-        "profile": encode(profile),
+        "profile": encode(replace(profile, source="")),
     }
     return content_id("run", digest(whole))
 
@@ -261,17 +265,24 @@ def _draft(
 ) -> tuple[bytes, Manifest]:
     content, inputs, outputs = export(network, profile, tuple(t[:2] for t in train.tensors), classes)
     return content, Manifest(
-        format_version=format_for(inputs),
+        format_version=format_for(inputs, outputs),
         task=Task.CLASSIFICATION.value,
         inputs=inputs,
         outputs=outputs,
         classes=classes,
-        space_id=content_id("space", hashlib.sha256(content + profile.tokenizer.encode()).hexdigest()),
+        space_id=space_of(network, content + profile.tokenizer.encode()),
         recipe=recipe.model_dump(mode="json"),
         data_id=data_id,
         reference_data_id=reference_data_id,
         versions=_versions(),
+        none_label=network.head.answer_beyond if isinstance(network.head, ByExamples) else "",
     )
+
+
+def space_of(network: Network, content: bytes) -> str:
+    """The encoder's own name for its space where training cannot change it, else one of these very bytes."""
+    fixed = str(getattr(network.encoder, "space", ""))
+    return fixed or content_id("space", hashlib.sha256(content).hexdigest())
 
 
 def behind_inputs(content: bytes, draft: Manifest, wanted: tuple[InputSpec, ...]) -> tuple[bytes, Manifest]:
@@ -282,7 +293,7 @@ def behind_inputs(content: bytes, draft: Manifest, wanted: tuple[InputSpec, ...]
     if changed is None:
         return content, draft
     inputs = answered(draft.inputs, wanted)
-    return changed, replace(draft, inputs=inputs, format_version=format_for(inputs))
+    return changed, replace(draft, inputs=inputs, format_version=format_for(inputs, draft.outputs))
 
 
 @torch.no_grad()
@@ -295,8 +306,11 @@ def _parity(network: Network, profile: Profile, table: pa.Table, content: bytes,
         raise BackstayError(
             "the exported model lacks scores or embeddings", fix="report this: it is a fault of Backstay"
         )
+    settled = np.ones(len(scores), dtype=bool)
+    if isinstance(network.head, ByExamples):
+        settled = network.head.settled(embeddings).numpy()
     gap = max(
-        float(np.max(np.abs(said.scores - scores.numpy()))),
+        float(np.max(np.abs(said.scores - scores.numpy())[settled], initial=0.0)),
         float(np.max(np.abs(said.embeddings - embeddings.numpy()))),
     )
     if not gap <= PARITY:

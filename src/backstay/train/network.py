@@ -15,13 +15,30 @@ _BATCH = 4096
 
 
 class Network(nn.Module):
-    """Rows in; embeddings, calibrated scores and the index of the class out. This is what is exported."""
+    """Rows in; embeddings, calibrated scores and the index of the class out. This is what is exported.
+
+    `half_precision`: in training, the encoder computes in bfloat16 on a CPU too; weights and answers have float32.
+    """
 
     def __init__(self, encoder: nn.Module, head: nn.Module, kind: str = "table") -> None:
         super().__init__()
         self.kind = kind
+        self.frozen = False
+        self.half_precision = False
         self.encoder = encoder
         self.head = head
+
+    def freeze(self) -> None:
+        """From now on the encoder stays as it is: no gradient, no dropout, no statistics of batches."""
+        self.frozen = True
+        self.encoder.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Network:
+        """As torch's; a frozen encoder is never in training."""
+        super().train(mode)
+        if self.frozen:
+            self.encoder.eval()
+        return self
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         embeddings = self.encoder(*tensors)
@@ -34,7 +51,10 @@ def build(profile: Profile, recipe: TrainSettings, classes: int) -> Network:
     name = profile.encoder if recipe.encoder == "auto" else recipe.encoder
     encoder = ENCODERS[name](profile, recipe.dimension, Options("train.encoder_options", recipe.encoder_options))
     head = HEADS[recipe.head](recipe.dimension, classes, Options("train.head_options", recipe.head_options))
-    return Network(encoder, head, profile.kind)
+    # Codes of somebody else's tokenizer are left as they are: it has signs of its own.
+    network = Network(encoder, head, "codes" if profile.weights else profile.kind)
+    network.half_precision = recipe.half
+    return network
 
 
 @torch.no_grad()

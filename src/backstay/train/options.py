@@ -29,7 +29,7 @@ class Options:
 
     def __init__(self, where: str, given: Mapping[str, Value], defaults: Mapping[str, Value] | None = None) -> None:
         self._where = where
-        self._given = dict(given)
+        self._table = dict(given)
         self._defaults = dict(defaults or {})
         self._asked: list[str] = []
 
@@ -74,21 +74,25 @@ class Options:
             raise self._wrong(name, value, "true or false")
         return value
 
+    def given(self, name: str) -> bool:
+        """Whether the table says anything of it."""
+        return name in self._table
+
     def rest(self) -> dict[str, Value]:
         """All that nobody has asked for yet, for a plug-in that hands its options on."""
-        left = {name: value for name, value in self._given.items() if name not in self._asked}
+        left = {name: value for name, value in self._table.items() if name not in self._asked}
         self._asked += left
         return left
 
     def done(self) -> None:
         """Refuse what is left over."""
-        for name in self._given:
+        for name in self._table:
             if name not in self._asked:
                 raise BackstayError(f"{self._where} has no key {name!r}", fix=nearest(name, self._asked))
 
     def _read(self, name: str, default: Value) -> Value:
         self._asked.append(name)
-        return self._given.get(name, self._defaults.get(name, default))
+        return self._table.get(name, self._defaults.get(name, default))
 
     def _wrong(self, name: str, value: Value, wanted: str) -> BackstayError:
         return BackstayError(f"{self._where}.{name} is {value!r}", fix=f"it must be {wanted}")

@@ -9,18 +9,21 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Part:
-    """Rows as the encoder takes them, class codes [n] (-1 where unlabelled) and weights [n]."""
+    """Rows as the encoder takes them, class codes [n] (-1 where unlabelled) and weights [n]; `aims` [n, d] are a
+    teacher's embeddings, where there is one."""
 
     tensors: tuple[Tensor, ...]
     labels: Tensor
     weights: Tensor
+    aims: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, rows: Tensor) -> Part:
         """These rows, in this order."""
-        return Part(tuple(t[rows] for t in self.tensors), self.labels[rows], self.weights[rows])
+        aims = None if self.aims is None else self.aims[rows]
+        return Part(tuple(t[rows] for t in self.tensors), self.labels[rows], self.weights[rows], aims)
 
     def labelled(self) -> Part:
         """The rows that have a label."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -24,18 +27,21 @@ def untrained_embeddings(
     asked: tuple[pa.Table, ...],
     *,
     classes: int,
+    root: Path = Path(),
 ) -> tuple[npt.NDArray[np.float32], ...]:
     """Embeddings [n, dimension] of each of the tables by the recipe's architecture with weights of a fixed seed.
 
     Args:
         train_rows: rows of `table` from which scales, categories and tokens are learned, as for the trained encoder.
+        root: where relative paths of the recipe begin.
     """
     threads = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]):
         try:
             torch.set_num_threads(recipe.threads)
             torch.manual_seed(SEED)
-            profile = profile_of(table, schema, train_rows, Options("train.encoder_options", recipe.encoder_options))
+            options = Options("train.encoder_options", recipe.encoder_options)
+            profile = replace(profile_of(table, schema, train_rows, options, root), drawn=True)
             network = build(profile, recipe, classes)
             return tuple(embed(network, tensors_of(profile, rows)).numpy().astype(np.float32) for rows in asked)
         finally:

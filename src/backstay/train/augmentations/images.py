@@ -1,12 +1,20 @@
-"""Images: one affine resampling (crop and resize, flip, turn, zoom, shift), then blur, contrast, brightness, noise."""
+"""Images: one affine resampling (crop and resize, flip, turn, zoom, shift), then blur, contrast, brightness, noise.
+
+Options (`train.augmentation_options`): `moves` multiplies turn, zoom, stretch and shift (1), `exposure` multiplies
+blur, contrast, brightness and noise (1; 0 leaves the light as it is, right for ink on paper and quicker), `crop`
+is the smallest share of the picture's area that a random crop keeps before it is resized (1 crops nothing).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from backstay.train.options import Options
 
 _SHIFT = 0.08
 _TURN = 0.12
@@ -24,7 +32,32 @@ _MOST_ZOOM = 0.7
 _MOST_CONTRAST = 0.9
 
 
-def images(pixels: Tensor, generator: torch.Generator, strength: float = 1.0, *, flip: bool = False) -> Tensor:
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Which changes, each beside the common strength; the module says what they mean."""
+
+    flip: bool = False
+    moves: float = 1.0
+    exposure: float = 1.0
+    crop: float = 1.0
+
+    @staticmethod
+    def of(options: Options, flip: bool) -> Changes:
+        """As the settings say."""
+        found = Changes(
+            flip,
+            options.number("moves", 1.0, low=0, high=100),
+            options.number("exposure", 1.0, low=0, high=100),
+            options.number("crop", 1.0, low=0.05, high=1.0),
+        )
+        options.done()
+        return found
+
+
+USUAL = Changes()
+
+
+def images(pixels: Tensor, generator: torch.Generator, strength: float = 1.0, changes: Changes = USUAL) -> Tensor:
     """Changed pixels float32 [n, H, W, C] of 0..255, each image by its own chance.
 
     At strength 1: moved by up to 8% of a side, turned by up to 7 degrees, zoomed by up to 8% (in is a crop that is
@@ -39,18 +72,33 @@ def images(pixels: Tensor, generator: torch.Generator, strength: float = 1.0, *,
         return (2 * torch.rand(n, generator=generator, device=device) - 1) * width
 
     x = pixels.float().permute(0, 3, 1, 2)
-    theta = _moves(spread, strength)
-    if flip:
+    theta = _moves(spread, strength * changes.moves)
+    if changes.crop < 1:
+        theta = _cropped(theta, changes.crop, spread)
+    if changes.flip:
         mirrored = torch.rand(n, generator=generator, device=device) < 0.5
         theta = torch.where(mirrored[:, None, None] & _FIRST_COLUMN.to(device), -theta, theta)
     grid = functional.affine_grid(theta, list(x.shape), align_corners=False)
     x = functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
-    share = torch.rand(n, generator=generator, device=device) * min(1.0, _BLUR * strength)
+    if changes.exposure > 0:
+        x = _exposed(x, generator, spread, strength * changes.exposure).clamp(0, 255)
+    return x.permute(0, 2, 3, 1)
+
+
+def _exposed(x: Tensor, generator: torch.Generator, spread: Callable[[float], Tensor], strength: float) -> Tensor:
+    """Blur, contrast, brightness, noise."""
+    share = torch.rand(len(x), generator=generator, device=x.device) * min(1.0, _BLUR * strength)
     x = torch.lerp(x, blurred(x, _BLUR_WIDTH), share[:, None, None, None])
     x = x * (1 + spread(min(_MOST_CONTRAST, _CONTRAST * strength)))[:, None, None, None]
     x = x + spread(_BRIGHTNESS * strength)[:, None, None, None]
-    x = x + _NOISE * strength * torch.randn(x.shape, generator=generator, device=device)
-    return x.clamp(0, 255).permute(0, 2, 3, 1)
+    return x + _NOISE * strength * torch.randn(x.shape, generator=generator, device=x.device)
+
+
+def _cropped(theta: Tensor, least: float, spread: Callable[[float], Tensor]) -> Tensor:
+    """Matrices that look at a random part of the picture first, from `least` to all of its area, wholly inside it."""
+    side = (least + (1 - least) * (spread(0.5) + 0.5)).sqrt()
+    shift = torch.stack([spread(1.0), spread(1.0)], 1) * (1 - side)[:, None]
+    return torch.cat([theta[:, :, :2] * side[:, None, None], theta[:, :, 2:] + shift[:, :, None]], dim=2)
 
 
 _FIRST_COLUMN = torch.tensor([[True, False, False], [True, False, False]])

@@ -11,6 +11,8 @@ ENCODERS = Shelf(
         "mlp": "backstay.train.encoders.mlp:build",
         "ft_transformer": "backstay.train.encoders.ft_transformer:build",
         "text": "backstay.train.encoders.text:build",
+        "bag": "backstay.train.encoders.bag:build",
+        "pretrained": "backstay.train.encoders.pretrained:build",
         "vectors": "backstay.train.encoders.vectors:build",
     },
 )

@@ -47,7 +47,7 @@ class ConvEncoder(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         x = (pixels.float() / 255.0 - self.mean) / self.deviation
         z: Tensor = self.out(self.body(x.permute(0, 3, 1, 2)).flatten(1))
-        return functional.normalize(z, dim=1)
+        return functional.normalize(z.float(), dim=1)
 
 
 def _body(shape: tuple[int, ...], width: int, pool: bool) -> tuple[nn.Sequential, int]:

@@ -59,7 +59,7 @@ class TextEncoder(nn.Module):
             return self._rows(codes)
         # Texts of like length together: most of a batch padded to its longest text would be padding.
         order = (codes != PADDING).sum(dim=1).argsort(stable=True)
-        groups = [self._rows(_trimmed(codes[rows])) for rows in torch.split(order, _GROUP)]
+        groups = [self._rows(trimmed(codes[rows])) for rows in torch.split(order, _GROUP)]
         return torch.cat(groups)[order.argsort()]
 
     def _rows(self, codes: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ class TextEncoder(nn.Module):
         return functional.normalize(self.out(mean), dim=1)
 
 
-def _trimmed(codes: Tensor) -> Tensor:
+def trimmed(codes: Tensor) -> Tensor:
     """Without the columns that are padding in every row."""
     used = (codes != PADDING).any(dim=0).nonzero()
     return codes[:, : int(used[-1, 0]) + 1] if len(used) else codes[:, :1]

@@ -16,6 +16,7 @@ OBJECTIVES = Shelf(
         "denoising": "backstay.train.objectives.denoising:build",
         "masked": "backstay.train.objectives.masked:build",
         "scarf": "backstay.train.objectives.scarf:build",
+        "distil": "backstay.train.objectives.distil:build",
         "prototypical": "backstay.train.objectives.prototypical:build",
         "arcface": "backstay.train.objectives.arcface:build",
         "metric": "backstay.train.objectives.metric:build",

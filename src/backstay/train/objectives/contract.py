@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from backstay.train.augment import augment
+from backstay.train.augmentations.images import USUAL, Changes
 from backstay.train.examples import Profile
 from backstay.train.network import Network
 
@@ -28,7 +29,8 @@ class Batch:
         strength: of the augmentation; 0 leaves rows as they are.
         cached_rows: most rows whose computation is held in memory at once; 0 holds the whole batch.
         kind: of rows, as `train.augment` knows them.
-        flip: images may be mirrored.
+        changes: which ones augmentation makes to images.
+        aims: a teacher's embeddings of the unchanged rows [n, d], where there is a teacher.
     """
 
     tensors: tuple[Tensor, ...]
@@ -38,14 +40,15 @@ class Batch:
     strength: float = 1.0
     cached_rows: int = 0
     kind: str = "table"
-    flip: bool = False
+    changes: Changes = USUAL
+    aims: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def view(self) -> tuple[Tensor, ...]:
         """A fresh augmented copy of `tensors`."""
-        return augment(self.tensors, self.generator, self.strength, self.kind, self.flip)
+        return augment(self.tensors, self.generator, self.strength, self.kind, self.changes)
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,13 @@ class Problem:
     Args:
         dimension: of embeddings.
         classes: how many there are.
+        taught: numbers in a teacher's embeddings; 0 without a teacher.
     """
 
     profile: Profile
     dimension: int
     classes: int
+    taught: int = 0
 
 
 class Objective(nn.Module):
@@ -137,13 +142,13 @@ def pieces_of(order: Tensor, size: int) -> list[Tensor]:
 
 
 def _encode(network: Network, *tensors: Tensor) -> Tensor:
-    """Half precision where there is a GPU for it, never on a CPU; the loss always has float32."""
+    """Half precision on a GPU, and on a CPU where the recipe asks for it; the loss always has float32."""
     half: AbstractContextManager[object] = nullcontext()
-    if tensors[0].is_cuda:
-        half = torch.autocast("cuda", dtype=torch.bfloat16)
+    if tensors[0].is_cuda or network.half_precision:
+        half = torch.autocast(tensors[0].device.type, dtype=torch.bfloat16)
     with half:
         embeddings: Tensor = network.encoder(*tensors)
-    return embeddings.float() if tensors[0].is_cuda else embeddings
+    return embeddings.float() if embeddings.dtype == torch.bfloat16 else embeddings
 
 
 @contextmanager

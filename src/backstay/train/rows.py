@@ -1,0 +1,117 @@
+"""Which rows a run learns from and is tuned by, with their codes, weights and aims, ready for torch."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+
+from backstay.bundle.model import Model
+from backstay.kernel.errors import BackstayError
+from backstay.kernel.records import Schema
+from backstay.settings import TrainSettings
+from backstay.train.examples import Profile, class_codes, tensors_of
+from backstay.train.objectives.contract import Objective
+from backstay.train.pairs import JudgedPairs
+from backstay.train.part import Part
+from backstay.train.teacher import aims_of
+
+_LEAST_TUNE_ROWS = 2
+
+
+def usable_rows(
+    table: pa.Table,
+    schema: Schema,
+    parts: dict[str, npt.NDArray[np.int64]],
+    classes: tuple[str, ...],
+    *,
+    unlabelled: bool = False,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Labelled rows of both parts (of train the unlabelled too, where asked for), and the class codes of the table."""
+    if schema.target is None or schema.target not in table.column_names:
+        raise BackstayError("the rows have no target column", fix="name it with data.target")
+    if len(classes) < 2 or len(set(classes)) != len(classes):
+        raise BackstayError(
+            f"the target has {len(set(classes))} class{'' if len(set(classes)) == 1 else 'es'} "
+            f"({', '.join(classes[:5])}), a classifier needs two different ones or more",
+            fix="give rows of another class, or check data.target",
+        )
+    codes = class_codes(table.column(schema.target), classes)
+    train, tune = (np.asarray(parts[name], dtype=np.int64) for name in ("train", "tune"))
+    tune, labelled = tune[codes[tune] >= 0], train[codes[train] >= 0]
+    present = {classes[c] for c in np.unique(codes[labelled])}
+    if len(present) < 2:
+        raise BackstayError(
+            f"the train part has {len(labelled)} labelled rows of {len(present)} "
+            f"class{'' if len(present) == 1 else 'es'}",
+            fix="give more rows, of two classes or more",
+        )
+    if len(tune) < _LEAST_TUNE_ROWS:
+        raise BackstayError(
+            f"the tune part has {len(tune)} labelled rows, early stopping and calibration need some",
+            fix="give more rows, or raise data.split.tune",
+        )
+    return train if unlabelled else labelled, tune, codes
+
+
+def row_weights(given: npt.NDArray[np.float64] | None, rows: int) -> npt.NDArray[np.float32]:
+    """A weight for each row, 1 where none are given. Raises BackstayError for negative ones."""
+    if given is None:
+        return np.ones(rows, np.float32)
+    weights = np.asarray(given, dtype=np.float32)
+    if weights.shape != (rows,) or not np.all(np.isfinite(weights)) or np.any(weights < 0):
+        raise BackstayError(
+            f"the sample weights have shape {weights.shape} or hold values that are negative or NaN",
+            fix=f"give one weight of 0 or more for each of the {rows} rows",
+        )
+    return weights
+
+
+def part_of(
+    profile: Profile,
+    table: pa.Table,
+    codes: npt.NDArray[np.int64],
+    weights: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.int64],
+    teacher: Model | None,
+) -> Part:
+    """These rows of the table, with the teacher's embeddings where there is a teacher."""
+    taken = table.take(pa.array(rows))
+    aims = None if teacher is None else aims_of(teacher, taken)
+    return Part(tensors_of(profile, taken), torch.from_numpy(codes[rows]), torch.from_numpy(weights[rows]), aims)
+
+
+def judged_of(
+    profile: Profile,
+    table: pa.Table,
+    pairs: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]],
+    recipe: TrainSettings,
+) -> JudgedPairs:
+    """The rows of these pairs."""
+    sides = [tensors_of(profile, table.take(pa.array(rows))) for rows in pairs[:2]]
+    return JudgedPairs(sides[0], sides[1], torch.from_numpy(pairs[2]), recipe.pairs_weight)
+
+
+def with_unlabelled(
+    train: Part,
+    profile: Profile,
+    unlabelled: pa.Table,
+    objective: Objective,
+    recipe: TrainSettings,
+    teacher: Model | None,
+) -> Part:
+    """These rows behind those of the train part, with the label -1."""
+    if objective.needs_labels:
+        raise BackstayError(
+            f"there are {unlabelled.num_rows} unlabelled rows, and the objective {recipe.objective!r} needs labels",
+            fix="take data.unlabelled out, or choose a train.objective that learns without labels",
+        )
+    added = tensors_of(profile, unlabelled)
+    count = unlabelled.num_rows
+    return Part(
+        tuple(torch.cat(pair) for pair in zip(train.tensors, added, strict=True)),
+        torch.cat([train.labels, train.labels.new_full((count,), -1)]),
+        torch.cat([train.weights, train.weights.new_ones(count)]),
+        None if train.aims is None or teacher is None else torch.cat([train.aims, aims_of(teacher, unlabelled)]),
+    )
