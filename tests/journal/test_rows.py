@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backstay.journal.answers import answers
+from backstay.journal.entries import Predictions, pack, unpack
+from backstay.journal.layout import tag_of
 from backstay.journal.parts import from_table, to_table, write_part
 from backstay.journal.rows import Rows, first_of_each
 
@@ -85,3 +89,25 @@ def test_first_of_each_is_the_plain_loop(ids):
     found, count = first_of_each([rows(part) for part in ids])
     assert [part.ids.tolist() for part in found] == wanted
     assert count == dropped
+
+
+def test_latencies_survive_joining_and_the_disk_and_old_files_have_none(tmp_path):
+    timed, old = rows(["a", "b"], latencies=np.array([12.5, np.nan])), rows(["c"])
+    joined = Rows.concat([timed, old])
+    assert joined.take(np.array([2, 0])).latencies[1] == 12.5
+    assert np.isnan(joined.latencies[1:]).all()
+    found = from_table(pa.parquet.read_table(write_part(tmp_path, joined)))
+    assert found.latencies[0] == 12.5
+    assert np.isnan(found.latencies[1:]).all()
+    assert from_table(pa.parquet.read_table(write_part(tmp_path, old))).latencies is None
+
+
+def test_entries_of_before_latencies_were_kept_are_read_and_named_as_before():
+    entry = Predictions("m", "e", "r", "x", 0, ["1"], ["yes"])
+    assert b"waited" not in pack(entry)
+    assert unpack(pack(entry)).waited == 0
+    assert answers([entry], None).latencies is None
+    both = answers([entry, msgspec.structs.replace(entry, ids=["2", "3"], labels=["yes", "no"], waited=1500)], None)
+    assert np.isnan(both.latencies[0])
+    assert both.latencies[1:].tolist() == [1.5, 1.5]
+    assert tag_of(rows(["a"])) != tag_of(rows(["a"], latencies=np.array([1.0])))

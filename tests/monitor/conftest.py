@@ -53,6 +53,7 @@ class World:
             "representation": x,
             "scores": scores,
             "correct": predicted == truth,
+            "truth": np.array(CLASSES, dtype=object)[truth],
             "columns": self.columns(x) if columns else None,
             "traits": {"brightness": x[:, 0]},
             "groups": groups,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -153,3 +154,21 @@ def test_label_free_refuses_when_labels_are_too_old(world, settings, begin):
 def test_more_labels_promise_a_shorter_interval(world):
     reference = world.reference(500)
     assert promised_halfwidth(reference, 200) < promised_halfwidth(reference, 50) < 0.2
+
+
+def test_limits_that_hold_at_every_look_stand_beside_the_interval(world, begin):
+    model = ChanceModel.fit(world.reference(1500))
+    window = world.window(n=400, labels=60)
+    memory = Memory.start("r", begin).with_labels(label_points(window.labels, model), window.end)
+    found = from_labels(memory.with_pool(chance_pool(window, model)), model)
+    assert found.kind == "ppi"
+    assert found.figures["anytime_low"] < found.interval.low
+    assert found.interval.high <= found.figures["anytime_high"]
+
+
+def test_rows_of_groups_have_no_such_limits(world, begin):
+    window = world.window(n=400, labels=60)
+    labels = tuple(replace(row, label=replace(row.label, group=f"g{i // 2}")) for i, row in enumerate(window.labels))
+    memory = Memory.start("r", begin).with_labels(label_points(labels, None), window.end)
+    found = from_labels(memory.with_pool(chance_pool(window, None)), None)
+    assert "anytime_low" not in found.figures

@@ -7,7 +7,6 @@ import pytest
 
 from backstay.kernel.clock import ManualClock
 from backstay.kernel.errors import NotFound
-from backstay.monitor.detectors import DETECTORS
 from backstay.monitor.fitted import Detectors
 from backstay.monitor.memory import Memory
 from backstay.monitor.watch import watch_window
@@ -55,13 +54,25 @@ def test_shares_of_absent_detectors_go_to_the_others(world, settings, make_setti
     some = Detectors.fit(world.reference(200, columns=False), settings).budget(settings)
     assert every is not None
     assert some is not None
-    assert sum(every.share(name) for name in DETECTORS) == pytest.approx(1.0)
+    assert sum(every.share(name) for name in settings.watch.detectors) == pytest.approx(1.0)
     assert every.share("labelled_error") == pytest.approx(0.4)
     assert some.share("labelled_error") == pytest.approx(0.5)
     weighted = make_settings(budget={"false_alarms_per_year": 2.0, "weights": {"prediction": 5.0}})
     own = Detectors.fit(world.reference(200), weighted).budget(weighted)
     assert own is not None
     assert own.share("prediction") == pytest.approx(2.0 * 5 / 9)
+
+
+def test_a_detector_that_holds_reference_rows_is_not_cached_and_decides_the_same(world, make_settings, begin):
+    settings = make_settings(watch={"detectors": ["prediction", "novelty", "schema"]})
+    reference = world.reference(800)
+    fresh = Detectors.fit(reference, settings)
+    assert set(fresh.to_json()["members"]) == {"prediction", "schema"}
+    cached = Detectors.restore(reference, settings, json.loads(json.dumps(fresh.to_json())))
+    assert list(cached.members) == ["prediction", "novelty", "schema"]
+    window = world.window(shift=0.3)
+    memory, clock = Memory.start("r", begin), ManualClock(begin)
+    assert watch_window(memory, window, cached, settings, clock) == watch_window(memory, window, fresh, settings, clock)
 
 
 def test_the_reference_is_not_in_the_cache(world, settings):

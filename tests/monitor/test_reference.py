@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import numpy as np
@@ -86,3 +87,15 @@ def test_rows_of_one_group_count_for_less():
     assert alone is not None
     assert grouped is not None
     assert grouped.n_effective < 50 < alone.n_effective
+
+
+def test_slices_survive_the_disk_and_are_taken_with_their_rows(world):
+    site = np.array(["north", None] * 50, dtype=object)
+    reference = world.reference(100, slices={"site": site})
+    again = Reference.from_bytes(reference.to_bytes())
+    assert again.slices["site"].tolist() == site.tolist()
+    assert again.digest == reference.digest
+    assert reference.take(np.array([1, 2])).slices["site"].tolist() == [None, "north"]
+    assert dataclasses.replace(reference, slices={}).digest != reference.digest
+    with pytest.raises(BackstayError, match="slice 'site'"):
+        world.reference(99, slices={"site": site})

@@ -56,7 +56,15 @@ def answers(entries: list[Predictions], manifest: Manifest | None) -> Rows:
         embeddings=_tensors([e.embeddings for e in entries]),
         groups=_flat(e.groups or [None] * len(e.ids) for e in entries) if grouped else None,
         inputs=_inputs(entries, sizes, manifest),
+        latencies=_latencies(entries, sizes),
     )
+
+
+def _latencies(entries: list[Predictions], sizes: list[int]) -> npt.NDArray[np.float64] | None:
+    """Milliseconds a row; None where no request was timed."""
+    if not any(e.waited for e in entries):
+        return None
+    return np.repeat(np.array([e.waited / 1000.0 if e.waited else np.nan for e in entries]), sizes)
 
 
 def _inputs(entries: list[Predictions], sizes: list[int], manifest: Manifest | None) -> pa.Table | None:

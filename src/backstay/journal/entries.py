@@ -20,7 +20,10 @@ class Tensor(msgspec.Struct, array_like=True):
 
 
 class Predictions(msgspec.Struct, tag="p", omit_defaults=True):
-    """Answers of one request. `at` is microseconds since 1970, UTC; `inputs` is empty where they are not logged."""
+    """Answers of one request. `at` is microseconds since 1970, UTC; `inputs` is empty where they are not logged.
+
+    `waited` is how many microseconds the request waited for its answers, 0 where that is not known.
+    """
 
     model: str
     environment: str
@@ -35,10 +38,15 @@ class Predictions(msgspec.Struct, tag="p", omit_defaults=True):
     hashes: list[str] = []
     groups: list[str | None] | None = None
     context: dict[str, list[str | None]] = {}
+    waited: int = 0
 
 
 class Feedback(msgspec.Struct, tag="f", frozen=True, omit_defaults=True):
-    """What somebody says of an earlier prediction. `source` comes from the key that posted it."""
+    """What somebody says of an earlier prediction. `source` comes from the key that posted it.
+
+    `seconds` is how long a person took to decide, 0 where that was not told. Of kind "failure" it is what the server
+    says of a request that it did not answer: the value is the HTTP status.
+    """
 
     model: str
     environment: str
@@ -47,8 +55,10 @@ class Feedback(msgspec.Struct, tag="f", frozen=True, omit_defaults=True):
     source: str
     at: int
     kind: str = "label"
+    seconds: float = 0.0
 
 
+FAILURE = "failure"
 Entry = Predictions | Feedback
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Entry)

@@ -22,6 +22,7 @@ def rows_from(
     time_zone: str | None,
     *,
     classes: tuple[str, ...],
+    none_label: str = "",
     release: str = "",
     now: datetime | None = None,
 ) -> Rows:
@@ -30,6 +31,7 @@ def rows_from(
     Args:
         names: which column holds what. Columns that are not named there are kept as inputs.
         classes: the model's classes, in the order of its scores.
+        none_label: what it answers for rows of none of them; "" where it always names a class.
         now: the time of rows where no time column is named.
 
     Raises:
@@ -39,7 +41,7 @@ def rows_from(
     ids = _texts(table, names.id, "predictions.id")
     _unique(ids, names.id)
     predictions = _texts(table, names.prediction, "predictions.prediction")
-    strangers = sorted(set(predictions) - set(classes)) if classes else []
+    strangers = sorted(set(predictions) - {*classes, none_label}) if classes else []
     if strangers:
         raise BackstayError(
             f"the column {names.prediction!r} holds {strangers[0]!r}, which is no class of the model",

@@ -77,12 +77,14 @@ class Layout:
 
 def tag_of(rows: Rows) -> str:
     """Names rows of one release by what is logged of them: only like is joined with like, so nothing gets lost."""
-    shape = {
+    shape: dict[str, object] = {
         "release": str(rows.releases[0]),
         "scores": None if rows.scores is None else rows.scores.shape[1],
         "embeddings": None if rows.embeddings is None else rows.embeddings.shape[1],
         "inputs": None if rows.inputs is None else [[f.name, str(f.type)] for f in rows.inputs.schema],
     }
+    if rows.latencies is not None:
+        shape["latencies"] = True
     return digest(shape)[:8]
 
 

@@ -65,6 +65,8 @@ def to_table(rows: Rows) -> pa.Table:
         columns["embedding"] = _matrix(rows.embeddings)
     if rows.groups is not None:
         columns["group"] = pa.array([None if g is None else str(g) for g in rows.groups], pa.string())
+    if rows.latencies is not None:
+        columns["latency_ms"] = pa.array(rows.latencies, pa.float64())
     if rows.inputs is not None:
         columns |= {INPUT + name: rows.inputs.column(name) for name in rows.inputs.column_names}
     return pa.table(columns)
@@ -83,6 +85,7 @@ def from_table(table: pa.Table) -> Rows:
         embeddings=_floats(table.column("embedding")) if "embedding" in names else None,
         groups=_objects(table.column("group")) if "group" in names else None,
         inputs=table.select(inputs).rename_columns([n.removeprefix(INPUT) for n in inputs]) if inputs else None,
+        latencies=_numbers(table.column("latency_ms")) if "latency_ms" in names else None,
     )
 
 
@@ -96,6 +99,10 @@ def _floats(column: pa.ChunkedArray) -> npt.NDArray[np.float32]:
     joined = column.combine_chunks()
     flat = joined.flatten() if isinstance(joined, pa.Array) else joined.chunk(0).flatten()
     return np.asarray(flat.to_numpy(zero_copy_only=False), dtype=np.float32).reshape(-1, width)
+
+
+def _numbers(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
+    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
 def _objects(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:

@@ -27,6 +27,7 @@ class Rows:
         scores: float32 [n, k] in class order; embeddings: float32 [n, d]; None where not logged.
         groups: whose rows belong together [n], None where not given.
         inputs: feature and context columns, None where inputs are not logged.
+        latencies: milliseconds that each row's request waited for its answer [n], NaN where not known.
         duplicates: rows dropped, now or at compaction, because their id had been seen before.
     """
 
@@ -39,6 +40,7 @@ class Rows:
     groups: Objects | None = None
     inputs: pa.Table | None = None
     duplicates: int = 0
+    latencies: npt.NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -62,6 +64,7 @@ class Rows:
             groups=None if self.groups is None else self.groups[places],
             inputs=None if self.inputs is None else self.inputs.take(pa.array(places, pa.int64())),
             duplicates=self.duplicates,
+            latencies=None if self.latencies is None else self.latencies[places],
         )
 
     def between(self, start: datetime, end: datetime) -> Rows:
@@ -99,6 +102,7 @@ class Rows:
             groups=None if all(p.groups is None for p in parts) else np.concatenate([_or_none(p) for p in parts]),
             inputs=None if any(p.inputs is None for p in parts) else _tables([p.inputs for p in parts]),
             duplicates=sum(p.duplicates for p in parts),
+            latencies=None if all(p.latencies is None for p in parts) else np.concatenate([_waited(p) for p in parts]),
         )
 
 
@@ -131,6 +135,10 @@ def _stamp(at: datetime) -> np.datetime64:
 
 def _or_none(rows: Rows) -> Objects:
     return np.full(len(rows), None, dtype=object) if rows.groups is None else rows.groups
+
+
+def _waited(rows: Rows) -> npt.NDArray[np.float64]:
+    return np.full(len(rows), np.nan) if rows.latencies is None else rows.latencies
 
 
 def _stack(parts: list[Any]) -> Any:

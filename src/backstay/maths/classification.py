@@ -1,12 +1,15 @@
 """Figures of a classifier's answers. What cannot be computed is NaN, never a made-up number.
 
-Labels and predictions are class positions [n]; -1 stands for "none of the known classes" and never counts as right.
+Labels and predictions are class positions [n]; -1 stands for "none of the known classes". It never counts as right,
+unless the model itself says "none of these" (`declines`): then a row of an unknown class that it answers so is right.
 With two classes precision, recall and F1 are those of the second, the positive one; with more they are plain means
 over the classes that occur among the labels (macro). Rows of unknown classes together count as one class more, whose
-recall is 0.
+recall is 0 for a model that always names a class. A label of -2 is not known at all and right for nobody.
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 import numpy as np
 from scipy.special import stdtrit
@@ -17,23 +20,35 @@ from backstay.maths.intervals import Bounds, proportion
 
 NAN = float("nan")
 FLOOR = 1e-15
+# What a label that is null is as text.
+UNLABELLED = "missing"
 # Scores from files are often rounded; beyond this they are no probabilities.
 SUM_TOLERANCE = 0.02
 EDGE_TOLERANCE = 1e-5
 
 
-def correct(labels: IntArray, predicted: IntArray) -> FloatArray:
+def correct(labels: IntArray, predicted: IntArray, *, declines: bool = False) -> FloatArray:
     """1 where the answer is right, else 0 [n]."""
-    return np.asarray((labels == predicted) & (labels >= 0), dtype=np.float64)
+    return np.asarray((labels == predicted) & (labels >= (-1 if declines else 0)), dtype=np.float64)
 
 
-def accuracy(labels: IntArray, predicted: IntArray) -> float:
+def declined(answer: str, true: str, classes: Collection[str], none_label: str) -> bool:
+    """Whether this answer says, rightly, that the row is of none of the classes.
+
+    >>> [declined("none", true, ("a", "b"), "none") for true in ("a", "c", "missing")]
+    [False, True, False]
+    """
+    return bool(none_label) and answer == none_label and true not in classes and true != UNLABELLED
+
+
+def accuracy(labels: IntArray, predicted: IntArray, *, declines: bool = False) -> float:
     """Share of right answers.
 
-    >>> accuracy(np.array([0, 1, 1, -1]), np.array([0, 1, 0, -1]))
-    0.5
+    >>> labels, predicted = np.array([0, 1, 1, -1]), np.array([0, 1, 0, -1])
+    >>> accuracy(labels, predicted), accuracy(labels, predicted, declines=True)
+    (0.5, 0.75)
     """
-    return float(correct(labels, predicted).mean()) if len(labels) else NAN
+    return float(correct(labels, predicted, declines=declines).mean()) if len(labels) else NAN
 
 
 def recalls(labels: IntArray, predicted: IntArray, classes: int) -> FloatArray:
@@ -51,15 +66,17 @@ def f1_scores(labels: IntArray, predicted: IntArray, classes: int) -> FloatArray
     return _shares(2 * _right(labels, predicted, classes), _count(labels, classes) + _count(predicted, classes))
 
 
-def balanced_accuracy(labels: IntArray, predicted: IntArray, classes: int) -> float:
+def balanced_accuracy(labels: IntArray, predicted: IntArray, classes: int, *, declines: bool = False) -> float:
     """Mean recall over the classes that occur."""
-    return _mean_over_classes(recalls(labels, predicted, classes), labels, classes)
+    unknown = _unknown_recall(labels, predicted) if declines else 0.0
+    return _mean_over_classes(recalls(labels, predicted, classes), labels, classes, unknown)
 
 
-def recall(labels: IntArray, predicted: IntArray, classes: int) -> float:
+def recall(labels: IntArray, predicted: IntArray, classes: int, *, declines: bool = False) -> float:
     """Recall of the positive class for two classes, mean over the classes that occur for more."""
-    per_class = recalls(labels, predicted, classes)
-    return float(per_class[1]) if classes == 2 else _mean_over_classes(per_class, labels, classes)
+    if classes == 2:
+        return float(recalls(labels, predicted, classes)[1])
+    return balanced_accuracy(labels, predicted, classes, declines=declines)
 
 
 def precision(labels: IntArray, predicted: IntArray, classes: int) -> float:
@@ -75,10 +92,15 @@ def precision(labels: IntArray, predicted: IntArray, classes: int) -> float:
     return float(np.nan_to_num(per_class[occur], nan=0.0).mean()) if occur.any() else NAN
 
 
-def f1(labels: IntArray, predicted: IntArray, classes: int) -> float:
+def f1(labels: IntArray, predicted: IntArray, classes: int, *, declines: bool = False) -> float:
     """F1 of the positive class for two classes, mean over the classes that occur for more."""
     per_class = f1_scores(labels, predicted, classes)
-    return float(per_class[1]) if classes == 2 else _mean_over_classes(per_class, labels, classes)
+    if classes == 2:
+        return float(per_class[1])
+    unknown, answered = labels < 0, predicted < 0
+    concerned = int(unknown.sum() + answered.sum())
+    found = 2.0 * float(correct(labels, predicted, declines=True)[unknown].sum())
+    return _mean_over_classes(per_class, labels, classes, found / concerned if declines and concerned else 0.0)
 
 
 def class_mean_bounds(
@@ -172,10 +194,18 @@ def _shares(part: IntArray, whole: IntArray) -> FloatArray:
     return np.where(whole > 0, part / np.maximum(whole, 1), NAN)
 
 
-def _mean_over_classes(per_class: FloatArray, labels: IntArray, classes: int) -> float:
+def _unknown_recall(labels: IntArray, predicted: IntArray) -> float:
+    """Of the rows of unknown classes the share that was answered so; 0 where there are none."""
+    unknown = labels < 0
+    return float(correct(labels, predicted, declines=True)[unknown].mean()) if unknown.any() else 0.0
+
+
+def _mean_over_classes(per_class: FloatArray, labels: IntArray, classes: int, unknown: float = 0.0) -> float:
+    """`unknown` is the figure of the rows of unknown classes, where they occur."""
     occur = _count(labels, classes) > 0
     over = classes_that_occur(labels)
-    return float(per_class[occur].sum() / over) if over else NAN
+    extra = unknown if bool((labels < 0).any()) else 0.0
+    return float((per_class[occur].sum() + extra) / over) if over else NAN
 
 
 def classes_that_occur(labels: IntArray) -> int:

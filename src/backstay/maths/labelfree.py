@@ -18,6 +18,7 @@ from scipy.special import expit, ndtri
 from backstay.kernel.errors import BackstayError
 from backstay.maths.arrays import AnyArray, FloatArray, fraction, indicators, matrix, same_length
 from backstay.maths.clusters import Clusters, clusters
+from backstay.maths.intervals import Bounds
 from backstay.maths.logistic import newton
 from backstay.maths.overlap import Overlap, measure_overlap
 
@@ -80,7 +81,7 @@ def estimate_accuracy(
         raise BackstayError("reference and target have different columns", fix="give both from one model and space")
     grouping, live_grouping = clusters(reference_groups, len(known)), clusters(target_groups, len(live))
     overlap = measure_overlap(known, live, reference[:, 1], target[:, 1], grouping, rng)
-    reasons = _reasons(len(correct), len(target), overlap)
+    reasons = refusals(len(correct), len(target), overlap)
     bounds: tuple[float | None, float | None, float | None] = (None, None, None)
     if not reasons:
         bounds = _estimate(reference, correct, overlap, target, grouping, live_grouping, rng, draws, level)
@@ -98,7 +99,7 @@ def predict_correct(
     correct = indicators(reference_correct, "reference correctness")
     same_length(reference, correct, "reference scores and correctness")
     weight = np.ones(len(correct)) if weights is None else weights
-    return np.asarray(expit(target @ _calibrate(reference, correct, weight, None)))
+    return np.asarray(expit(target @ calibrate(reference, correct, weight, None)))
 
 
 def _estimate(
@@ -112,22 +113,28 @@ def _estimate(
     draws: int,
     level: float,
 ) -> tuple[float, float, float]:
-    beta = _calibrate(reference, correct, overlap.weights(np.ones(len(reference)), np.ones(len(target))), None)
+    beta = calibrate(reference, correct, overlap.weights(np.ones(len(reference)), np.ones(len(target))), None)
     chances = expit(target @ beta)
     estimate = float(chances.mean())
     replicates = np.empty(draws)
     for draw in range(draws):
-        known_times, times = _multiplicity(grouping, rng), _multiplicity(live, rng)
+        known_times, times = multiplicity(grouping, rng), multiplicity(live, rng)
         weights = known_times * overlap.weights(known_times, times, rng.uniform(*POWERS))
-        again = expit(target @ _calibrate(reference, correct, weights, beta))
+        again = expit(target @ calibrate(reference, correct, weights, beta))
         luck = float(np.sqrt(times @ (again * (1.0 - again)))) / times.sum()
         replicates[draw] = float(times @ again) / times.sum() + luck * rng.standard_normal()
+    low, high = spanned(estimate, replicates, level)
+    return estimate, max(0.0, low), min(1.0, high)
+
+
+def spanned(estimate: float, replicates: FloatArray, level: float) -> Bounds:
+    """The wider of percentiles and normal limits on each side: a hundred draws make poor percentiles."""
     low, high = np.quantile(replicates, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
-    half = float(ndtri((1.0 + level) / 2.0) * replicates.std(ddof=1))  # a hundred draws make poor percentiles
-    return estimate, max(0.0, min(float(low), estimate - half)), min(1.0, max(float(high), estimate + half))
+    half = float(ndtri((1.0 + level) / 2.0) * replicates.std(ddof=1))
+    return Bounds(min(float(low), estimate - half), max(float(high), estimate + half))
 
 
-def _calibrate(design: FloatArray, correct: FloatArray, weights: FloatArray, start: FloatArray | None) -> FloatArray:
+def calibrate(design: FloatArray, correct: FloatArray, weights: FloatArray, start: FloatArray | None) -> FloatArray:
     """Weighted Platt fit with smoothed targets; weights are scaled to their effective sum."""
     total = weights.sum()
     scaled = weights * (total / np.sum(weights**2))
@@ -137,7 +144,7 @@ def _calibrate(design: FloatArray, correct: FloatArray, weights: FloatArray, sta
     return newton(design, targets, scaled, 1e-2, start, steps=12)
 
 
-def _multiplicity(grouping: Clusters, rng: np.random.Generator) -> FloatArray:
+def multiplicity(grouping: Clusters, rng: np.random.Generator) -> FloatArray:
     """How often each row is drawn in one resample of whole groups: [rows]."""
     count = grouping.count
     times = np.bincount(rng.integers(0, count, count), minlength=count).astype(np.float64)
@@ -156,7 +163,8 @@ def _confidences(scores: FloatArray) -> FloatArray:
     return np.column_stack(design)
 
 
-def _reasons(labelled: int, target: int, overlap: Overlap) -> tuple[str, ...]:
+def refusals(labelled: int, target: int, overlap: Overlap) -> tuple[str, ...]:
+    """Why nothing can be estimated without labels; empty where it can."""
     found = []
     if labelled < LEAST_LABELS:
         found.append(f"only {labelled} labelled reference rows: at least {LEAST_LABELS} are needed")

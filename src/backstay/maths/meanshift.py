@@ -13,6 +13,7 @@ identically distributed with the reference under the null. Bursts within a windo
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,7 @@ from backstay.kernel.errors import BackstayError
 from backstay.maths.arrays import AnyArray, FloatArray, fraction, matrix
 from backstay.maths.clusters import clusters
 from backstay.maths.quadratic import tail
-from backstay.maths.spectrum import Spectrum, whitening
+from backstay.maths.spectrum import Spectrum, moment_rows, whitening
 from backstay.maths.threshold import MINIMUM_WINDOW, Threshold, find_threshold
 
 MINIMUM_REFERENCE = 50
@@ -84,10 +85,12 @@ class MeanShift:
         centred = rows - mean
         if max(float(centred.max()), -float(centred.min())) <= 1e-12:
             raise BackstayError("all reference rows are the same", fix="give a reference with variation, or drop it")
-        projection = whitening(centred, ridge) if whiten else None
+        covariance = centred.T @ centred / (len(rows) - 1)
+        projection = whitening(covariance, ridge) if whiten else None
+        some = moment_rows(centred, grouping)
         if projection is not None:
-            centred = centred @ projection
-        spectrum, n_effective = Spectrum.of(centred, grouping, whitened=whiten)
+            some, covariance = some @ projection, projection.T @ covariance @ projection
+        spectrum, n_effective = Spectrum.of(some, covariance, grouping, whitened=whiten)
         design = len(rows) / n_effective
         dependence = (design - 1.0) / (grouping.kish - 1.0) if grouping.kish > 1.0 + 1e-9 else 0.0
         return MeanShift(mean, spectrum, len(rows), n_effective, float(np.clip(dependence, 0.0, 1.0)), projection)
@@ -171,7 +174,7 @@ class MeanShift:
             "n": self.n,
             "n_effective": self.n_effective,
             "dependence": self.dependence,
-            "projection": None if self.projection is None else self.projection.tolist(),
+            "projection": None if self.projection is None else _packed(self.projection),
         }
 
     @staticmethod
@@ -183,8 +186,18 @@ class MeanShift:
             n=int(state["n"]),
             n_effective=float(state["n_effective"]),
             dependence=float(state["dependence"]),
-            projection=None if projection is None else np.asarray(projection, dtype=np.float64),
+            projection=None if projection is None else _unpacked(projection),
         )
+
+
+def _packed(table: FloatArray) -> dict[str, Any]:
+    """A table as base64 of its bytes: hundreds of directions of hundreds of numbers are no text."""
+    return {"shape": list(table.shape), "float64": base64.b64encode(table.astype("<f8").tobytes()).decode()}
+
+
+def _unpacked(state: Mapping[str, Any]) -> FloatArray:
+    numbers = np.frombuffer(base64.b64decode(state["float64"]), dtype="<f8")
+    return numbers.reshape([int(size) for size in state["shape"]]).astype(np.float64)
 
 
 def _window(rows: float) -> float:

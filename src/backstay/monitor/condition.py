@@ -117,6 +117,15 @@ def labels_sentence(estimate: Estimate) -> str:
     return sentence + "."
 
 
+def within(limit: float) -> str:
+    """What "right" means of a number.
+
+    >>> within(12.25)
+    'A number counts as right within 12.25 of the truth, as nine in ten were on the reference.'
+    """
+    return f"A number counts as right within {limit:.4g} of the truth, as nine in ten were on the reference."
+
+
 def _worse(facts: Facts) -> str:
     parts = ["Worse: labels say that the model is wrong more often than it may be."]
     if facts.labelled is not None:

@@ -11,9 +11,17 @@ from backstay.kernel.errors import BackstayError
 from backstay.kernel.ids import digest
 from backstay.kernel.records import Estimate, Interval
 from backstay.maths.arrays import AnyArray, FloatArray
-from backstay.maths.intervals import Bounds, clopper_pearson, proportion, proportion_effective_n
+from backstay.maths.intervals import (
+    Bounds,
+    bernoulli_sequence,
+    clopper_pearson,
+    mean_interval,
+    proportion,
+    proportion_effective_n,
+)
 from backstay.maths.labelfree import ASSUMPTION, LabelFree, estimate_accuracy, predict_correct
 from backstay.maths.ppi import Ppi, labels_for_halfwidth, ppi_plus_plus
+from backstay.maths.ppi_sequence import ppi_sequence
 from backstay.monitor.fitted import Detectors
 from backstay.monitor.memory import MOST_CHANCES, MOST_LABELS, ChancePool, LabelPoint, Memory
 from backstay.monitor.reference import Reference
@@ -27,6 +35,8 @@ MOST_WINDOW_ROWS = 4000
 # With fewer labels prediction-powered inference has nothing to learn its trust from.
 LEAST_FOR_PPI = 20
 LEAST_FOR_CHANCES = 50
+# With fewer labels the mean of real errors has no interval to be believed.
+LEAST_FOR_MEAN = 10
 # Labels that make an estimate; with fewer in the newest window, older windows are drawn on.
 ENOUGH = 30
 # Labels contradict the label-free estimate when it lies outside an interval at this level.
@@ -46,7 +56,7 @@ class ChanceModel:
     @staticmethod
     def fit(reference: Reference) -> ChanceModel | None:
         """None without scores, or with fewer than 50 rows of which the truth is known, or with none of one kind."""
-        rows = _sample(reference.labelled, MOST_REFERENCE_ROWS, "chance model")
+        rows = draw_rows(reference.labelled, MOST_REFERENCE_ROWS, "chance model")
         if reference.scores is None or reference.correct is None or len(rows) < LEAST_FOR_CHANCES:
             return None
         scores, correct = reference.scores[rows], reference.correct[rows]
@@ -72,7 +82,8 @@ def label_points(rows: tuple[LabelledRow, ...], model: ChanceModel | None) -> tu
     points = []
     for row in usable:
         key = row.label.prediction_id
-        points.append(LabelPoint(key, row.predicted_at, row.correct, chances.get(key), row.label.group))
+        error = row.error if row.error is not None and np.isfinite(row.error) else None
+        points.append(LabelPoint(key, row.predicted_at, row.correct, chances.get(key), row.label.group, error))
     return tuple(points)
 
 
@@ -83,7 +94,7 @@ def chance_pool(window: WindowData, model: ChanceModel | None) -> ChancePool:
     whole = np.flatnonzero(np.all(np.isfinite(window.scores), axis=1))
     if len(whole) == 0:
         return ChancePool(window.start, window.end, window.rows, ())
-    rows = _sample(whole, MOST_CHANCES, f"pool {window.start.isoformat()}")
+    rows = draw_rows(whole, MOST_CHANCES, f"pool {window.start.isoformat()}")
     chances = tuple(round(float(f), 6) for f in model.chances(window.scores[rows]))
     return ChancePool(window.start, window.end, window.rows, chances)
 
@@ -131,8 +142,50 @@ def from_labels(memory: Memory, model: ChanceModel | None) -> Estimate | None:
             "to": pools[-1].end.isoformat(),
             "days": (pools[-1].end - pools[0].start).total_seconds() / 86_400,
             "contradicts_label_free": contradicts,
+            **_anytime(points, right, pool, pools, groups, powered),
         },
     )
+
+
+def mae_from_labels(memory: Memory) -> Estimate | None:
+    """Mean absolute error from the standing labels that `from_labels` reads, in the target's unit; None for classes.
+
+    A t interval over labels (or their groups): it assumes that their mean is nearly normal.
+    """
+    points, pools = _newest(memory)
+    errors = np.asarray([np.nan if point.error is None else point.error for point in points], dtype=np.float64)
+    if len(points) < LEAST_FOR_MEAN or not np.all(np.isfinite(errors)):
+        return None
+    low, high = mean_interval(errors, _groups(points))
+    return Estimate(
+        kind="labels",
+        metric="mae",
+        value=float(errors.mean()),
+        interval=Interval(max(low, 0.0), high, 0.95, "t"),
+        n=sum(part.rows for part in pools),
+        assumption=LABEL_ASSUMPTION,
+        labels=len(points),
+    )
+
+
+def _anytime(
+    points: tuple[LabelPoint, ...],
+    right: FloatArray,
+    pool: FloatArray,
+    pools: tuple[ChancePool, ...],
+    groups: AnyArray | None,
+    powered: bool,
+) -> dict[str, float]:
+    """Limits that hold however often these labels were looked at while they came in; none where rows share groups."""
+    if groups is not None and len(np.unique(groups)) < len(right):
+        return {}
+    bounds = bernoulli_sequence(float(right.sum()), len(right))
+    # Where the mean of the predictions is known. Estimated from a sample it would cost more than predictions bring;
+    # which of the two is read is settled by how the pool came to be, not by which is shorter.
+    if powered and len(pools) == 1 and len(pool) == pools[0].rows and len(right) >= LEAST_FOR_PPI:
+        chances = np.asarray([point.chance for point in points], dtype=np.float64)
+        bounds = ppi_sequence(right, chances, pool, whole=True).last
+    return {"anytime_low": bounds.low, "anytime_high": bounds.high}
 
 
 def without_labels(
@@ -189,6 +242,8 @@ def promised_halfwidth(reference: Reference, labels: int) -> float:
 def _lacking(detectors: Detectors, window: WindowData, settings: Settings) -> tuple[str, ...]:
     reference, minimum = detectors.reference, settings.watch.label_free_minimum
     found = []
+    if reference.limit is not None:
+        return ("a model of numbers gives no chance of being right: only labels tell how far it is off",)
     if reference.scores is None or window.scores is None:
         found.append("the model gives no scores")
     if detectors.space is None or not detectors.space.reads(window):
@@ -199,8 +254,8 @@ def _lacking(detectors: Detectors, window: WindowData, settings: Settings) -> tu
 
 
 def _estimate(detectors: Detectors, reference: Reference, window: WindowData) -> LabelFree:
-    known = _sample(reference.labelled, MOST_REFERENCE_ROWS, "label-free reference")
-    live = _sample(np.arange(len(window)), MOST_WINDOW_ROWS, f"label-free {window.start.isoformat()}")
+    known = draw_rows(reference.labelled, MOST_REFERENCE_ROWS, "label-free reference")
+    live = draw_rows(np.arange(len(window)), MOST_WINDOW_ROWS, f"label-free {window.start.isoformat()}")
     space = detectors.space
     inputs = None if space is None else space.rows(reference, known)
     target = None if space is None else space.rows(window, live)
@@ -215,7 +270,7 @@ def _estimate(detectors: Detectors, reference: Reference, window: WindowData) ->
         inputs,
         np.asarray(window.scores[live], dtype=np.float64),
         target,
-        rng=_rng(f"bootstrap {window.start.isoformat()}"),
+        rng=seeded(f"bootstrap {window.start.isoformat()}"),
         reference_groups=None if codes is None else codes[known],
         target_groups=None if window_codes is None else window_codes[live],
         draws=DRAWS,
@@ -321,12 +376,13 @@ def _groups(points: tuple[LabelPoint, ...]) -> AnyArray | None:
     return np.asarray([point.group if point.group is not None else f"\x00{i}" for i, point in enumerate(points)])
 
 
-def _rng(purpose: str) -> np.random.Generator:
+def seeded(purpose: str) -> np.random.Generator:
     """Chance that is the same whenever the same window is watched: a restart changes no figure."""
     return np.random.Generator(np.random.PCG64(int(digest(purpose)[:16], 16)))
 
 
-def _sample(rows: AnyArray, most: int, purpose: str) -> AnyArray:
+def draw_rows(rows: AnyArray, most: int, purpose: str) -> AnyArray:
+    """At most so many of these row numbers, drawn by the purpose."""
     if len(rows) <= most:
         return rows
-    return np.sort(_rng(purpose).choice(rows, most, replace=False))
+    return np.sort(seeded(purpose).choice(rows, most, replace=False))

@@ -13,11 +13,17 @@ from backstay.maths.budget import AlarmBudget
 from backstay.monitor.detectors import DETECTORS, Detector
 from backstay.monitor.inputs import InputSpace
 from backstay.monitor.reference import Reference
+from backstay.monitor.seasons import like_rows
+from backstay.monitor.traffic import WindowData
 from backstay.settings import Settings
 
-VERSION = 1
+VERSION = 2
 # Labels are the only witness of a changed meaning and come in small numbers: their detector gets a double share.
 WEIGHTS = {"labelled_error": 2.0}
+# What these hold is reference rows: they are fitted anew each time rather than kept where data is not.
+KEEPS_ROWS = ("novelty",)
+# Detectors that compare a window's rows with reference rows, and so with rows of the same hours where asked to.
+SEASONAL = ("columns", "embedding", "novelty", "prediction")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,14 +63,51 @@ class Detectors:
         """From what `to_json` gave when it was made of the same reference and settings, else fitted afresh."""
         if cached is None or cached.get("key") != _key(reference, settings):
             return Detectors.fit(reference, settings)
-        members = {name: DETECTORS[name].from_json(state) for name, state in cached["members"].items()}
-        return Detectors(reference, InputSpace.fit(reference), members, dict(cached["absent"]), str(cached["key"]))
+        absent, members = dict(cached["absent"]), dict[str, Detector]()
+        for name in settings.watch.detectors:
+            if name in cached["members"]:
+                members[name] = DETECTORS[name].from_json(cached["members"][name])
+            elif name in KEEPS_ROWS and name not in absent:
+                fitted = DETECTORS[name].fit(reference)
+                if fitted is not None:
+                    members[name] = fitted
+        return Detectors(reference, InputSpace.fit(reference), members, absent, str(cached["key"]))
+
+    def of_season(self, window: WindowData, settings: Settings) -> tuple[Mapping[str, Detector], Mapping[str, str]]:
+        """The detectors for this window, those of rows fitted to reference rows of the same hours, and why not.
+
+        Raises BackstayError when a season is asked for and it is not known when the reference rows happened.
+        """
+        season = settings.watch.season
+        names = [name for name in self.members if name in SEASONAL]
+        if season == "none" or not names:
+            return self.members, {}
+        if self.reference.times is None:
+            raise BackstayError(
+                f'watch.season = "{season}", and it is not known when the reference rows happened',
+                fix="name their column of times as data.time and adopt or promote anew, or leave watch.season out",
+            )
+        if window.whole is not None:
+            return self.members, dict.fromkeys(names, f"sketches of a window are not told by the {season}")
+        rows = like_rows(self.reference.times, window.times, season)
+        if rows is None:
+            return self.members, dict.fromkeys(names, f"the reference has no rows of the same part of the {season}")
+        like, members, failed = self.reference.take(rows), dict(self.members), {}
+        for name in names:
+            try:
+                fitted = DETECTORS[name].fit(like)
+            except BackstayError as error:
+                failed[name] = f"of the same part of the {season} there are too few reference rows: {error}"
+                continue
+            if fitted is not None:
+                members[name] = fitted
+        return members, failed
 
     def to_json(self) -> dict[str, Any]:
         """JSON types only. The reference itself is not in it: it is data, kept where data is."""
         return {
             "key": self.key,
-            "members": {name: member.to_json() for name, member in self.members.items()},
+            "members": {n: member.to_json() for n, member in self.members.items() if n not in KEEPS_ROWS},
             "absent": dict(self.absent),
         }
 

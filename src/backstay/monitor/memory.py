@@ -29,13 +29,15 @@ MARK = 6
 
 @dataclass(frozen=True, slots=True)
 class LabelPoint:
-    """One representative label: was the model right, and its calibrated chance of being right (None without scores)."""
+    """One representative label: was the model right, its calibrated chance of being right (None without scores), and
+    how far a number was off (None for classes)."""
 
     prediction_id: str
     at: datetime
     correct: bool
     chance: float | None
     group: str | None = None
+    error: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,17 @@ class Memory:
             "detectors": dict(self.detectors),
             "episodes": {name: episodes.to_json() for name, episodes in self.episodes.items()},
             "counted": base64.b64encode(b"".join(m.to_bytes(MARK, "big") for m in sorted(self.counted))).decode(),
-            "labels": [[p.prediction_id, p.at.isoformat(), p.correct, p.chance, p.group] for p in self.labels],
+            "labels": [
+                [
+                    p.prediction_id,
+                    p.at.isoformat(),
+                    p.correct,
+                    p.chance,
+                    p.group,
+                    *([] if p.error is None else [p.error]),
+                ]
+                for p in self.labels
+            ],
             "pools": [[p.start.isoformat(), p.end.isoformat(), p.rows, list(p.chances)] for p in self.pools],
             "sources": list(self.sources.hashes),
         }
@@ -162,7 +174,7 @@ class Memory:
             detectors=dict(state["detectors"]),
             episodes={name: Episodes.from_json(episodes) for name, episodes in state["episodes"].items()},
             counted=_counted(base64.b64decode(state["counted"])),
-            labels=tuple(LabelPoint(i, datetime.fromisoformat(at), c, f, g) for i, at, c, f, g in state["labels"]),
+            labels=tuple(LabelPoint(i, datetime.fromisoformat(at), *rest) for i, at, *rest in state["labels"]),
             pools=tuple(
                 ChancePool(datetime.fromisoformat(start), datetime.fromisoformat(end), rows, tuple(chances))
                 for start, end, rows, chances in state["pools"]

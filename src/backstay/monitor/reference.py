@@ -45,6 +45,12 @@ class Reference:
         groups: what rows share [n]; rows of one group are dependent.
         columns: input columns by name, floats with NaN or objects with None.
         traits: figures a row with which a change is described in words.
+        none_label: what the model answers for rows of none of its classes; "" where it always names a class.
+        slices: values of the columns by whose values results are told apart [n], objects with None; inputs or not.
+        times: when each row happened, datetime64[us], UTC [n]; what `watch.season` goes by.
+        truth: true class names [n], "" where not known: for estimates by class. `correct` alone serves for accuracy.
+        numbers: the answers of a regression [n], in the target's unit; None for a model of classes.
+        limit: how far such an answer may be from the truth to count as right in `correct`; None for classes.
         learned: True for rows that the model was trained on [n]. It is surer of these than of any live row, so its
             answers to them and its embeddings of them are compared with nothing.
     """
@@ -58,6 +64,12 @@ class Reference:
     columns: Mapping[str, AnyArray] = field(default_factory=dict)
     traits: Mapping[str, FloatArray] = field(default_factory=dict)
     learned: BoolArray | None = None
+    none_label: str = ""
+    slices: Mapping[str, AnyArray] = field(default_factory=dict)
+    times: AnyArray | None = None
+    truth: AnyArray | None = None
+    numbers: FloatArray | None = None
+    limit: float | None = None
 
     def __len__(self) -> int:
         return len(self.predicted)
@@ -107,16 +119,30 @@ class Reference:
             columns={name: values[rows] for name, values in self.columns.items()},
             traits={name: values[rows] for name, values in self.traits.items()},
             learned=None if self.learned is None else self.learned[rows],
+            none_label=self.none_label,
+            slices={name: values[rows] for name, values in self.slices.items()},
+            truth=None if self.truth is None else self.truth[rows],
+            times=None if self.times is None else self.times[rows],
+            numbers=None if self.numbers is None else self.numbers[rows],
+            limit=self.limit,
         )
 
     def to_bytes(self) -> bytes:
         """All arrays as an npz without pickle. Names and gaps are kept; the same rows give the same bytes."""
         arrays: dict[str, AnyArray] = {"predicted": _text(self.predicted)[0]}
         head: dict[str, Any] = {"format": FORMAT, "classes": list(self.classes), "columns": [], "traits": []}
+        if self.none_label:
+            head["none_label"] = self.none_label
         for name in ("representation", "scores", "correct", "learned"):
             values = getattr(self, name)
             if values is not None:
                 arrays[name] = values
+        if self.times is not None:
+            arrays["times"] = self.times.astype("datetime64[us]").astype(np.int64)
+        if self.truth is not None:
+            arrays["truth"] = _text(self.truth)[0]
+        if self.numbers is not None:
+            arrays["numbers"], head["limit"] = self.numbers, self.limit
         if self.groups is not None:
             arrays["groups"], arrays["groups_gap"] = _text(self.groups)
         for place, (name, values) in enumerate(self.columns.items()):
@@ -128,6 +154,9 @@ class Reference:
         for place, (name, values) in enumerate(self.traits.items()):
             arrays[f"trait_{place}"] = values
             head["traits"].append(name)
+        for place, (name, values) in enumerate(self.slices.items()):
+            arrays[f"slice_{place}"], arrays[f"slice_{place}_gap"] = _text(values)
+            head.setdefault("slices", []).append(name)
         arrays["head"] = np.frombuffer(json.dumps(head, sort_keys=True).encode(), dtype=np.uint8)
         buffer = io.BytesIO()
         np.savez_compressed(buffer, allow_pickle=False, **arrays)
@@ -157,14 +186,25 @@ class Reference:
             columns=columns,
             traits={name: arrays[f"trait_{place}"] for place, name in enumerate(head["traits"])},
             learned=arrays.get("learned"),
+            none_label=head.get("none_label", ""),
+            slices={name: _column(arrays, f"slice_{place}") for place, name in enumerate(head.get("slices", []))},
+            truth=arrays["truth"].astype(object) if "truth" in arrays else None,
+            times=arrays["times"].astype("datetime64[us]") if "times" in arrays else None,
+            numbers=arrays.get("numbers"),
+            limit=head.get("limit"),
         )
 
     @property
     def digest(self) -> str:
         """SHA-256 over all content: what cached detectors are bound to."""
-        total = hashlib.sha256(json.dumps([list(self.classes), list(self.columns), list(self.traits)]).encode())
+        names = [list(self.classes), list(self.columns), list(self.traits)]
+        total = hashlib.sha256(json.dumps([*names, self.none_label] if self.none_label else names).encode())
         parts = [self.predicted, self.representation, self.scores, self.correct, self.groups, self.learned]
-        for values in (*parts, *self.columns.values(), *self.traits.values()):
+        sliced = [part for name, values in self.slices.items() for part in (np.array([name], dtype=object), values)]
+        timed = [] if self.times is None else [self.times.astype("datetime64[us]").astype(np.int64)]
+        true = [] if self.truth is None else [np.array(["truth"], dtype=object), self.truth]
+        numbers = [] if self.numbers is None else [self.numbers, np.array([self.limit or 0.0])]
+        for values in (*parts, *self.columns.values(), *self.traits.values(), *sliced, *timed, *true, *numbers):
             total.update(_digestible(values))
         return total.hexdigest()
 
@@ -180,6 +220,10 @@ def fit_reference(
     columns: Mapping[str, AnyArray] | None = None,
     traits: Mapping[str, AnyArray] | None = None,
     learned: AnyArray | None = None,
+    none_label: str = "",
+    slices: Mapping[str, AnyArray] | None = None,
+    truth: AnyArray | None = None,
+    times: AnyArray | None = None,
 ) -> Reference:
     """A checked `Reference` from arrays of any numeric type (see there for what each means).
 
@@ -193,7 +237,7 @@ def fit_reference(
         raise BackstayError("a reference without rows", fix="give the rows that the model is known to do well on")
     seen = tuple(sorted({str(answer) for answer in answers}))
     known = classes if classes is not None else seen
-    unknown = sorted(set(seen) - set(known))
+    unknown = sorted(set(seen) - set(known) - ({none_label} if none_label else set()))
     if unknown:
         raise BackstayError(
             f"the reference predicts {unknown[0]!r}, which is not among its classes", fix="name all classes"
@@ -213,6 +257,10 @@ def fit_reference(
         columns={name: _typed(values) for name, values in (columns or {}).items()},
         traits={name: np.asarray(values, dtype=np.float64) for name, values in (traits or {}).items()},
         learned=None if learned is None else np.asarray(learned, dtype=np.bool_),
+        none_label=none_label,
+        slices={name: np.asarray(values, dtype=object) for name, values in (slices or {}).items()},
+        truth=None if truth is None else np.asarray(["" if name is None else name for name in truth], dtype=object),
+        times=None if times is None else np.asarray(times, dtype="datetime64[us]"),
     )
     _same_rows(reference)
     if reference.learned is not None and right is not None and np.any(np.isfinite(right[reference.learned])):
@@ -230,8 +278,11 @@ def _same_rows(reference: Reference) -> None:
         "correct": reference.correct,
         "groups": reference.groups,
         "learned": reference.learned,
+        "truth": reference.truth,
+        "times": reference.times,
         **{f"column {name!r}": values for name, values in reference.columns.items()},
         **{f"trait {name!r}": values for name, values in reference.traits.items()},
+        **{f"slice {name!r}": values for name, values in reference.slices.items()},
     }
     for name, values in parts.items():
         if values is not None and len(values) != len(reference):

@@ -106,8 +106,10 @@ def take(window: WindowData, chosen: AnyArray) -> WindowData:
         representation=None if window.representation is None else window.representation[chosen],
         scores=None if window.scores is None else window.scores[chosen],
         groups=None if window.groups is None else window.groups[chosen],
+        latencies=None if window.latencies is None else window.latencies[chosen],
         columns={name: values[chosen] for name, values in window.columns.items()},
         traits={name: values[chosen] for name, values in window.traits.items()},
+        slices={name: values[chosen] for name, values in window.slices.items()},
     )
 
 
@@ -126,8 +128,10 @@ def joined(parts: Sequence[WindowData]) -> WindowData:
         representation=_stacked([part.representation for part in parts]),
         scores=_stacked([part.scores for part in parts]),
         groups=_stacked([part.groups for part in parts]),
+        latencies=_stacked([part.latencies for part in parts]),
         columns={name: np.concatenate([part.columns[name] for part in parts]) for name in first.columns},
         traits={name: np.concatenate([part.traits[name] for part in parts]) for name in first.traits},
+        slices={name: np.concatenate([part.slices[name] for part in parts]) for name in first.slices},
     )
 
 

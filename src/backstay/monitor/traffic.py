@@ -23,6 +23,10 @@ class LabelledRow:
         predicted_at: when the prediction was made; `arrived_at` is when its label came.
         scores: the model's scores for the row, in class order, None where it gave none.
         census: the label is of a source that labels every row, so that nobody chose which.
+        declined: the model answered "none of these", and the true value is none of the classes that it knows.
+        error: how far the answer of a regression is from its label, in the target's unit; None for classes.
+        limit: how far it may be to count as right, fixed with the reference.
+        slices: the row's values in the columns by which results are told apart, where it has one.
     """
 
     label: Label
@@ -30,10 +34,16 @@ class LabelledRow:
     predicted_at: datetime
     scores: tuple[float, ...] | None = None
     census: bool = False
+    declined: bool = False
+    slices: Mapping[str, str] = field(default_factory=dict)
+    error: float | None = None
+    limit: float = 0.0
 
     @property
     def correct(self) -> bool:
-        return self.predicted == self.label.value
+        if self.error is not None:
+            return self.error <= self.limit
+        return self.declined or self.predicted == self.label.value
 
     @property
     def arrived_at(self) -> datetime:
@@ -44,6 +54,49 @@ class LabelledRow:
         """Whether the row may stand for all traffic: trusted, of the standing sample, drawn with a known chance."""
         drawn = self.census or (self.label.probability is not None and 0.0 < self.label.probability <= 1.0)
         return self.label.trusted and self.label.use is LabelUse.STANDING and drawn
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What somebody says of a logged prediction of this release, or did with it.
+
+    Args:
+        kind: "label" (of a trusted source), "override", "seeded", "click", "conversion", "dwell" or "rating"; what
+            each means: docs/serving.md.
+        at: when it came; `predicted_at` is when the prediction was made.
+        seconds: that a person took to decide, None where it was not told.
+    """
+
+    prediction_id: str
+    kind: str
+    value: str
+    source: str
+    at: datetime
+    predicted: str
+    predicted_at: datetime
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rival:
+    """Rows that another release answered in the same window, and what people did with them.
+
+    Args:
+        ids: prediction ids [n], objects; times: datetime64[us], UTC [n]; groups: as in `WindowData`.
+        planned: the share of rows that was meant for this other release; None where nobody said.
+    """
+
+    release: str
+    ids: AnyArray
+    times: AnyArray
+    groups: AnyArray | None = None
+    opinions: tuple[Opinion, ...] = ()
+    planned: float | None = None
+
+    @property
+    def parts(self) -> tuple[AnyArray, AnyArray, AnyArray | None]:
+        """Ids, times, and groups as integers."""
+        return self.ids, self.times, None if self.groups is None else group_codes(self.groups)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,9 +114,16 @@ class WindowData:
         traits: figures a row that describe a change in words (brightness, contrast): never tested, only told.
         labels: labels of any rows of this release. All that are known may be given each time: the memory drops
             those that it has counted, and leaves those of rows after `end` for a later window.
+        numbers: the answers of a regression [n]; `predicted` then holds the same word for all.
         late: rows that arrived after their window had been closed; they are told, not tested.
         whole: given where the rows here are a random sample of the window: the tests then read these sketches of all
             its rows, and the sample serves for examples and for estimates.
+        latencies: milliseconds that each row's request waited [n], NaN where not known.
+        opinions: feedback that has come on rows of this release up to `end`, in order of arrival; all of it each time:
+            detectors that read it remember how far they have read.
+        slices: values of the columns by which results are told apart [n], objects with None; inputs or not.
+        rival: rows of another release that answered at the same time.
+        failures: when requests failed that were not answered, datetime64[us], UTC [any number].
     """
 
     start: datetime
@@ -79,6 +139,12 @@ class WindowData:
     labels: tuple[LabelledRow, ...] = ()
     late: int = 0
     whole: Whole | None = None
+    numbers: FloatArray | None = None
+    latencies: FloatArray | None = None
+    failures: AnyArray | None = None
+    opinions: tuple[Opinion, ...] = ()
+    rival: Rival | None = None
+    slices: Mapping[str, AnyArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if utc(self.end) <= utc(self.start):
@@ -89,8 +155,11 @@ class WindowData:
             "representation": self.representation,
             "scores": self.scores,
             "groups": self.groups,
+            "numbers": self.numbers,
+            "latencies": self.latencies,
             **{f"column {name!r}": values for name, values in self.columns.items()},
             **{f"trait {name!r}": values for name, values in self.traits.items()},
+            **{f"slice {name!r}": values for name, values in self.slices.items()},
         }
         if self.whole is not None and self.groups is not None:
             raise BackstayError(

@@ -58,7 +58,7 @@ def current_loss(results: Sequence[WindowResult]) -> Loss | None:
         return None
     newest = max(results, key=lambda result: result.end)
     labelled = [e for e in newest.estimates if e.kind in ("ppi", "labels") and e.labels >= LEAST_LABELS]
-    others = [e for e in newest.estimates if e.kind == "label-free"]
+    others = [e for e in newest.estimates if e.kind == "label-free" and e.metric == "accuracy"]
     return next((loss for loss in map(loss_of, [*labelled, *others]) if loss is not None), None)
 
 

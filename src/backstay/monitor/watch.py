@@ -9,7 +9,7 @@ from backstay.kernel.errors import BackstayError, Conflict
 from backstay.kernel.ids import content_id, digest
 from backstay.kernel.records import Estimate, Json, Signal, WindowResult
 from backstay.maths.budget import Episodes
-from backstay.monitor.condition import LABELLED, Facts, summarise
+from backstay.monitor.condition import LABELLED, Facts, summarise, within
 from backstay.monitor.detectors import Detector, Look
 from backstay.monitor.detectors.verdict import not_judged
 from backstay.monitor.estimate import (
@@ -18,6 +18,7 @@ from backstay.monitor.estimate import (
     from_labels,
     label_age_days,
     label_points,
+    mae_from_labels,
     promised_halfwidth,
     stale,
     without_labels,
@@ -25,6 +26,7 @@ from backstay.monitor.estimate import (
 from backstay.monitor.fitted import Detectors
 from backstay.monitor.label_counts import labels_by_window
 from backstay.monitor.memory import Memory
+from backstay.monitor.metric_estimates import without_labels_by_metric
 from backstay.monitor.sources import source_count
 from backstay.monitor.traffic import WindowData
 from backstay.settings import Settings
@@ -52,6 +54,7 @@ def watch_window(
     signals, states = _signals(memory, window, detectors, settings)
     episodes, opened = _episodes(memory, signals, settings)
     memory, labelled, label_free, wanted = _estimates(memory, window, detectors, settings, signals)
+    by_metric = without_labels_by_metric(detectors, window, settings, label_free)
     age = label_age_days(memory, utc(window.end))
     facts = Facts(
         signals=signals,
@@ -67,6 +70,11 @@ def watch_window(
         answered=detectors.reference.answered,
     )
     summary = summarise(facts)
+    headline = summary.headline
+    if detectors.reference.limit is not None:
+        headline = f"{headline} {within(detectors.reference.limit)}"
+    mean_error = mae_from_labels(memory)
+    by_metric = by_metric if mean_error is None else (*by_metric, mean_error)
     memory = replace(
         memory,
         last_end=utc(window.end),
@@ -87,8 +95,8 @@ def watch_window(
         rows=window.rows,
         condition=summary.condition,
         signals=signals,
-        estimates=tuple(e for e in (labelled, label_free) if e is not None and facts.answered),
-        headline=summary.headline,
+        estimates=tuple(e for e in (labelled, label_free, *by_metric) if e is not None and facts.answered),
+        headline=headline,
         advice=summary.advice,
         label_age_days=age,
         budget_spent=memory.spent,
@@ -108,7 +116,11 @@ def _signals(
     signals: list[Signal] = []
     states = dict(memory.detectors)
     source = source_count(memory.sources, window.groups)
-    for name, detector in detectors.members.items():
+    members, unlike = detectors.of_season(window, settings)
+    for name, detector in members.items():
+        if name in unlike:
+            signals.append(not_judged(name, window, unlike[name]))
+            continue
         if budget is None:
             break
         look = Look(
@@ -118,6 +130,7 @@ def _signals(
             labels_per_year=12.0 * settings.budget.labels_per_month,
             tolerance=settings.watch.tolerance,
             source=source,
+            season=settings.watch.season,
         )
         signal, states[name] = _look(name, detector, states.get(name, {}), window, look)
         signals.append(signal)

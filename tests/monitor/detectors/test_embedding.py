@@ -51,3 +51,24 @@ def test_a_large_reference_is_sampled_by_a_fixed_seed(world):
 
 def test_no_inputs_no_detector(world):
     assert EmbeddingDetector.fit(world.reference(200, representation=None, columns=False)) is None
+
+
+def test_a_small_shift_of_some_of_many_coordinates_is_found_by_the_classifier(world, look):
+    rng = np.random.default_rng(11)
+    scale = np.arange(1, 201) ** -0.7
+    rows, now = rng.normal(size=(2000, 200)) * scale, rng.normal(size=(2000, 200)) * scale
+    detector = EmbeddingDetector.fit(world.reference(2000, representation=rows, columns=False, traits=None))
+    assert not detector.look({}, world.window(n=2000, representation=now), look(0.01))[0].alarm
+    now[:, -20:] += 0.12 * scale[-20:]
+    signal, _ = detector.look({}, world.window(n=2000, representation=now), look(0.01))
+    assert signal.alarm
+    assert signal.figures["evidence_classifier"] > 1 > signal.figures["evidence_kernel"]
+    assert signal.evidence == signal.figures["evidence_classifier"]
+
+
+def test_each_of_the_two_tests_spends_half(world, look):
+    detector = EmbeddingDetector.fit(world.reference(1000))
+    signal, _ = detector.look({}, world.window(n=300), look(0.02))
+    assert signal.alpha == 0.02
+    limits = [shift.threshold(300, 0.01) for shift in (detector.shift, detector.classifier.shift)]
+    assert any(np.isclose(signal.figures["threshold"], limit) for limit in limits)

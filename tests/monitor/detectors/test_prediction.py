@@ -46,3 +46,17 @@ def test_a_model_with_one_answer_and_no_scores_is_not_watched(world):
     reference = world.reference(200, scores=None)
     reference.predicted[:] = "cat"
     assert PredictionDetector.fit(reference) is None
+
+
+def test_more_rows_that_are_none_of_these_are_seen_beside_scores(world, look):
+    reference = world.reference(2000, none_label="none")
+    assert reference.none_label not in reference.classes
+    detector = PredictionDetector.fit(reference)
+    calm, stirred = world.window(n=400), world.window(n=400)
+    assert not detector.look({}, calm, look())[0].alarm
+    stirred.predicted[:60] = "none"
+    signal, _ = detector.look({}, stirred, look())
+    assert signal.alarm
+    assert signal.moved[0] == "answers 'none': 0.0% -> 15.0%"
+    again = PredictionDetector.from_json(detector.to_json())
+    assert again.look({}, stirred, look())[0].evidence == signal.evidence

@@ -18,8 +18,16 @@ DETECTORS = Shelf(
     {
         "columns": "backstay.monitor.detectors.columns:ColumnsDetector",
         "embedding": "backstay.monitor.detectors.embedding:EmbeddingDetector",
+        "engagement": "backstay.monitor.detectors.engagement:EngagementDetector",
+        "geometry": "backstay.monitor.detectors.geometry:GeometryDetector",
+        "group_answers": "backstay.monitor.detectors.group_answers:GroupAnswersDetector",
+        "groups": "backstay.monitor.detectors.groups:GroupsDetector",
+        "label_quality": "backstay.monitor.detectors.label_quality:LabelQualityDetector",
         "labelled_error": "backstay.monitor.detectors.labelled_error:LabelledErrorDetector",
+        "novelty": "backstay.monitor.detectors.novelty:NoveltyDetector",
         "prediction": "backstay.monitor.detectors.prediction:PredictionDetector",
+        "service": "backstay.monitor.detectors.service:ServiceDetector",
+        "schema": "backstay.monitor.detectors.schema:SchemaDetector",
     },
 )
 
@@ -35,6 +43,7 @@ class Look:
         labels_per_year: standing labels that the team plans to give.
         tolerance: how much worse than the reference the error may be before anybody minds.
         source: number of independent sources that the stream draws from again and again; infinite if none recurs.
+        season: "none", "day", "week" or "year": what repeats, and is no news.
     """
 
     alpha: float
@@ -43,6 +52,7 @@ class Look:
     labels_per_year: float
     tolerance: float
     source: float = float("inf")
+    season: str = "none"
 
 
 class Detector(Protocol):

@@ -18,11 +18,11 @@ from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Json, Signal
 from backstay.maths.arrays import AnyArray, FloatArray
 from backstay.maths.columns import ColumnMap
-from backstay.maths.intervals import exact_tail, upper_limit
 from backstay.maths.meanshift import MeanShift, ShiftResult
 from backstay.maths.sketches.means import MeanSketch
 from backstay.maths.sketches.moments import Moments
 from backstay.monitor.detectors import Look
+from backstay.monitor.detectors.rates import Share
 from backstay.monitor.detectors.verdict import check, more_rows, not_judged, strength, too_few, witnesses
 from backstay.monitor.measures import Measures, map_key
 from backstay.monitor.reference import Reference
@@ -30,8 +30,6 @@ from backstay.monitor.traffic import WindowData
 
 NAME = "columns"
 MOST_TOLD = 8
-# The unseen rate of a value that n reference rows never held is at most its upper limit, for 95 references of 100.
-CONSTANT_DELTA = 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,9 +86,7 @@ class _Constant:
         """Evidence, alarm and the share of rows that differ."""
         differs = float(sketch.mean[0])
         rows = sketch.n if codes is None else len(np.unique(codes))
-        limit = upper_limit(0.0, self.n, CONSTANT_DELTA)
-        needed = next(count for count in range(1, rows + 2) if count > rows or exact_tail(count, rows, limit) <= alpha)
-        evidence = differs * rows / needed
+        evidence = Share(0.0, self.n).evidence(Share(differs * rows, float(rows)), alpha)
         return evidence, evidence >= 1.0, differs
 
     def to_json(self) -> Json:

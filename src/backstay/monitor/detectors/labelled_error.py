@@ -15,28 +15,30 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Json, Signal
-from backstay.maths.arrays import FloatArray
 from backstay.maths.betting import null_error
-from backstay.maths.detector import ErrorDetector
 from backstay.monitor.detectors import Look
+from backstay.monitor.detectors.rates import REFERENCE_DELTA
+from backstay.monitor.detectors.rationing import (
+    REMEMBERED,
+    allowed,
+    arrival,
+    block_means,
+    restored,
+    standing,
+    threshold,
+)
 from backstay.monitor.detectors.verdict import EXAMPLES, not_judged, strength
 from backstay.monitor.reference import Reference
-from backstay.monitor.traffic import LabelledRow, WindowData
+from backstay.monitor.traffic import WindowData
 
 NAME = "labelled_error"
-# A twentieth of references have a true error above this bound: what the promise for one fixed reference allows.
-REFERENCE_DELTA = 0.05
-ADVANCE_YEARS = 1.0 / 12.0
-FEWEST_STEPS_A_YEAR = 120.0
-REMEMBERED = 100
-RECOVERED_AFTER = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,32 +63,28 @@ class LabelledErrorDetector:
         """The error rate that is still accepted."""
         return null_error(self.errors, self.n, REFERENCE_DELTA, tolerance)
 
-    def threshold(self, look: Look) -> float:
-        """A: the steps that a first year may take, over the false alarms that it may raise."""
-        return max(_steps_a_year(look) * (1.0 + ADVANCE_YEARS) / look.per_year, 1.0)
-
     def look(self, state: Json, window: WindowData, look: Look) -> tuple[Signal, Json]:
         """Bet on the labels that have come in since the last look, in order of arrival."""
-        m0, threshold = self.null(look.tolerance), self.threshold(look)
-        rows = sorted((r for r in window.labels if r.representative), key=_arrival)
+        m0, limit = self.null(look.tolerance), threshold(look)
+        rows = sorted((r for r in window.labels if r.representative), key=arrival)
         unusable = len(window.labels) - len(rows)
-        detector = _restored(state, m0, threshold)
+        detector = restored(state.get("detector"), m0, limit)
         outcomes = np.asarray([0.0 if row.correct else 1.0 for row in rows])
-        steps = _block_means(outcomes, self._allowed(look, detector.steps))
+        steps = block_means(outcomes, allowed(look, detector.steps))
         detector, alarms = detector.update(steps)
         recent = [*state.get("recent", []), *([row.predicted, row.label.value] for row in rows)][-REMEMBERED:]
-        standing = _standing(state.get("standing"), bool(alarms), outcomes, m0)
-        fresh: Json = {"detector": detector.to_json(), "recent": recent, "standing": standing}
-        if not rows and standing is None and not recent:
+        since = standing(state.get("standing"), bool(alarms), outcomes, m0)
+        fresh: Json = {"detector": detector.to_json(), "recent": recent, "standing": since}
+        if not rows and since is None and not recent:
             why = "no labels of a standing sample yet" if not unusable else _unusable(unusable)
             return not_judged(NAME, window, why), fresh
-        alarm = standing is not None
+        alarm = since is not None
         evidence = max(detector.evidence, 1.0) if alarm else min(detector.evidence, 0.999)
         signal = Signal(
             detector=NAME,
             evidence=evidence,
             alarm=alarm,
-            alpha=len(steps) / threshold,
+            alpha=len(steps) / limit,
             n=len(rows),
             message=_message(recent, m0, evidence, alarm, unusable),
             moved=_confusions(recent) if alarm else (),
@@ -94,7 +92,7 @@ class LabelledErrorDetector:
             figures={
                 "judged": True,
                 "accepted_error": m0,
-                "threshold": threshold,
+                "threshold": limit,
                 "labels_seen": detector.rows,
                 "steps": detector.steps,
                 "unusable_labels": unusable,
@@ -102,50 +100,12 @@ class LabelledErrorDetector:
         )
         return signal, fresh
 
-    def _allowed(self, look: Look, used: int) -> int:
-        return max(int(_steps_a_year(look) * (look.years + ADVANCE_YEARS)) - used, 1)
-
     def to_json(self) -> Json:
         return {"errors": self.errors, "n": self.n}
 
     @classmethod
     def from_json(cls, state: Mapping[str, Any]) -> LabelledErrorDetector:
         return cls(float(state["errors"]), float(state["n"]))
-
-
-def _steps_a_year(look: Look) -> float:
-    return max(look.labels_per_year, FEWEST_STEPS_A_YEAR)
-
-
-def _arrival(row: LabelledRow) -> tuple[object, object, str]:
-    return (row.arrived_at, row.predicted_at, row.label.prediction_id)
-
-
-def _restored(state: Json, m0: float, threshold: float) -> ErrorDetector:
-    """The bet so far; one against another null says nothing of this one, so it begins again."""
-    if state.get("detector") is None:
-        return ErrorDetector.start(m0, threshold)
-    detector = ErrorDetector.from_json(state["detector"])
-    if abs(detector.m0 - m0) > 1e-12:
-        return replace(ErrorDetector.start(m0, threshold), steps=detector.steps, rows=detector.rows)
-    return replace(detector, threshold=threshold)
-
-
-def _block_means(outcomes: FloatArray, steps: int) -> FloatArray:
-    """Means of consecutive, nearly equal blocks, at most `steps` of them: [<= steps]."""
-    if len(outcomes) <= steps:
-        return outcomes
-    return np.asarray([block.mean() for block in np.array_split(outcomes, steps)])
-
-
-def _standing(before: list[float] | None, alarmed: bool, outcomes: FloatArray, m0: float) -> list[float] | None:
-    """Errors since the alarm while it stands, None without one. It falls when 30 labels or more are within bounds."""
-    if alarmed:
-        return []
-    if before is None:
-        return None
-    since = [*before, *outcomes.tolist()][-REMEMBERED:]
-    return None if len(since) >= RECOVERED_AFTER and float(np.mean(since)) <= m0 else since
 
 
 def _message(recent: list[list[str]], m0: float, evidence: float, alarm: bool, unusable: int) -> str:

@@ -1,6 +1,7 @@
 """Does the model answer differently? Shares of predicted classes and, where there are scores, how sure it is.
 
-Cheap, needs nothing but predictions, and sees what matters first: a class that swells, confidence that sinks.
+Cheap, needs nothing but predictions, and sees what matters first: a class that swells, confidence that sinks, more
+rows that are "none of these" where the model may say so.
 Wrong when: the mix of cases changed and the model is as good as ever; then it says moved, and so it should.
 """
 
@@ -19,6 +20,7 @@ from backstay.maths.meanshift import MeanShift
 from backstay.maths.predictions import PredictionMap
 from backstay.maths.sketches.means import MeanSketch
 from backstay.monitor.detectors import Look
+from backstay.monitor.detectors.numbers import NumbersDetector
 from backstay.monitor.detectors.verdict import (
     check,
     figures,
@@ -49,14 +51,17 @@ class PredictionDetector:
     spread: FloatArray
 
     @classmethod
-    def fit(cls, reference: Reference) -> PredictionDetector | None:
-        """None for a model that has ever given one answer only, and no scores."""
+    def fit(cls, reference: Reference) -> PredictionDetector | NumbersDetector | None:
+        """None for a model that has ever given one answer only, and no scores. Numbers are watched as a column."""
+        if reference.numbers is not None:
+            return NumbersDetector.fit(reference)
         reference = reference.unlearned()
         classes = reference.classes if reference.scores is not None else (*reference.classes, "(new class)")
+        classes = (*classes, reference.none_label) if reference.none_label else classes
         if len(classes) < 2 or (reference.scores is None and len(set(reference.predicted)) < 2):
             return None
         map_ = PredictionMap(len(classes), scored=reference.scores is not None)
-        features = map_.features(_codes(reference.predicted, classes), reference.scores)
+        features = map_.features(_codes(reference.predicted, classes), _padded(reference.scores, len(classes)))
         shift = MeanShift.fit(features, groups=reference.codes, whiten=True)
         return cls(classes, map_, shift, features.std(axis=0))
 
@@ -95,7 +100,9 @@ class PredictionDetector:
         return MeanSketch.of_sum(map_key(NAME, self.map), len(window), total)
 
     def _scores(self, window: WindowData, rows: slice) -> FloatArray | None:
-        return None if window.scores is None or not self.map.scored else np.asarray(window.scores[rows], np.float64)
+        if window.scores is None or not self.map.scored:
+            return None
+        return _padded(np.asarray(window.scores[rows], np.float64), len(self.classes))
 
     def _features(self, window: WindowData) -> Callable[[slice], FloatArray]:
         return lambda rows: self.map.features(_codes(window.predicted[rows], self.classes), self._scores(window, rows))
@@ -124,13 +131,22 @@ class PredictionDetector:
         }
 
     @classmethod
-    def from_json(cls, state: Mapping[str, Any]) -> PredictionDetector:
+    def from_json(cls, state: Mapping[str, Any]) -> PredictionDetector | NumbersDetector:
+        if "number" in state:
+            return NumbersDetector.from_json(state)
         return cls(
             tuple(state["classes"]),
             PredictionMap.from_json(state["map"]),
             MeanShift.from_json(state["shift"]),
             np.asarray(state["spread"], dtype=np.float64),
         )
+
+
+def _padded(scores: FloatArray | None, classes: int) -> FloatArray | None:
+    """Scores with a column of noughts for "none of these", an answer that has no score."""
+    if scores is None or scores.shape[1] != classes - 1:
+        return scores
+    return np.column_stack([scores, np.zeros(len(scores))])
 
 
 def _codes(predicted: AnyArray, classes: tuple[str, ...]) -> IntArray:

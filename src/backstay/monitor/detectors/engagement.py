@@ -1,0 +1,235 @@
+"""Do people still use the answers? Clicks, conversions, dwell and ratings of this release against its own beginning.
+
+Feedback of kind `click` or `conversion` counts a row as used, `dwell` gives seconds (none: 0), `rating` a number (rows
+without one are left out). Only what comes within a day of the answer counts (a quarter of a window that is shorter),
+and only rows that old are looked at, so that young rows do not look unloved. The first two windows of a release are
+the baseline. A later window alarms when its mean lies below the baseline's lower limit (right for 95 baselines in 100)
+by more than Student's t at the level, split over the kinds, and by a twentieth of what was usual or more. Rows of one
+group (a person) count as one. Dwell and ratings are clipped at what 1% of the first window exceeds. For clicks and
+conversions the share since the release is told with an interval that holds at every look.
+
+Where two releases answer at the same time, the other one's rows are compared with this one's over all such windows by
+an asymptotic confidence sequence (docs/statistics.md): an alarm when this one is surely worse, at half the yearly
+share. Where a split was planned and rows do not follow it, the message says so: the comparison is then broken.
+
+Asymptotic: nothing is said of fewer than 200 independent rows. Wrong when: engagement follows a season that two
+windows do not hold, or a page changed and not the model. A release that is compared with its own beginning was not
+dealt its users at random: only the A/B is an experiment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+from scipy.special import stdtrit
+
+from backstay.kernel.clock import utc
+from backstay.kernel.records import Json, Signal
+from backstay.maths.arrays import AnyArray, FloatArray
+from backstay.maths.differences import LEAST, MeanDifference, Winsor, winsor_limits
+from backstay.maths.intervals import bernoulli_sequence
+from backstay.maths.sample_ratio import sample_ratio_e_value
+from backstay.maths.sketches.moments import Moments
+from backstay.monitor.detectors import Look
+from backstay.monitor.detectors.rates import REFERENCE_DELTA, group_means
+from backstay.monitor.detectors.verdict import not_judged, strength
+from backstay.monitor.reference import Reference
+from backstay.monitor.traffic import Rival, WindowData
+
+NAME = "engagement"
+SHARES = ("click", "conversion")
+NUMBERS = ("dwell", "rating")
+BASELINE_WINDOWS = 2
+HORIZON = timedelta(days=1)
+LEAST_FALL = 0.05
+BROKEN = 100.0
+REFUSED = ("false", "no", "0")
+
+
+@dataclass(frozen=True, slots=True)
+class EngagementDetector:
+    """Nothing is learnt from the reference; baseline windows and limits are in the state."""
+
+    windows: int = BASELINE_WINDOWS
+
+    @classmethod
+    def fit(cls, reference: Reference) -> EngagementDetector | None:
+        """Always where the model answers: whether people react is seen in the windows."""
+        return cls() if reference.answered else None
+
+    def look(self, state: Json, window: WindowData, look: Look) -> tuple[Signal, Json]:
+        """Learn the baseline, then compare each window with it, and with a rival's rows where there are some."""
+        split, broken = _split(state.get("split", [0.0, 0.0]), window)
+        kinds = sorted({o.kind for o in window.opinions if o.kind in (*SHARES, *NUMBERS)} | set(state.get("kinds", {})))
+        if not kinds:
+            return not_judged(NAME, window, "no clicks, conversions, dwell or ratings were fed back"), state
+        before = dict(state.get("kinds", {}))
+        learning = int(state.get("windows", 0)) < self.windows
+        found = [self._kind(kind, before.get(kind, {}), window, look, len(kinds), learning) for kind in kinds]
+        after: Json = {
+            "kinds": {kind: kept for kind, (kept, _) in zip(kinds, found, strict=True)},
+            "windows": int(state.get("windows", 0)) + 1,
+            "split": split,
+        }
+        judged = {kind: result for kind, (_, result) in zip(kinds, found, strict=True) if result is not None}
+        if not judged:
+            seen = after["windows"]
+            why = (
+                f"learning what is usual: {seen} of {self.windows} windows" if learning else f"fewer than {LEAST} rows"
+            )
+            return not_judged(NAME, window, why), after
+        strongest = max(result.evidence for result in judged.values())
+        alarms = sorted((r for r in judged.values() if r.evidence >= 1.0), key=lambda r: -r.evidence)
+        what = "people use the answers less" if alarms else "people use the answers as before"
+        signal = Signal(
+            detector=NAME,
+            evidence=strongest,
+            alarm=bool(alarms),
+            alpha=look.alpha,
+            n=window.rows,
+            message=f"{what}: {'; '.join(r.words for r in judged.values())}{broken} ({strength(strongest)})",
+            moved=tuple(result.words for result in alarms),
+            figures={
+                "judged": True,
+                "evidence_by_kind": {kind: r.evidence for kind, r in judged.items()},
+                "split": split,
+            },
+        )
+        return signal, after
+
+    def _kind(
+        self, kind: str, state: Json, window: WindowData, look: Look, kinds: int, learning: bool
+    ) -> tuple[Json, _Result | None]:
+        """What is remembered of a kind after this window, and what it showed."""
+        values, codes = _values(kind, window, None)
+        limits = None if state.get("limits") is None else Winsor(*state["limits"])
+        if limits is None and kind in NUMBERS and len(values):
+            limits = winsor_limits(values)
+        units = _units(values, codes, limits)
+        baseline = Moments.from_json(state["baseline"]) if "baseline" in state else Moments()
+        used, of = float(state.get("used", 0.0)), int(state.get("of", 0))
+        if kind in SHARES:
+            used, of = used + float(units.sum()), of + len(units)
+        # A kind that was first heard of after the baseline has its own first windows for one.
+        seen = int(state.get("windows", 0))
+        fresh: Json = {"limits": None if limits is None else list(limits), "used": used, "of": of, "windows": seen + 1}
+        if learning or seen < self.windows:
+            return {**fresh, "baseline": baseline.merge(Moments.of(units)).to_json()}, None
+        fresh["baseline"] = baseline.to_json()
+        # Half the share is the rival's, whenever there is one: what is promised is for the year, not for this window.
+        results = [_compared(kind, baseline, Moments.of(units), look.alpha / kinds / 2.0, used, of)]
+        if window.rival is not None:
+            theirs = _units(*_values(kind, window, window.rival), limits)
+            both = MeanDifference.from_json(state["rival"]) if state.get("rival") else None
+            both = both or MeanDifference.start(10 * LEAST, min(look.per_year / kinds / 2.0, 0.05))
+            both = both.update(theirs, units)
+            fresh["rival"] = both.to_json()
+            results.append(_rivalled(kind, both, window.rival.release))
+        known = [result for result in results if result is not None]
+        if not known:
+            return fresh, None
+        return fresh, _Result(max(r.evidence for r in known), "; ".join(r.words for r in known))
+
+    def to_json(self) -> Json:
+        return {"windows": self.windows}
+
+    @classmethod
+    def from_json(cls, state: Mapping[str, Any]) -> EngagementDetector:
+        return cls(int(state["windows"]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What one kind showed."""
+
+    evidence: float
+    words: str
+
+
+def _split(before: list[float], window: WindowData) -> tuple[list[float], str]:
+    """Rows of this release and of its rival so far, and a warning where they are not dealt as was planned.
+
+    At an e-value of 100, which a split that is kept ever reaches once in a hundred comparisons.
+    """
+    if window.rival is None:
+        return before, ""
+    counts = [before[0] + len(window), before[1] + len(window.rival.ids)]
+    planned = window.rival.planned
+    if planned is None:
+        return counts, ""
+    if sample_ratio_e_value(np.array(counts), np.array([1.0 - planned, planned])) < BROKEN:
+        return counts, ""
+    share = counts[1] / sum(counts)
+    return counts, f"; {share:.1%} of rows went to the other release and {planned:.1%} were meant to: do not compare"
+
+
+def _compared(kind: str, baseline: Moments, now: Moments, alpha: float, used: float, of: int) -> _Result | None:
+    """The fall from the baseline as a multiple of what would alarm; None below 200 independent rows on a side."""
+    if min(baseline.n, now.n) < LEAST:
+        return None
+    error = float(np.sqrt(now.variance / now.n))
+    limit = float(np.sqrt(baseline.variance / baseline.n)) * float(stdtrit(baseline.n - 1, 1.0 - REFERENCE_DELTA))
+    needed = limit + error * float(stdtrit(now.n - 1, 1.0 - alpha))
+    if kind in SHARES:
+        low, high = bernoulli_sequence(used, of)
+        told = f"since the release between {low:.1%} and {high:.1%}"
+    else:
+        half = error * float(stdtrit(now.n - 1, 0.975))
+        told = f"between {now.mean - half:.3g} and {now.mean + half:.3g}"
+    words = f"{kind} {_told(kind, baseline.mean)} at first -> {_told(kind, now.mean)} ({told})"
+    return _Result((baseline.mean - now.mean) / max(needed, LEAST_FALL * abs(baseline.mean), 1e-12), words)
+
+
+def _rivalled(kind: str, both: MeanDifference, release: str) -> _Result | None:
+    """This release less its rival, over all windows so far."""
+    bounds = both.bounds()
+    if not np.isfinite(bounds.low):
+        return None
+    half = bounds.high - both.difference
+    words = f"{kind} less that of {release}: between {_told(kind, bounds.low)} and {_told(kind, bounds.high)}"
+    return _Result(-both.difference / max(half, 1e-12), words)
+
+
+def _told(kind: str, value: float) -> str:
+    return f"{value:.1%}" if kind in SHARES else f"{value:.3g}"
+
+
+def _values(kind: str, window: WindowData, rival: Rival | None) -> tuple[FloatArray, AnyArray | None]:
+    """One value a row that is old enough, and the rows' groups: of the window's rows, or of its rival's."""
+    ids, times, codes = (window.ids, window.times, window.codes) if rival is None else rival.parts
+    horizon = min(HORIZON, (window.end - window.start) / 4)
+    latest = np.datetime64((utc(window.end) - horizon).replace(tzinfo=None), "us")
+    old = times <= latest
+    reactions: dict[str, float] = {}
+    for opinion in window.opinions if rival is None else rival.opinions:
+        if opinion.kind == kind and opinion.at - opinion.predicted_at <= horizon:
+            value = _number(kind, opinion.value)
+            if value is not None:
+                reactions[opinion.prediction_id] = max(value, reactions.get(opinion.prediction_id, value))
+    if kind == "rating":
+        old = old & np.array([str(row) in reactions for row in ids], dtype=np.bool_)
+    values = np.array([reactions.get(str(row), 0.0) for row in ids[old]], dtype=np.float64)
+    return values, None if codes is None else codes[old]
+
+
+def _number(kind: str, value: str) -> float | None:
+    """1 or 0 for clicks and conversions, the number of other kinds; None where it is none."""
+    if kind in SHARES:
+        return 0.0 if value.lower() in REFUSED else 1.0
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if np.isfinite(number) else None
+
+
+def _units(values: FloatArray, codes: AnyArray | None, limits: Winsor | None) -> FloatArray:
+    """Clipped values, one a group."""
+    if len(values) == 0:
+        return values
+    clipped = values if limits is None else limits.clip(values)[0]
+    return clipped if codes is None else group_means(clipped, codes)
