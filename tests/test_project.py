@@ -37,6 +37,8 @@ METHODS: dict[str, tuple[Any, ...]] = {
     "label": (LabelVerbs.queue, LabelVerbs.request, LabelVerbs.answer),
     "notify": (MonitorVerbs.notify, MonitorVerbs.unsent),
     "retrain": (ModelVerbs.retrain,),
+    "teach": (ModelVerbs.teach,),
+    "transfer": (ModelVerbs.transfer,),
     "predict": (ModelVerbs.predict,),
     "audit": (DataVerbs.audit,),
     "history": (ReleaseVerbs.history, ReleaseVerbs.trend),

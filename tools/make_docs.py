@@ -22,6 +22,7 @@ from pydantic_core import PydanticUndefined
 from backstay.cli.main import app
 from backstay.data.audit import CHECKS
 from backstay.evaluate.metrics import METRICS
+from backstay.evaluate.metrics.values import VALUE_METRICS
 from backstay.gate.decide import ALWAYS
 from backstay.gate.rules import RULES
 from backstay.kernel.registry import Shelf
@@ -29,6 +30,7 @@ from backstay.monitor.detectors import DETECTORS
 from backstay.settings import Rule, Settings
 from backstay.train.encoders import ENCODERS
 from backstay.train.estimators import ESTIMATORS
+from backstay.train.estimators.numbers import REGRESSORS
 from backstay.train.heads import HEADS
 from backstay.train.objectives import OBJECTIVES
 
@@ -59,7 +61,7 @@ def pages() -> dict[str, str]:
             "Metrics",
             "What `evaluate` measures. Every figure has a 95% interval, the number of rows behind it, and the id of "
             "its data. What cannot be computed is NaN, which no rule of the gate lets pass.",
-            [METRICS],
+            [METRICS, VALUE_METRICS],
         ),
         "docs/learning.md": shelf_page(
             "Training",
@@ -67,7 +69,7 @@ def pages() -> dict[str, str]:
             "a head turns embeddings into probabilities. For tables there are models without an encoder besides: "
             '`model = "gradient_boosting"` and its like, with options under `[train.model_options]`. '
             "Needs `backstay[learn]`.",
-            [ENCODERS, OBJECTIVES, HEADS, ESTIMATORS],
+            [ENCODERS, OBJECTIVES, HEADS, ESTIMATORS, REGRESSORS],
         ),
         "docs/statistics.md": with_proofs((ROOT / "docs/statistics.md").read_text()),
         "docs/momentum.md": with_proofs((ROOT / "docs/momentum.md").read_text()),

@@ -184,15 +184,19 @@ def init(
     name: str | None = None,
     folder: Path | str = ".",
     force: bool = False,
+    task: str | None = None,
 ) -> Begun:
     """Look at data and write a commented backstay.toml beside it.
 
     Args:
         source: csv, parquet, arrow, JSON lines, npz, or a folder of images per class.
+        task: "classification" or "regression"; None takes a target of many different fractions for a regression.
     """
     from backstay.loop.setup import begin
 
-    return begin(Path(source), target=target, time=time, group=group, name=name, folder=Path(folder), force=force)
+    return begin(
+        Path(source), target=target, time=time, group=group, name=name, folder=Path(folder), force=force, task=task
+    )
 
 
 def adopt(

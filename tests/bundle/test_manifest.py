@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backstay.bundle.inputs import arrays_for, table_from
-from backstay.bundle.manifest import InputSpec, Manifest, OutputSpec
+from backstay.bundle.manifest import FORMAT_VERSION, InputSpec, Manifest, OutputSpec
 from backstay.bundle.write import write_bundle
 from backstay.kernel.codec import encode
 from backstay.kernel.errors import BackstayError, NotFound
@@ -47,7 +47,7 @@ def test_round_trip_and_id(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"format_version": 3}, "newer Backstay"),
+        ({"format_version": FORMAT_VERSION + 1}, "newer Backstay"),
         ({"format_version": None}, "no format_version"),
         ({"inputs": []}, "no inputs"),
         ({"surprise": 1}, "surprise"),
@@ -117,3 +117,9 @@ def test_bytes_become_text_strictly() -> None:
     np.testing.assert_array_equal(good["b"], np.array([["é"]], dtype=object))
     with pytest.raises(BackstayError, match="UTF-8"):
         arrays_for(DRAFT, pa.table({**base, "b": pa.array([b"\xff"])}))
+
+
+def test_an_older_bundle_keeps_its_id() -> None:
+    assert "none_label" not in DRAFT.document()
+    assert replace(DRAFT, none_label="none of these").document()["none_label"] == "none of these"
+    assert replace(DRAFT, none_label="none of these").id != DRAFT.id

@@ -12,8 +12,9 @@ from backstay.cli.main import app
 
 FIRST = ["adopt", "init", "run", "promote", "rollback", "serve", "watch"]
 MORE = [
-    "log", "label", "notify", "retrain", "predict", "audit", "history", "report", "status", "verify", "sign", "key", "settings",
-    "upgrade", "backup", "restore", "gc", "forget", "demo",
+    "log", "label", "notify", "retrain", "teach", "transfer", "predict", "audit", "history", "report",
+    "status", "verify", "sign", "key", "settings", "upgrade", "backup", "restore", "gc", "forget",
+    "demo",
 ]  # fmt: skip
 VERBS = [*FIRST, *MORE]
 

@@ -78,8 +78,10 @@ def test_images_and_odd_names(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_proposed(people: pa.Table, tmp_path: Path) -> None:
-    with pytest.raises(BackstayError, match="regression"):
+    with pytest.raises(BackstayError, match="missing or not finite in 20 rows"):
         propose(put(people.drop_columns(["y"]), tmp_path), target="age")
+    with pytest.raises(BackstayError, match="regression"):
+        propose(put(people.drop_columns(["y"]), tmp_path), target="age", task="classification")
     with pytest.raises(BackstayError, match="name it with --target"):
         propose(put(people.drop_columns(["y"]), tmp_path))
     with pytest.raises(BackstayError, match="did you mean 'y'"):

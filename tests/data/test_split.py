@@ -8,7 +8,7 @@ import pytest
 
 from backstay.data.parts import part_column
 from backstay.data.schema import conform, infer_schema
-from backstay.data.split import split
+from backstay.data.split import deal, split
 from backstay.kernel.errors import BackstayError
 from backstay.settings import SplitSettings
 
@@ -86,3 +86,18 @@ def test_too_few_rows() -> None:
     schema = infer_schema(table, target="y")
     with pytest.raises(BackstayError, match="too few"):
         split(conform(table, schema), schema, SHARES)
+
+
+def test_a_few_rows_are_dealt_in_two_by_the_same_places() -> None:
+    table = table_of(40, who=[f"p{i // 4}" for i in range(40)])
+    schema = infer_schema(table, target="y", group="who")
+    parts = deal(conform(table, schema), schema, 0.5)
+    assert sorted(np.concatenate(list(parts.values())).tolist()) == list(range(40))
+    assert (len(parts["train"]), len(parts["gate"])) == (20, 20)
+    people = [{int(r) // 4 for r in parts[part]} for part in ("train", "gate")]
+    assert not people[0] & people[1]
+    # Whoever falls to the gate of a project's own split falls to it here before anybody else.
+    official = split(conform(table, schema), schema, SHARES)["gate"]
+    assert {int(r) // 4 for r in official} <= people[1]
+    few = deal(conform(table, schema), schema, 0.05)
+    assert len(few["gate"]) == 4

@@ -17,6 +17,7 @@ from backstay.access.keys import SCOPES
 from backstay.cli.main import app
 from backstay.data.audit import CHECKS
 from backstay.evaluate.metrics import METRICS
+from backstay.evaluate.metrics.values import VALUE_METRICS
 from backstay.gate.rules import RULES
 from backstay.kernel.records import LabelUse
 from backstay.kernel.registry import Shelf
@@ -25,6 +26,7 @@ from backstay.serve.metrics import Metrics
 from backstay.settings import Settings, json_schema
 from backstay.train.encoders import ENCODERS
 from backstay.train.estimators import ESTIMATORS
+from backstay.train.estimators.numbers import REGRESSORS
 from backstay.train.heads import HEADS
 from backstay.train.objectives import OBJECTIVES
 
@@ -34,8 +36,10 @@ SHELVES = (
     ("detectors.md", DETECTORS),
     ("audits.md", CHECKS),
     ("metrics.md", METRICS),
+    ("metrics.md", VALUE_METRICS),
     ("learning.md", ENCODERS),
     ("learning.md", ESTIMATORS),
+    ("learning.md", REGRESSORS),
     ("learning.md", OBJECTIVES),
     ("learning.md", HEADS),
 )

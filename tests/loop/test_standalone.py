@@ -256,3 +256,21 @@ def test_nothing_to_watch_is_not_fine():
     frame = pa.table({"a": np.arange(200.0)})
     with pytest.raises(BackstayError, match="nothing to watch"):
         backstay.watch(frame, reference=frame, features=[])
+
+
+def test_an_answer_of_none_of_these_has_no_score_and_is_right_for_a_class_nobody_knows() -> None:
+    def rows(n: int, seed: int, strange: float) -> pa.Table:
+        rng = np.random.default_rng(seed)
+        truth = rng.choice(["a", "b", "zebra"], n, p=[(1 - strange) / 2, (1 - strange) / 2, strange])
+        sure = rng.uniform(0.6, 0.99, n)
+        a = np.where(truth == "a", sure, 1 - sure)
+        said = np.where(truth == "zebra", "none of these", truth)
+        return pa.table({"said": said, "a": a, "b": 1 - a, "true": truth})
+
+    roles = {"prediction": "said", "scores": {"a": "a", "b": "b"}, "label": "true"}
+    calm = backstay.watch(rows(600, 1, 0.05), reference=rows(2000, 0, 0.05), **roles)
+    assert calm.condition is not Condition.WORSE
+    labelled = next(e for e in calm.estimates if e.n)
+    assert labelled.value == 1.0
+    stirred = backstay.watch(rows(600, 2, 0.3), reference=rows(2000, 0, 0.05), **roles)
+    assert any("'none of these'" in moved for moved in stirred.moved)

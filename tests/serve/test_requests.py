@@ -119,6 +119,21 @@ def test_answers_carry_ids_and_release(server, shared, ask):
     np.testing.assert_allclose(mine.scores, scores, atol=1e-6)
     assert mine.inputs is not None
     assert mine.inputs.column("age").to_pylist() == [2.0, -2.0]
+    assert mine.latencies is not None
+    assert np.all((mine.latencies > 0.0) & (mine.latencies < 60_000.0))
+    assert mine.latencies[0] == mine.latencies[1]
+
+
+def test_a_request_that_is_not_answered_leaves_a_line_with_its_status(server, shared, ask):
+    journal = Journal(shared.folder / "journal")
+    _, cursor = journal.feedback()
+    assert server.infer({"inputs": []})[0] == 400
+    assert server.infer(ask(1.0))[0] == 200
+    assert server.infer(ask(1.0), token="wrong")[0] == 401
+    found, _ = journal.feedback(cursor)
+    assert [(f.kind, f.value, f.source) for f in found] == [("failure", "400", "server")]
+    item = {"id": "x", "value": "500", "kind": "failure"}
+    assert server.call("POST", "/v2/models/risk/feedback", item)[0] == 400
 
 
 def test_a_gap_is_allowed_where_a_column_may_have_one(server, ask):
@@ -201,6 +216,16 @@ def test_feedback(server, shared):
         ("c", "x", "rating", "key:key0"),
     ]
     assert journal.feedback(after)[0] == []
+    timed = {"id": "d", "value": True, "kind": "override", "seconds": 12.5}
+    assert server.call("POST", path, timed)[0] == 200
+    late, after = journal.feedback(after)
+    assert [(f.kind, f.seconds) for f in (*found, *late)] == [
+        ("label", 0.0),
+        ("label", 0.0),
+        ("rating", 0.0),
+        ("override", 12.5),
+    ]
+    assert server.call("POST", path, {**timed, "seconds": -1})[0] == 400
     for bad in (
         [],
         b"{",

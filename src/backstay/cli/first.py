@@ -108,6 +108,9 @@ def init(
     time: Annotated[str | None, typer.Option(help="Column of times.")] = None,
     group: Annotated[str | None, typer.Option(help="Column that names whose rows belong together.")] = None,
     name: Annotated[str | None, typer.Option(help="What to call the model.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="classification or regression; told by the target if left out.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing backstay.toml.")] = False,
     project: ProjectOption = HERE,
     as_json: JsonOption = False,
@@ -116,7 +119,9 @@ def init(
     from backstay.cli import show
     from backstay.project import init as begin
 
-    begun = begin(source, target=target or None, time=time, group=group, name=name, folder=project, force=force)
+    begun = begin(
+        source, target=target or None, time=time, group=group, name=name, folder=project, force=force, task=task
+    )
     answer(begun, as_json, show.begun)
     return 0
 

@@ -38,6 +38,7 @@ def register(app: typer.Typer) -> None:
         (notify, "backstay notify --test"),
         (retrain, "backstay retrain"),
         (teach, "backstay teach cumin cumin.parquet"),
+        (transfer, "backstay transfer office --page transfer.html"),
         (predict, "backstay predict new.parquet --output answers.parquet"),
         (audit, "backstay audit"),
         (history, "backstay history --trend --page trend.html"),
@@ -150,6 +151,21 @@ def teach(
     offered = opened(project, model, environment).models.teach(name, examples, gate_share=gate_share)
     answer(offered, as_json, show.offered)
     return 0 if offered.verdict.passed else 3
+
+
+def transfer(
+    by: Annotated[str, typer.Argument(help="The column whose values are the domains.")],
+    page: Annotated[Path | None, typer.Option(help="Where to write the HTML page.")] = None,
+    project: ProjectOption = HERE,
+    model: ModelOption = None,
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Train the recipe on each domain and judge it on all: does what is learned here hold there?"""
+    from backstay.cli import show
+
+    answer(opened(project, model, environment).models.transfer(by, page=page), as_json, show.transferred)
+    return 0
 
 
 def predict(

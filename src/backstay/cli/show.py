@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from backstay.kernel.records import Condition, Estimate, Measurement, Release, Severity, Verdict, WindowResult
 
 if TYPE_CHECKING:
+    from backstay.kernel.transfer import Transfer
     from backstay.loop.adopt import Adopted
     from backstay.loop.audit import Audited
     from backstay.loop.forget import Forgotten
@@ -159,8 +160,12 @@ def window(result: WindowResult) -> None:
 
 def estimate(e: Estimate) -> str:
     if e.value is None or e.interval is None:
-        return f"no {e.kind} estimate: {'; '.join(e.refusals)} ({e.labels_needed} labels would replace it)"
-    return f"{e.metric} {e.value:.3f} ({e.interval.low:.3f} to {e.interval.high:.3f}), {e.kind}: {e.assumption}"
+        what, why = "" if e.metric == "accuracy" else f" of {e.metric}", "; ".join(e.refusals)
+        return f"no {e.kind} estimate{what}: {why} ({e.labels_needed} labels would replace it)"
+    limits = f"{e.interval.low:.3f} to {e.interval.high:.3f}"
+    if "anytime_low" in e.figures:
+        limits += f"; however often you look, {e.figures['anytime_low']:.3f} to {e.figures['anytime_high']:.3f}"
+    return f"{e.metric} {e.value:.3f} ({limits}), {e.kind}: {e.assumption}"
 
 
 def logged(value: Logged) -> None:
@@ -195,6 +200,18 @@ def notified(value: Notified) -> None:
         say(f"note: {note}")
     if not value.delivered and not value.notes:
         say("nothing to send")
+
+
+def transferred(value: Transfer) -> None:
+    say(value.sentence)
+    for cell in value.cells:
+        cost = ""
+        if cell.loss is not None and cell.loss.interval is not None:
+            low, high = cell.loss.interval.low * 100, cell.loss.interval.high * 100
+            cost = f"; {cell.loss.difference * 100:+.1f} points ({low:+.1f} to {high:+.1f}) against one learned there"
+        say(f"  {cell.learned_on} -> {cell.judged_on}: {figure(cell.accuracy)}{cost}")
+    for short in value.left_out:
+        say(f"  left out, {short}")
 
 
 def predicted(value: Predicted) -> None:

@@ -17,7 +17,7 @@ from backstay.data.kinds import as_kind, kind_of
 from backstay.data.parts import part_column
 from backstay.data.read import read
 from backstay.data.schema import ALONE, infer_schema
-from backstay.data.targets import class_texts
+from backstay.data.targets import class_texts, many_fractions
 from backstay.data.zones import moments
 from backstay.kernel.errors import BackstayError, nearest
 from backstay.kernel.records import Column, ColumnKind
@@ -48,6 +48,7 @@ class _Seen:
     part: str | None
     left: tuple[str, ...]
     vector: str | None
+    numeric: bool = False
 
 
 def propose(
@@ -58,14 +59,26 @@ def propose(
     group: str | None = None,
     name: str | None = None,
     folder: Path | None = None,
+    task: str | None = None,
 ) -> str:
-    """The text of backstay.toml for rows to train on. Raises BackstayError for a target that cannot be classified."""
+    """The text of backstay.toml for rows to train on. Raises BackstayError for a target that cannot be learned.
+
+    Args:
+        task: "classification" or "regression"; None proposes regression for a target of many different fractions.
+    """
     table = read(source)
     if target == "y" and source.suffix == ".npz" and "y" not in table.column_names:
         target = "label"  # what the array y is called once it is a column
-    seen = _look(table, target=target, time=time, group=group)
+    seen = _look(table, target=target, time=time, group=group, task=task)
+    policy = value_policy() if seen.numeric else []
     return "\n".join(
-        [*_top(name or _model_name(source), table, seen), *_data(source, folder, seen), *_split(seen), *_rest()]
+        [
+            *_top(name or _model_name(source), table, seen),
+            *_data(source, folder, seen),
+            *_split(seen),
+            *policy,
+            *_rest(),
+        ]
     )
 
 
@@ -106,6 +119,7 @@ def propose_adoption(
         slices=slices,
         leave_out=answers,
         bare=predictions_only,
+        task="classification" if predictions_only else None,
     )
     if predictions_only and seen.id is None:
         raise BackstayError(
@@ -115,7 +129,7 @@ def propose_adoption(
     lines += _data(reference, folder, seen, list_features=predictions_only)
     if predictions_only or ((prediction or score) and seen.id is not None):
         lines += _predictions(seen, prediction or "prediction", score, positive)
-    return "\n".join([*lines, *_rest()])
+    return "\n".join([*lines, *(value_policy() if seen.numeric else []), *_rest()])
 
 
 def _look(
@@ -128,6 +142,7 @@ def _look(
     slices: Sequence[str] | None = None,
     leave_out: Iterable[str] = (),
     bare: bool = False,
+    task: str | None = "classification",
 ) -> _Seen:
     target = target or _first(table, TARGETS)
     if target is None:
@@ -155,7 +170,10 @@ def _look(
         # Of what such a model says of a row, its embedding is an answer, not an input.
         inputs -= {n for n in inputs if found_kinds[n] is ColumnKind.VECTOR}
     features = () if bare and not inputs else None
-    schema = infer_schema(table, target=target, id=row_id, group=group, features=features, ignore=ignored)
+    numeric = task == "regression" or (task is None and many_fractions(table.column(target)))
+    schema = infer_schema(
+        table, target=target, id=row_id, group=group, features=features, ignore=ignored, numeric=numeric
+    )
     names_rows = tuple(
         f
         for f in schema.features
@@ -178,11 +196,12 @@ def _look(
         kinds,
         tuple(slices),
         tuple(ignore),
-        tuple(sorted(set(class_texts(table.column(target).drop_null()).tolist()))),
+        () if numeric else tuple(sorted(set(class_texts(table.column(target).drop_null()).tolist()))),
         kept,
         part,
         tuple(c.name for c in schema.columns if c.kind in ALONE and c.name not in schema.features),
         next((c.name for c in schema.columns if c.kind is ColumnKind.VECTOR), None),
+        numeric,
     )
 
 
@@ -234,14 +253,20 @@ def _model_name(source: Path) -> str:
 
 
 def _top(name: str, table: pa.Table, seen: _Seen, *, predictions_only: bool = False) -> list[str]:
+    if seen.numeric:
+        what, task = "a number to predict", ['task = "regression"  # the target is a number']
+        return _head(name, table, seen, what, task)
     listing = ", ".join(seen.classes[:8]) + (", ..." if len(seen.classes) > 8 else "")
     task = (
         ['task = "predictions"  # the model lives elsewhere, only what it answers is known'] if predictions_only else []
     )
+    return _head(name, table, seen, f"{len(seen.classes)} classes ({_comment(listing)})", task)
+
+
+def _head(name: str, table: pa.Table, seen: _Seen, what: str, task: list[str]) -> list[str]:
     return [
         "# Backstay's project file. It belongs under version control; secrets do not belong here.",
-        f"# Proposed from {table.num_rows} rows: {len(seen.features)} features, {len(seen.classes)} classes "
-        f"({_comment(listing)}).",
+        f"# Proposed from {table.num_rows} rows: {len(seen.features)} features, {what}.",
         "# Every key is explained in docs/settings.md. What is left out has its default.",
         "",
         "version = 1",
@@ -294,6 +319,22 @@ def _split(seen: _Seen) -> list[str]:
         comment = "# Rows are dealt by a hash, so that new rows move none of the old ones."
     by = ['# by = "time"  # the newest rows for the gate'] if seen.time and not seen.part else []
     return [comment, "[data.split]", "train = 0.6", "tune = 0.15", "gate = 0.25", *by, ""]
+
+
+def value_policy() -> list[str]:
+    """What learns a number, and figures without a unit by which it is judged."""
+    return [
+        "# A model without an encoder; the others stand in docs/regression.md.",
+        "[train]",
+        'model = "gradient_boosting"',
+        "",
+        "# skill: the share of the median's absolute error that the model takes away; a figure without a unit.",
+        *(
+            line
+            for rule, margin in (("beats_controls", 0.02), ("no_worse_than_champion", 0.02), ("no_slice_worse", 0.05))
+            for line in ("[[gate.rules]]", f'rule = "{rule}"', 'metric = "skill"', f"margin = {margin}", "")
+        ),
+    ]
 
 
 def _predictions(seen: _Seen, prediction: str, score: str | None, positive: str | None) -> list[str]:

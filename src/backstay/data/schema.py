@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import pyarrow as pa
 
 from backstay.data.kinds import arrow_type, as_kind, kind_of
+from backstay.data.numbers import check_numbers
 from backstay.data.parts import part_column
 from backstay.data.targets import check_target
 from backstay.data.vectors import is_list, refuse_gaps, usual_length
@@ -27,6 +28,7 @@ def infer_schema(
     kinds: Mapping[str, str] | None = None,
     features: Iterable[str] | None = None,
     ignore: Iterable[str] = (),
+    numeric: bool = False,
 ) -> Schema:
     """The schema of these rows: what is declared holds, the rest is inferred from types and values.
 
@@ -67,7 +69,7 @@ def infer_schema(
                 fix="take it out of data.features or of data.ignore",
             )
     if target is not None:
-        check_target(table.column(target), target)
+        (check_numbers if numeric else check_target)(table.column(target), target)
     if target is not None and not chosen and features is None:
         raise BackstayError("no column is left as a feature", fix="name some in data.features, or ignore fewer")
     return Schema(columns=tuple(columns), features=chosen, target=target, id=id, time=time, group=group)

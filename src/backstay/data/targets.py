@@ -49,15 +49,25 @@ def check_target(column: pa.ChunkedArray, name: str) -> None:
             f"the target {name!r} has {'one class' + only if len(distinct) else 'no values'}",
             fix="give rows of at least two classes, or name another target",
         )
-    if pa.types.is_floating(distinct.type) or pa.types.is_decimal(distinct.type):
-        values = distinct.cast(pa.float64()).to_numpy(zero_copy_only=False)
-        if len(values) > MOST_FRACTIONS and bool(np.any(values != np.rint(values))):
-            raise BackstayError(
-                f"the target {name!r} holds {len(values)} different fractions: that is regression",
-                fix="Backstay classifies only, for now; cut the target into classes, or name another one",
-            )
+    if many_fractions(column):
+        raise BackstayError(
+            f"the target {name!r} holds {len(distinct)} different fractions: that is regression",
+            fix='set task = "regression" in the project file, cut the target into classes, or name another one',
+        )
     if len(distinct) > max(FEW, len(present) // 2):
         raise BackstayError(
             f"the target {name!r} has {len(distinct)} different values in {len(present)} rows, hardly two rows a class",
-            fix="name a target with few classes; numbers must be cut into classes first",
+            fix='name a target with few classes; numbers are learned with task = "regression" in the project file',
         )
+
+
+def many_fractions(column: pa.ChunkedArray) -> bool:
+    """Whether a target is a measured number: more than ten different ones, not all of them whole.
+
+    >>> many_fractions(pa.chunked_array([[i / 4 for i in range(40)]])), many_fractions(pa.chunked_array([[1, 2, 3]]))
+    (True, False)
+    """
+    if not (pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)):
+        return False
+    values = np.asarray(pc.unique(column.drop_null()).cast(pa.float64()).to_numpy(), dtype=np.float64)
+    return len(values) > MOST_FRACTIONS and bool(np.any(values != np.rint(values)))

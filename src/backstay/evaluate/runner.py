@@ -27,6 +27,8 @@ USUAL = (
     "recall_at_1",
     "map_at_r",
 )
+# Of models that may answer "none of these" or hold examples, and where rows of unknown classes are there.
+OF_NONE = ("called_none", "unknown_recall", "unknown_auc")
 SLICED = ("accuracy", "log_loss")
 DRAWS = 200
 MOST_BOOTSTRAP_ROWS = 5000
@@ -51,7 +53,7 @@ def measure(
         slices: column name to a value a row; accuracy and log loss are measured on each value's rows too.
         seed: of the bootstrap.
     """
-    wanted = [m for m in USUAL if _possible(m, case)] if metrics is None else list(metrics)
+    wanted = [m for m in (*USUAL, *OF_NONE) if _possible(m, case)] if metrics is None else list(metrics)
     found = [_measurement(name, case, data_id, "", of, seed) for name in wanted]
     for part, rows in slice_rows(slices, len(case)):
         cut = case.take(rows)
@@ -62,6 +64,11 @@ def measure(
 def _possible(name: str, case: Case) -> bool:
     if name in ("auc", "log_loss", "calibration_error"):
         return case.scores is not None
+    if name == "called_none":
+        return case.declines
+    if name in ("unknown_recall", "unknown_auc"):
+        asked = case.declines if name == "unknown_recall" else case.distances is not None
+        return asked and bool((case.labels == -1).any())
     return case.embeddings is not None if name in ("recall_at_1", "map_at_r") else True
 
 

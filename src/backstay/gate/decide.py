@@ -9,6 +9,7 @@ from backstay.kernel.records import Report, Verdict
 from backstay.settings import GateSettings, Rule
 
 ALWAYS = (Rule(rule="minimum_n"), Rule(rule="no_open_findings"))
+OF_NUMBERS = (Rule(rule="minimum_n", metric="mae"), Rule(rule="no_open_findings"))
 
 
 def check_policy(policy: GateSettings) -> None:
@@ -34,7 +35,9 @@ def decide(
     Raises NotFound for a rule that is not on the shelf: a policy that cannot be read decides nothing.
     """
     context = Context(champion=champion, minimum_n=policy.minimum_n)
-    outcomes = tuple(RULES[rule.rule](report, rule, context) for rule in (*ALWAYS, *policy.rules))
+    of_numbers = report.find("mae") is not None and report.find("accuracy") is None
+    always = OF_NUMBERS if of_numbers else ALWAYS
+    outcomes = tuple(RULES[rule.rule](report, rule, context) for rule in (*always, *policy.rules))
     return Verdict(
         id=event_id("verdict"),
         model=model,

@@ -6,6 +6,11 @@ import math
 
 from backstay.kernel.records import Comparison, Measurement, Report, RuleOutcome
 
+# Figures of which less is better, and a share of something of which more is: asked for from the wrong side, a bar
+# would pass whatever is bad enough.
+LOWER = frozenset({"mae", "rmse", "median_absolute_error"})
+HIGHER = frozenset({"r2", "skill"})
+
 
 def refused(rule: str, message: str, **evidence: object) -> RuleOutcome:
     """The rule says no."""

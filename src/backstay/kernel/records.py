@@ -12,9 +12,10 @@ Json = dict[str, Any]
 
 
 class Task(StrEnum):
-    """What a model answers. The spine trains classification; `predictions` is a model that lives elsewhere."""
+    """What a model answers: a class or a number; `predictions` is a classifier that lives elsewhere."""
 
     CLASSIFICATION = "classification"
+    REGRESSION = "regression"
     PREDICTIONS = "predictions"
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from backstay.bundle.inspect import inspect_onnx
@@ -85,7 +86,7 @@ def adopt(ws: Workspace, model: Any, *, reference: Path, hints: Hints | None = N
     refuse_successor(ws.catalog.champion(ws.name, ws.environment))
     with ws.progress.step("reference rows"):
         raw = bring(ws, reference)
-        schema = schema_for(raw, ws.settings.data)
+        schema = schema_for(raw, ws.settings.data, numeric=ws.settings.task == "regression")
         table = conform(raw, schema)
         record = _elsewhere(ws, table, schema) if model is None else bring_model(ws, model, table, schema, hints=hints)
         version = keep(ws, table, schema, source=str(reference), role="reference")
@@ -131,21 +132,30 @@ def bring_model(
     ws: Workspace, model: Any, table: pa.Table, schema: Schema, *, origin: str = "adopted", hints: Hints | None = None
 ) -> ModelRecord:
     """Make a bundle of somebody's model: roles inferred, checked by running it on a few of these rows."""
-    classes = tuple(sorted(set(texts(table, target_of(schema)))))
+    number = ws.settings.task == "regression"
+    classes = () if number else tuple(sorted(set(texts(table, target_of(schema)))))
     content, draft = _graph_of(ws, model, table, schema, classes, hints or Hints())
     refuse_blind(ws, draft)
     model_id = write_bundle(ws.bundles, content, draft)
     record = ModelRecord(
         id=model_id,
         model=ws.name,
-        task=Task.CLASSIFICATION,
+        task=Task(draft.task),
         origin=origin,
         created_at=ws.clock.now(),
         bundle=model_id,
         classes=draft.classes or classes,
     )
-    answers = ws.load_model(record).predict(table.slice(0, 16)).labels
-    strangers = sorted({str(a) for a in answers} - set(classes))
+    found = ws.load_model(record).predict(table.slice(0, 16))
+    answers = found.labels
+    if number:
+        if found.numbers is None or not np.all(np.isfinite(found.numbers)):
+            raise BackstayError(
+                "the model does not answer a finite number for each of the first rows",
+                fix="look at the output that it names `value`, and at gaps in the rows",
+            )
+        return record
+    strangers = sorted({str(a) for a in answers} - {*classes, draft.none_label})
     if strangers:
         raise BackstayError(
             f"the model answers {strangers[0]!r}, which is none of the target's values ({', '.join(classes[:12])})",
@@ -163,8 +173,14 @@ def _graph_of(
             raise BackstayError(
                 "example, outputs and classes are for torch modules, and an ONNX file was named", fix="leave them out"
             )
-        draft = inspect_onnx(model, tuple(schema.column(name) for name in schema.features), classes)
+        features = tuple(schema.column(name) for name in schema.features)
+        draft = inspect_onnx(model, features, classes, numeric=ws.settings.task == "regression")
         return model.read_bytes(), draft
+    if ws.settings.task == "regression":
+        raise BackstayError(
+            f"a {type(model).__name__} that answers numbers is not converted here",
+            fix="export it to ONNX with one float output called `value`, and name the file",
+        )
     try:
         from backstay.train.bring import graph_of
     except ModuleNotFoundError as error:

@@ -30,7 +30,7 @@ def audit(ws: Workspace) -> Audited:
         table, schema = project_rows(ws)
         version = keep(ws, table, schema, source=str(ws.settings.data.source), role="data")
         parts = split(table, schema, ws.settings.data.split)
-        findings = check_all(table, schema, parts, data_id=version.id)
+        findings = check_all(table, schema, parts, data_id=version.id, numeric=ws.settings.task == "regression")
     with ws.ledger.transaction() as tx:
         body = {
             "data": version.id,

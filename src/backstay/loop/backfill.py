@@ -13,7 +13,7 @@ from backstay.data.batches import Batches
 from backstay.journal.importing import rows_from, utc_times
 from backstay.journal.rows import Rows
 from backstay.kernel.errors import BackstayError
-from backstay.kernel.records import ModelRecord, Release, Schema, WindowResult
+from backstay.kernel.records import ModelRecord, Release, Schema, Task, WindowResult
 from backstay.loop.examples import texts
 from backstay.loop.lookup import window_results
 from backstay.loop.watch import Watched, commit, detectors_of, window_data, with_numbers
@@ -40,6 +40,11 @@ def backfill(ws: Workspace, source: Path) -> Watched:
             fix='log the rows (`backstay log`) and watch them, or set watch.windows = "time"',
         )
     release = ws.champion()
+    if ws.model_record(release.model_id).task is Task.REGRESSION:
+        raise BackstayError(
+            "a backfill of a model that answers numbers is not built",
+            fix="log the rows with `backstay predict --log`, or judge one window of them with `backstay watch --rows`",
+        )
     key = f"watch/{ws.name}/{ws.environment}/{release.id}"
     detectors = detectors_of(ws, key, release)
     state = ws.catalog.get_state(key)

@@ -27,17 +27,21 @@ def bring(ws: Workspace, source: Any) -> pa.Table:
     return read(source, time_zone=ws.settings.data.time_zone)
 
 
-def schema_for(table: pa.Table, data: DataSettings) -> Schema:
-    """The schema that the settings declare, the rest inferred from these rows."""
+def schema_for(table: pa.Table, data: DataSettings, *, numeric: bool = False) -> Schema:
+    """The schema that the settings declare, the rest inferred from these rows. `numeric`: the target is a number."""
+    kinds = dict(data.columns)
+    if numeric and data.target is not None:
+        kinds[data.target] = "number"
     return infer_schema(
         table,
         target=data.target,
         id=data.id,
         time=data.time,
         group=data.group,
-        kinds=data.columns,
+        kinds=kinds,
         features=data.features,
         ignore=data.ignore,
+        numeric=numeric,
     )
 
 
@@ -68,7 +72,7 @@ def project_rows(ws: Workspace) -> tuple[pa.Table, Schema]:
     if data.target is None:
         raise BackstayError("the project file names no data.target", fix="set it to the column to predict")
     table = bring(ws, data.source)
-    schema = schema_for(table, data)
+    schema = schema_for(table, data, numeric=ws.settings.task == "regression")
     if not schema.features:
         raise BackstayError("data.features is empty, so there is nothing to learn from", fix="name the model's inputs")
     return conform(table, schema), schema

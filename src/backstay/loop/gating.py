@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from backstay.bundle.model import Outputs
+from backstay.bundle.model import Model, Outputs
 from backstay.evaluate.case import Case
 from backstay.evaluate.controls import majority, raw_knn, raw_matrix, tf_idf_linear, thinned
 from backstay.evaluate.paired import compare
@@ -27,11 +27,14 @@ from backstay.kernel.records import (
     Report,
     Schema,
     Severity,
+    Task,
     Verdict,
 )
 from backstay.loop.encoder_controls import Embeddings, EncoderRows, encoder_controls
 from backstay.loop.examples import groups_of, target_of, texts
+from backstay.loop.value_gating import measured_values, refuse_other_task
 from backstay.loop.workspace import Workspace
+from backstay.maths.classification import UNLABELLED
 
 NEIGHBOURS = 5
 NO_ENCODER = "no encoder was trained here, so its space is not compared with raw rows or an untrained encoder"
@@ -71,12 +74,14 @@ def offer(
     findings: tuple[Finding, ...] = (),
     notes: tuple[str, ...] = (),
     untrained: Untrained | None = None,
+    also: Mapping[str, npt.NDArray[np.object_]] | None = None,
 ) -> tuple[Report, Verdict]:
     """Evaluate, decide, and file both under the ledger. Nothing becomes live.
 
     Args:
         training: rows for the kNN control; None lets the gate rows serve, each row and its group left out.
         findings: what the audits saw; an open one of high severity makes the gate refuse.
+        also: a value a row by which results are sliced besides the columns of the settings.
         untrained: embeddings of training and gate rows by the same encoder untrained; None where none was trained.
     """
     champion_release = ws.catalog.champion(ws.name, ws.environment)
@@ -84,37 +89,28 @@ def offer(
     if champion is not None and champion.id == record.id:
         champion = None
     model = ws.load_model(record)
-    classes = tuple(model.classes)
-    labels = texts(rows.table, target_of(rows.schema))
     outputs = model.predict(rows.table)
-    candidate = case(outputs, labels, classes, rows)
-    slices = slice_values(ws, rows)
-    measured: list[Measurement] = list(measure(candidate, data_id=rows.data_id, slices=slices))
-    comparisons: list[Comparison] = []
+    slices = {**slice_values(ws, rows), **(also or {})}
+    beside: tuple[ModelRecord, Outputs] | None = None
     if champion is not None:
+        refuse_other_task(champion.task, record.task)
         findings += signature_findings(ws, record, champion, rows.data_id)
-        theirs = rows.champion_outputs or ws.load_model(champion).predict(rows.table)
-        baseline = case(theirs, labels, champion.classes or classes, rows)
-        comparisons += compare(candidate, baseline, against=champion.id, data_id=rows.data_id, slices=slices)
-        measured += measure(baseline, data_id=rows.data_id, slices=slices, metrics=("accuracy",), of="champion")
-    simple = controls(rows, labels, classes, training)
-    for name, control in simple.items():
-        of = f"control:{name}"
-        measured += measure(control, data_id=rows.data_id, slices={}, metrics=("accuracy",), of=of)
-        comparisons += compare(candidate, control, against=of, data_id=rows.data_id, slices={})
-    if untrained is None or training is None or outputs.embeddings is None:
-        notes += (NO_ENCODER,)
+        beside = (champion, rows.champion_outputs or ws.load_model(champion).predict(rows.table))
+    if record.task is Task.REGRESSION:
+        measured, comparisons = measured_values(
+            outputs,
+            None if beside is None else (beside[0].id, beside[1]),
+            rows.table,
+            rows.schema,
+            training=training,
+            data_id=rows.data_id,
+            slices=slices,
+        )
     else:
-        gallery = training.take(pa.array(thinned(training.num_rows)))
-        known = positions(classes, texts(gallery, target_of(rows.schema)))
-        inside = model.predict(gallery).embeddings
-        if inside is None:
-            raise BackstayError("the model gave embeddings once and then none", fix="report this with the bundle")
-        before, after = untrained(gallery, rows.table)
-        spaces = EncoderRows(known, (inside, outputs.embeddings), (before, after))
-        figures, beside = encoder_controls(spaces, simple["raw_knn"], k=NEIGHBOURS, data_id=rows.data_id)
-        measured += figures
-        comparisons += beside
+        measured, comparisons, more = _of_classes(
+            ws, record, (model, outputs), beside, rows, training=training, slices=slices, untrained=untrained
+        )
+        notes += more
     report = Report(
         id=event_id("report"),
         model_id=record.id,
@@ -156,6 +152,50 @@ def offer(
     return report, verdict
 
 
+def _of_classes(
+    ws: Workspace,
+    record: ModelRecord,
+    answered: tuple[Model, Outputs],
+    champion: tuple[ModelRecord, Outputs] | None,
+    rows: GateRows,
+    *,
+    training: pa.Table | None,
+    slices: Mapping[str, npt.NDArray[np.object_]],
+    untrained: Untrained | None,
+) -> tuple[list[Measurement], list[Comparison], tuple[str, ...]]:
+    """Figures of a classifier beside the champion, the controls, and its encoder's own controls; and notes."""
+    model, outputs = answered
+    classes = tuple(model.classes)
+    labels = texts(rows.table, target_of(rows.schema))
+    candidate = case(outputs, labels, classes, rows, ws.none_label(record))
+    measured: list[Measurement] = list(measure(candidate, data_id=rows.data_id, slices=slices))
+    comparisons: list[Comparison] = []
+    notes: tuple[str, ...] = ()
+    if champion is not None:
+        baseline = case(champion[1], labels, champion[0].classes or classes, rows, ws.none_label(champion[0]))
+        comparisons += compare(candidate, baseline, against=champion[0].id, data_id=rows.data_id, slices=slices)
+        measured += measure(baseline, data_id=rows.data_id, slices=slices, metrics=("accuracy",), of="champion")
+    simple = controls(rows, labels, classes, training)
+    for name, control in simple.items():
+        of = f"control:{name}"
+        measured += measure(control, data_id=rows.data_id, slices={}, metrics=("accuracy",), of=of)
+        comparisons += compare(candidate, control, against=of, data_id=rows.data_id, slices={})
+    if untrained is None or training is None or outputs.embeddings is None:
+        notes = (NO_ENCODER,)
+    else:
+        gallery = training.take(pa.array(thinned(training.num_rows)))
+        known = positions(classes, texts(gallery, target_of(rows.schema)))
+        inside = model.predict(gallery).embeddings
+        if inside is None:
+            raise BackstayError("the model gave embeddings once and then none", fix="report this with the bundle")
+        before, after = untrained(gallery, rows.table)
+        spaces = EncoderRows(known, (inside, outputs.embeddings), (before, after))
+        figures, behind = encoder_controls(spaces, simple["raw_knn"], k=NEIGHBOURS, data_id=rows.data_id)
+        measured += figures
+        comparisons += behind
+    return measured, comparisons, notes
+
+
 def controls(
     rows: GateRows, labels: npt.NDArray[np.object_], classes: tuple[str, ...], training: pa.Table | None
 ) -> Mapping[str, Case]:
@@ -189,15 +229,23 @@ def controls(
     }
 
 
-def case(outputs: Outputs, labels: npt.NDArray[np.object_], classes: tuple[str, ...], rows: GateRows) -> Case:
-    """Predictions and truths as class positions. A label that the model does not know counts as an error."""
+def case(
+    outputs: Outputs, labels: npt.NDArray[np.object_], classes: tuple[str, ...], rows: GateRows, none_label: str = ""
+) -> Case:
+    """Predictions and truths as class positions. A label that the model does not know counts as an error, unless the
+    model answers `none_label`. A row without a label is an error of every model."""
+    truth = positions(classes, labels)
+    if none_label:
+        truth[(truth < 0) & (labels == UNLABELLED)] = -2
     return Case(
-        labels=positions(classes, labels),
+        labels=truth,
         predicted=positions(classes, outputs.labels),
         scores=outputs.scores,
         embeddings=outputs.embeddings,
         groups=groups_of(rows.table, rows.schema),
         classes=classes,
+        declines=bool(none_label),
+        distances=outputs.distances,
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from backstay.bundle.numbers import parsed
 from backstay.data.write import write_table
 from backstay.journal.rows import Rows
 from backstay.kernel.clock import parse_time, utc
@@ -21,6 +22,7 @@ from backstay.kernel.records import Label, LabelRequest
 from backstay.labels.ingest import labels_from, sort_feedback
 from backstay.labels.queue import draw_requests
 from backstay.loop.examples import bring, text
+from backstay.loop.numbers import refuse_words
 from backstay.loop.workspace import Workspace
 
 PURPOSES = ("standing", "estimate", "retrain")
@@ -165,6 +167,8 @@ def add(ws: Workspace, given: Sequence[tuple[str, str, datetime]], *, source: st
     labels = labels_from(
         given, groups=groups, requests=open_requests, source=source, settings=ws.settings.labels, **ws.scope
     )
+    if ws.settings.task == "regression":
+        refuse_words(labels)
     added = ws.catalog.add_labels(labels)
     answered = [open_requests[label.prediction_id].id for label in labels if label.prediction_id in open_requests]
     if any(label.trusted for label in labels):
@@ -181,13 +185,17 @@ def ingest_feedback(ws: Workspace) -> list[str]:
     mine = [f for f in feedback if (f.model, f.environment, f.kind) == (ws.name, ws.environment, "label")]
     logged = dict.fromkeys((str(i) for i in live_rows(ws).ids), "") if mine else {}
     found = sort_feedback(mine, logged)
+    words = 0
     for source, given in sorted(found.by_source.items()):
-        add(ws, given, source=source)
+        fit = given if ws.settings.task != "regression" else [g for g in given if not np.isnan(parsed([g[1]])[0])]
+        words += len(given) - len(fit)
+        add(ws, fit, source=source)
     with ws.ledger.transaction() as tx:
         tx.set_state(_cursor_key(ws), {"cursor": cursor})
     left = (
         (found.unknown, "labels came for ids that were never logged or have left the log"),
         (found.empty, "labels came without a value"),
+        (words, "labels are no numbers"),
         (found.contradicted, "labels contradict what the same source had said before"),
     )
     return [f"{n} {what}" for n, what in left if n]

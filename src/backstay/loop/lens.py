@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 
+from backstay.bundle.manifest import NONE
 from backstay.data.batches import Batches
 from backstay.data.schema import conform, infer_schema
 from backstay.journal.importing import embeddings_of, scores_of, utc_times
@@ -16,6 +17,7 @@ from backstay.kernel.errors import BackstayError, nearest
 from backstay.kernel.records import ColumnKind, Schema
 from backstay.loop.examples import text
 from backstay.maths.arrays import AnyArray
+from backstay.maths.classification import declined
 from backstay.maths.sketches.hashes import hash_ids
 from backstay.monitor.inputs import columns_of
 from backstay.monitor.reference import NO_ANSWER, Reference, fit_reference
@@ -58,6 +60,7 @@ class Lens:
     schema: Schema
     classes: tuple[str, ...]
     time_zone: str | None = None
+    none_label: str = ""
 
     @staticmethod
     def fit(
@@ -92,7 +95,10 @@ class Lens:
             )
         if (roles.score or roles.scores) and not classes:
             raise BackstayError("scores are named and predictions are not", fix="name the prediction column as well")
-        lens = Lens(roles, schema, tuple(roles.scores) if roles.scores else classes, time_zone)
+        scored = tuple(roles.scores) if roles.scores else classes
+        # An answer that has no score, since it is none of the classes.
+        none_label = NONE if roles.scores and NONE in classes and NONE not in scored else ""
+        lens = Lens(roles, schema, scored, time_zone, none_label)
         return lens, lens._reference(table, answers)
 
     def reads(self, names: Sequence[str]) -> list[str]:
@@ -153,7 +159,12 @@ class Lens:
         correct = None
         if self.roles.label is not None and answers is not None:
             labels = _labels(table.column(self.roles.label))
-            correct = np.array([np.nan if b is None else float(a == b) for a, b in zip(answers, labels, strict=True)])
+            correct = np.array(
+                [
+                    np.nan if b is None else float(a == b or declined(a, b, self.classes, self.none_label))
+                    for a, b in zip(answers, labels, strict=True)
+                ]
+            )
         return fit_reference(
             np.full(table.num_rows, NO_ANSWER, dtype=object) if answers is None else answers,
             self.classes or None,
@@ -163,6 +174,7 @@ class Lens:
             groups=None if self.roles.group is None else _labels(table.column(self.roles.group)),
             columns=self._columns(table),
             learned=np.zeros(table.num_rows, dtype=np.bool_),
+            none_label=self.none_label,
         )
 
 

@@ -7,8 +7,8 @@ from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import ModelRecord
 from backstay.loop.workspace import Workspace
 
-# Looks at embeddings, and at inputs where the model puts out none.
-DETECTOR = "embedding"
+# Look at embeddings, and at inputs where the model puts out none.
+DETECTORS = ("embedding", "novelty")
 
 
 def refuse_blind_release(ws: Workspace, record: ModelRecord) -> None:
@@ -23,10 +23,11 @@ def refuse_blind_release(ws: Workspace, record: ModelRecord) -> None:
 def refuse_blind(ws: Workspace, manifest: Manifest) -> None:
     """The same for a model that is not filed yet."""
     kept = ws.settings.serve.log_inputs
-    if kept != "all" and DETECTOR in ws.settings.watch.detectors and manifest.output("embedding") is None:
+    blind = [name for name in DETECTORS if name in ws.settings.watch.detectors]
+    if kept != "all" and blind and manifest.output("embedding") is None:
         raise BackstayError(
             f'serve.log_inputs = "{kept}" keeps no inputs, the model puts out no embedding, and the detector '
-            f'"{DETECTOR}" in watch.detectors needs the one or the other',
-            fix=f'take "{DETECTOR}" out of watch.detectors, set serve.log_inputs = "all", or use a model with an '
+            f'"{blind[0]}" in watch.detectors needs the one or the other',
+            fix=f'take "{blind[0]}" out of watch.detectors, set serve.log_inputs = "all", or use a model with an '
             "embedding output",
         )

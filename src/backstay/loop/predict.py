@@ -19,7 +19,8 @@ from backstay.monitor.windows import stamp
 
 @dataclass(frozen=True)
 class Predicted:
-    """The answers. `table` has id, label and a column of probability for each class; it is not part of the JSON."""
+    """The answers. `table` has id, label and a column of probability for each class, or id and value of a
+    regression; it is not part of the JSON."""
 
     rows: int
     release: str
@@ -40,10 +41,11 @@ def predict(ws: Workspace, source: Any, *, output: Path | None = None, record: b
         ids = texts(table, schema.id)
     else:
         ids = np.array([event_id("p") for _ in range(table.num_rows)], dtype=object)
-    columns: dict[str, Any] = {
-        "id": pa.array([str(i) for i in ids]),
-        "label": pa.array([str(v) for v in outputs.labels]),
-    }
+    columns: dict[str, Any] = {"id": pa.array([str(i) for i in ids])}
+    if outputs.numbers is None:
+        columns["label"] = pa.array([str(v) for v in outputs.labels])
+    else:
+        columns["value"] = pa.array(outputs.numbers)
     if outputs.scores is not None:
         for place, name in enumerate(model.classes):
             columns[f"p({name})"] = pa.array(outputs.scores[:, place])

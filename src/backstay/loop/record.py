@@ -38,6 +38,7 @@ def log(ws: Workspace, source: Any) -> Logged:
         ws.settings.predictions,
         ws.settings.data.time_zone,
         classes=record.classes,
+        none_label=ws.none_label(record),
         release=release.id,
         now=ws.clock.now(),
     )

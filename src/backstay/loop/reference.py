@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,12 +11,15 @@ import pyarrow as pa
 
 from backstay.bundle.inputs import vector_values
 from backstay.bundle.model import Outputs
-from backstay.journal.importing import rows_from
+from backstay.journal.importing import rows_from, utc_times
 from backstay.kernel.errors import BackstayError
-from backstay.kernel.records import Column, ColumnKind, Release, Schema
-from backstay.loop.examples import keep, target_of, texts
+from backstay.kernel.records import Column, ColumnKind, Release, Schema, Task
+from backstay.loop.examples import keep, target_of, text, texts
 from backstay.loop.gating import GateRows
+from backstay.loop.numbers import one_word, right_within
+from backstay.loop.value_gating import numbers_of
 from backstay.loop.workspace import USE_COLUMN, Workspace
+from backstay.maths.classification import declined
 from backstay.monitor.inputs import columns_of
 from backstay.monitor.reference import Reference, fit_reference
 from backstay.monitor.traits import image_traits
@@ -58,11 +62,23 @@ def reference_of(ws: Workspace, release: Release) -> Reference:
         outputs = Outputs(rows.predictions, rows.scores, rows.embeddings)
     else:
         outputs = ws.load_model(record).predict(table)
-    correct = np.array([float(p == t) for p, t in zip(outputs.labels, texts(table, target_of(schema)), strict=True)])
-    correct[~np.isin(uses_of(table), NOT_LEARNED_FROM)] = np.nan
+    judged, limit = np.isin(uses_of(table), NOT_LEARNED_FROM), None
+    none_label, target = ws.none_label(record), target_of(schema)
+    truth: npt.NDArray[np.object_] | None = None
+    if record.task is Task.REGRESSION:
+        correct, limit = right_within(table.column(target), target, numbers_of(outputs), judged)
+    else:
+        truth = texts(table, target)
+        correct = np.array(
+            [
+                float(p == t or declined(p, t, record.classes, none_label))
+                for p, t in zip(outputs.labels, truth, strict=True)
+            ]
+        )
+        correct[~judged] = np.nan
     view = views(table, schema, outputs)
-    return fit_reference(
-        outputs.labels,
+    reference = fit_reference(
+        outputs.labels if limit is None else one_word(table.num_rows),
         record.classes or None,
         representation=view.representation,
         scores=outputs.scores,
@@ -70,7 +86,48 @@ def reference_of(ws: Workspace, release: Release) -> Reference:
         groups=None if schema.group is None else texts(table, schema.group),
         columns=view.columns,
         traits=view.traits,
+        none_label=none_label,
+        slices=slices_of(ws, table),
+        truth=truth,
+        times=_times(ws, table, schema),
     )
+    return reference if limit is None else replace(reference, numbers=numbers_of(outputs), limit=limit)
+
+
+def _times(ws: Workspace, table: pa.Table, schema: Schema) -> npt.NDArray[np.datetime64] | None:
+    """When each row happened, where a season is to be told from a change."""
+    if ws.settings.watch.season == "none" or schema.time is None or schema.time not in table.column_names:
+        return None
+    return utc_times(table.column(schema.time), schema.time, ws.settings.data.time_zone)
+
+
+# Detectors that tell groups apart.
+GROUPED = frozenset({"group_answers", "groups"})
+# More different numbers are no groups: they would be cut by the rows at hand, elsewhere in each window.
+MOST_NUMBERS = 8
+
+
+def slices_of(ws: Workspace, table: pa.Table | None) -> dict[str, npt.NDArray[np.object_]]:
+    """The columns of `data.slices` as text [n] with None for gaps, without those that are not there.
+
+    None of them where no detector asks for groups. A column of more than eight different numbers is left out.
+    """
+    found: dict[str, npt.NDArray[np.object_]] = {}
+    if GROUPED.isdisjoint(ws.settings.watch.detectors):
+        return found
+    for name in ws.settings.data.slices:
+        if table is None or name not in table.column_names:
+            continue
+        column = table.column(name)
+        if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+            if len(set(column.to_pylist()) - {None}) > MOST_NUMBERS:
+                continue
+            found[name] = np.array(
+                [None if v is None or v != v else f"{v:g}" for v in column.to_pylist()], dtype=object
+            )
+        else:
+            found[name] = np.array([None if v is None else text(v) for v in column.to_pylist()], dtype=object)
+    return found
 
 
 class View:

@@ -61,7 +61,7 @@ def retrain(ws: Workspace, *, extra: Path | None = None) -> Offered:
             )
         new_train = joined(rows, learned, plain) if learned else reference.select(list(plain.names)).slice(0, 0)
         measured = freshest_gate(ws, champion, rows, plain)
-        old = _old_rows(ws, champion, reference, plain)
+        old = replayed(old_rows(ws, champion, reference, plain), plain, ws.settings.retrain.replay)
         added = [] if extra is None else [conform(bring(ws, extra), plain)]
         table = apart_from(pa.concat_tables([old, new_train, *added]), measured.table, plain)
         if extra is not None:
@@ -70,7 +70,9 @@ def retrain(ws: Workspace, *, extra: Path | None = None) -> Offered:
     parts = _parts(table, plain)
     version = keep(ws, table, plain, source="retrain", role="data")
     with ws.progress.step("audit"):
-        findings: tuple[Finding, ...] = check_all(table, plain, parts, data_id=version.id)
+        findings: tuple[Finding, ...] = check_all(
+            table, plain, parts, data_id=version.id, numeric=ws.settings.task == "regression"
+        )
         findings += overlap(table, measured.table, plain, data_id=measured.data_id)
     fresh = _reference(new_train, measured.table, plain)
     kept = keep(ws, *fresh, source="retrain#reference", role="reference")
@@ -86,7 +88,7 @@ def retrain(ws: Workspace, *, extra: Path | None = None) -> Offered:
     return Offered(record, report, verdict)
 
 
-def _old_rows(ws: Workspace, champion: Release, reference: pa.Table, plain: Schema) -> pa.Table:
+def old_rows(ws: Workspace, champion: Release, reference: pa.Table, plain: Schema) -> pa.Table:
     """Rows from before: what the champion learned from if we trained it, else its reference rows."""
     record = ws.model_record(champion.model_id)
     if record.data_id is not None:
@@ -94,6 +96,13 @@ def _old_rows(ws: Workspace, champion: Release, reference: pa.Table, plain: Sche
         if set(plain.names) <= set(trained_schema.names):
             return table.select(list(plain.names))
     return reference.filter(pa.array(np.isin(uses_of(reference), ("", "train")))).select(list(plain.names))
+
+
+def replayed(table: pa.Table, schema: Schema, share: float) -> pa.Table:
+    """The share of these rows that is learned from again: whole groups, the same ones each time."""
+    if share >= 1:
+        return table
+    return table.filter(pa.array([fraction(key, "replay") < share for key in _keys(table, schema)], pa.bool_()))
 
 
 def apart_from(table: pa.Table, gate: pa.Table, schema: Schema) -> pa.Table:
@@ -108,10 +117,14 @@ def apart_from(table: pa.Table, gate: pa.Table, schema: Schema) -> pa.Table:
 
 def _parts(table: pa.Table, schema: Schema) -> dict[str, npt.NDArray[np.int64]]:
     """Training and tuning rows, dealt by group (or row) so that a later retraining deals alike."""
-    name = schema.group or schema.id
-    keys = texts(table, name) if name else np.array([str(i) for i in range(table.num_rows)], dtype=object)
-    tune = np.array([fraction(str(k), "tune") < TUNE_SHARE for k in keys])
+    tune = np.array([fraction(key, "tune") < TUNE_SHARE for key in _keys(table, schema)])
     return {"train": np.flatnonzero(~tune), "tune": np.flatnonzero(tune)}
+
+
+def _keys(table: pa.Table, schema: Schema) -> list[str]:
+    """What is dealt: the group of each row, its id, or else its place."""
+    name = schema.group or schema.id
+    return [str(k) for k in texts(table, name)] if name else [str(i) for i in range(table.num_rows)]
 
 
 def _reference(train_rows: pa.Table, gate: pa.Table, schema: Schema) -> tuple[pa.Table, Schema]:

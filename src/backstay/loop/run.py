@@ -18,6 +18,8 @@ from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import ModelRecord, Schema, Task
 from backstay.loop.examples import keep, project_rows, target_of, texts, unlabelled_rows
 from backstay.loop.gating import GateRows, Offered, Untrained, offer
+from backstay.loop.lineage import start_of, teacher_of
+from backstay.loop.pairs import Found, judged_pairs
 from backstay.loop.reference import with_use
 from backstay.loop.sign import check_key, sign_if_given
 from backstay.loop.workspace import Workspace
@@ -36,7 +38,7 @@ def run(ws: Workspace) -> Offered:
         version = keep(ws, table, schema, source=str(ws.settings.data.source), role="data")
         parts = split(table, schema, ws.settings.data.split)
     with ws.progress.step("audit"):
-        findings = check_all(table, schema, parts, data_id=version.id)
+        findings = check_all(table, schema, parts, data_id=version.id, numeric=ws.settings.task == "regression")
     gate_rows, gate_schema = table.take(pa.array(parts["gate"])), schema
     gate = keep(ws, gate_rows, gate_schema, source=f"{version.id}#gate", role="gate")
     reference_rows = np.concatenate([parts["tune"], parts["gate"]])
@@ -60,12 +62,13 @@ def untrained(
 ) -> Untrained | None:
     """How the recipe's encoder embeds rows before it learns; None for a recipe without an encoder."""
     recipe = ws.settings.train
-    if recipe.model != ENCODER:
+    if recipe.model != ENCODER or ws.settings.task == "regression":
         return None
     from backstay.train.untrained import untrained_embeddings
 
     classes = len(set(texts(table.take(pa.array(parts["train"])), target_of(schema))))
-    return lambda *asked: untrained_embeddings(table, schema, parts["train"], recipe, asked, classes=max(classes, 2))
+    drawn = partial(untrained_embeddings, classes=max(classes, 2), root=ws.root)
+    return lambda *asked: drawn(table, schema, parts["train"], recipe, asked)
 
 
 def train(
@@ -79,32 +82,37 @@ def train(
     parent: str | None = None,
 ) -> ModelRecord:
     """Fit the recipe of the settings and file the model. A run that was killed goes on where it stopped."""
-    fit = _trainer(ws, schema)
-    known = sorted(set(texts(table.take(pa.array(parts["train"])), target_of(schema))))
+    fit = trainer(ws, schema)
+    task = Task(ws.settings.task)
+    # A number has no classes.
+    named: dict[str, tuple[str, ...]] = {}
+    if task is not Task.REGRESSION:
+        named["classes"] = tuple(sorted(set(texts(table.take(pa.array(parts["train"])), target_of(schema)))))
     trained = fit(
         table,
         schema,
         {"train": parts["train"], "tune": parts["tune"]},
         ws.settings.train,
-        classes=tuple(known),
+        **named,
         workdir=ws.state / "training",
         bundles=ws.bundles,
         progress=ws.progress,
         data_id=data_id,
         reference_data_id=reference_id,
         answering=live_inputs(ws),
+        **_pairs(ws, table, schema, parts["train"]),
     )
     record = ModelRecord(
         id=trained.model_id,
         model=ws.name,
-        task=Task.CLASSIFICATION,
+        task=task,
         origin="trained",
         created_at=ws.clock.now(),
         bundle=trained.model_id,
         data_id=data_id,
         reference_id=reference_id,
         parent=parent,
-        classes=tuple(known),
+        classes=named.get("classes", ()),
         recipe=ws.settings.train.model_dump(mode="json"),
         figures=trained.figures,
     )
@@ -112,15 +120,28 @@ def train(
     return record
 
 
-def _trainer(ws: Workspace, schema: Schema) -> Callable[..., Trained]:
+def _pairs(ws: Workspace, table: pa.Table, schema: Schema, rows: npt.NDArray[np.int64]) -> dict[str, Found]:
+    """The argument for judged pairs, where the project names some."""
+    found = judged_pairs(ws, table, schema, rows)
+    return {} if found is None else {"pairs": found}
+
+
+def trainer(ws: Workspace, schema: Schema) -> Callable[..., Trained]:
     """What fits the recipe's kind of model. Only an encoder can learn from rows without labels."""
     unlabelled, model = unlabelled_rows(ws, schema), ws.settings.train.model
+    number = ws.settings.task == "regression"
     try:
+        if model == ENCODER and number:
+            from backstay.train import value_loop
+
+            if unlabelled is not None:
+                raise BackstayError("data.unlabelled names rows without numbers to learn", fix="take it out")
+            return partial(value_loop.fit, root=ws.root)
         if model == ENCODER:
             from backstay.train import loop
 
-            return partial(loop.fit, unlabelled=unlabelled)
-        from backstay.train import classical
+            return partial(loop.fit, unlabelled=unlabelled, root=ws.root, teacher=teacher_of(ws), start=start_of(ws))
+        from backstay.train import classical, regression
     except ModuleNotFoundError as error:
         raise BackstayError(
             f"training needs {error.name}, which is not installed",
@@ -131,7 +152,7 @@ def _trainer(ws: Workspace, schema: Schema) -> Callable[..., Trained]:
             f"data.unlabelled names rows without labels, and train.model = {model!r} needs labels",
             fix="take it out, or train an encoder with an objective that learns without labels",
         )
-    return classical.fit
+    return regression.fit if number else classical.fit
 
 
 def live_inputs(ws: Workspace) -> tuple[InputSpec, ...]:

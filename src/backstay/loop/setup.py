@@ -32,12 +32,13 @@ def begin(
     name: str | None,
     folder: Path,
     force: bool,
+    task: str | None = None,
 ) -> Begun:
     """Look at the data and write a commented project file. An existing one is kept unless `force`."""
     file = folder / FILE_NAME
     if file.exists() and not force:
         raise BackstayError(f"{file} is already there", fix="edit it, or replace it with --force")
-    text = propose(source, target=target, time=time, group=group, name=name, folder=folder)
+    text = propose(source, target=target, time=time, group=group, name=name, folder=folder, task=task)
     write(file, text)
     return Begun(str(file), text)
 

@@ -17,9 +17,11 @@ from backstay.kernel.records import Label, LabelUse, WindowResult
 from backstay.loop.lens import LABEL, Lens, Roles
 from backstay.loop.seen import NAME, PLACE, Seen, examples_of, reference_examples
 from backstay.maths.arrays import AnyArray
+from backstay.maths.classification import declined
 from backstay.maths.sketches.profile import ColumnProfile
 from backstay.monitor.fitted import Detectors
 from backstay.monitor.memory import Memory
+from backstay.monitor.reference import Reference
 from backstay.monitor.sample import RowSample, joined, take
 from backstay.monitor.sketch import WindowSketch
 from backstay.monitor.traffic import LabelledRow, WindowData
@@ -224,7 +226,7 @@ def _judged(
         if memory.last_end is not None and window.start < memory.last_end:  # rows of two windows of so many rows each
             end = max(window.end, memory.last_end + timedelta(microseconds=1))
             window = replace(window, start=memory.last_end, end=end)
-        window = replace(window, labels=_labelled(window))
+        window = replace(window, labels=_labelled(window, detectors.reference))
         given = settings if alpha is None else _spending(settings, alpha, window.days)
         result, memory = watch_window(memory, window, detectors, given, clock)
         # Advice to use the command line is for those who have a project.
@@ -235,7 +237,7 @@ def _judged(
     return Seen(tuple(results), examples_of(window, wanted, hidden=LABEL))
 
 
-def _labelled(window: WindowData) -> tuple[LabelledRow, ...]:
+def _labelled(window: WindowData, reference: Reference) -> tuple[LabelledRow, ...]:
     """Labels of the rows at hand: every row has its label or nobody's, so they speak for all."""
     labels: AnyArray | None = window.columns.get(LABEL)
     if labels is None:
@@ -256,7 +258,9 @@ def _labelled(window: WindowData) -> tuple[LabelledRow, ...]:
             environment=PLACE,
         )
         scores = None if window.scores is None else tuple(window.scores[place].tolist())
-        found.append(LabelledRow(label, str(window.predicted[place]), at, scores, census=True))
+        answer = str(window.predicted[place])
+        none = declined(answer, labels[place], reference.classes, reference.none_label)
+        found.append(LabelledRow(label, answer, at, scores, census=True, declined=none))
     return tuple(found)
 
 

@@ -23,6 +23,8 @@ from backstay.loop.label import ingest_feedback, live_rows, request, still_logge
 from backstay.loop.lease import lease
 from backstay.loop.lookup import newest_window, window_results
 from backstay.loop.notify import begin, deliver
+from backstay.loop.numbers import measured, with_numbers_of
+from backstay.loop.opinions import heard
 from backstay.loop.promote import promote
 from backstay.loop.reference import reference_of, slices_of, views
 from backstay.loop.retention import expire
@@ -111,7 +113,10 @@ def _watch(ws: Workspace, *, close_now: bool, act: bool, dry_run: bool, page: Pa
     windows = cut(
         rows.times, memory.started, ws.clock.now(), memory.last_end, ws.settings.watch, close=close_now or first_look
     )
-    labelled = _labelled_rows(ws, rows, release)
+    limit = detectors.reference.limit
+    known = (measured(row, limit) for row in _labelled_rows(ws, rows, release))
+    labelled = tuple(row for row in known if row is not None)
+    feedback = heard(ws, rows, release.id)
     _, schema = ws.rows_of(str(release.reference_id))
     done: list[WindowResult] = []
     requested: list[str] = []
@@ -119,6 +124,7 @@ def _watch(ws: Workspace, *, close_now: bool, act: bool, dry_run: bool, page: Pa
         for window in windows:
             inside = rows.between(window.start, window.end)
             data = window_data(inside, window.start, window.end, schema, labelled, late=memory.late(rows.times, left))
+            data = with_numbers_of(feedback.into(data, inside), inside, detectors.reference)
             result, memory = watch_window(memory, data, detectors, ws.settings, ws.clock)
             requested += _ask(ws, inside, result)
             commit(ws, key, release, result, memory)
@@ -180,6 +186,7 @@ def examine(ws: Workspace, source: Any) -> Watched:
     start = now - timedelta(days=ws.settings.watch.window_days)
     data = window_data(rows, start, now + timedelta(microseconds=1), schema, ())
     detectors = detectors_of(ws, f"watch/{ws.name}/{ws.environment}/{release.id}", release)
+    data = with_numbers_of(data, rows, detectors.reference)
     result, _ = watch_window(Memory.start(release.id, start), data, detectors, ws.settings, ws.clock)
     return Watched((result,), result, 0, notes=tuple(broken))
 
@@ -246,7 +253,7 @@ def _labelled_rows(ws: Workspace, rows: Rows, release: Release) -> tuple[Labelle
     # Turned into Python values at once: a census of a year is tens of thousands of labels.
     times = rows.times.astype("datetime64[us]").tolist()
     scores = None if rows.scores is None else rows.scores.tolist()
-    slices = slices_of(rows.inputs, ws.settings.data.slices)
+    slices = slices_of(ws, rows.inputs)
     found: list[LabelledRow] = []
     for label in ws.catalog.labels(ws.name, ws.environment):
         place = places.get(label.prediction_id)

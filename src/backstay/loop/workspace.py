@@ -94,6 +94,12 @@ class Workspace:
             )
         return load(self.bundles / record.bundle, expected_id=record.id)
 
+    def none_label(self, record: ModelRecord) -> str:
+        """What the model answers for rows of none of its classes; "" where it always names a class."""
+        if record.bundle is None:
+            return ""
+        return Manifest.read(self.bundles / record.bundle / "manifest.json").none_label
+
     def manifests(self) -> dict[str, Manifest]:
         """Manifest by model id, of every model of this project that has a bundle: how the journal reads tensors."""
         records = self.catalog.find("model", ModelRecord, model=self.name)

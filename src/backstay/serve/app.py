@@ -16,7 +16,7 @@ import msgspec
 
 from backstay.access.keys import Forbidden, KeyRecord, Unauthenticated, verify
 from backstay.bundle.model import Outputs
-from backstay.journal.entries import Feedback, Predictions, tensor
+from backstay.journal.entries import FAILURE, Feedback, Predictions, tensor
 from backstay.journal.writer import JournalFull, JournalWriter
 from backstay.kernel.clock import Clock
 from backstay.kernel.errors import BackstayError
@@ -42,7 +42,10 @@ KINDS = ("application/json", "application/octet-stream", "")
 HEADER_LENGTH = b"inference-header-content-length"
 MOST_FEEDBACK = 10_000
 MOST_VALUE = 1024
-FEEDBACK_KINDS = ("label", "rating", "override", "click", "conversion", "dwell")
+MOST_SECONDS = 30 * 86_400
+# The source of what the server itself says.
+SERVER = "server"
+FEEDBACK_KINDS = ("label", "rating", "override", "seeded", "click", "conversion", "dwell")
 
 
 class FeedbackItem(msgspec.Struct):
@@ -51,6 +54,7 @@ class FeedbackItem(msgspec.Struct):
     id: str
     value: str | int | float | bool
     kind: str = "label"
+    seconds: float | None = None
 
 
 _feedback = msgspec.json.Decoder(list[FeedbackItem])
@@ -158,7 +162,7 @@ class App:
             if method != "POST":
                 raise Problem(405, f"{method} is not for this address", "use POST")
             self._allow(headers, "predict")
-            return await self._infer(loaded, headers, receive)
+            return await self._count_failures(self._infer(loaded, headers, receive))
         if method != "GET":
             raise Problem(405, f"{method} is not for this address", "use GET")
         if verb == "ready":
@@ -256,6 +260,20 @@ class App:
         kind = b"application/json" if json_length is None else b"application/octet-stream"
         return Reply(200, content, kind, json_length)
 
+    async def _count_failures(self, reply: Awaitable[Reply]) -> Reply:
+        """Log a request that is not answered: what a caller never sees in the log of answers, the monitor should."""
+        try:
+            return await reply
+        except Exception as error:
+            status = error.status if isinstance(error, Problem) else 500
+            at = int(self._clock.now().timestamp() * 1_000_000)
+            scope = (self._settings.name, self._settings.environment)
+            try:
+                self._journal.append_feedback([Feedback(*scope, event_id("failed"), str(status), SERVER, at, FAILURE)])
+            except JournalFull:
+                logger.warning("a failed request could not be logged")
+            raise
+
     def _record(self, answered: list[tuple[Ticket, Outputs]]) -> None:
         """Write a batch to the log: what the policy says of inputs, all of the answers."""
         at = int(self._clock.now().timestamp() * 1_000_000)
@@ -280,6 +298,7 @@ class App:
             hashes=_hashes(question) if self._serve.log_inputs == "hashed" else [],
             groups=question.groups,
             context=question.context if whole else {},
+            waited=max(int((time.perf_counter() - ticket.arrived) * 1e6), 1),
         )
 
     def _take_predictions(self, body: bytes) -> Reply:
@@ -325,7 +344,11 @@ class App:
         value = str(item.value).lower() if isinstance(item.value, bool) else str(item.value)
         if not 0 < len(item.id) <= MOST_ID or not 0 < len(value) <= MOST_VALUE:
             raise Problem(400, "an id or a value is empty or too long", f"up to {MOST_ID} and {MOST_VALUE} characters")
-        return Feedback(self._settings.name, self._settings.environment, item.id, value, source, at, item.kind)
+        seconds = 0.0 if item.seconds is None else item.seconds
+        if not 0.0 <= seconds <= MOST_SECONDS:
+            raise Problem(400, f"a decision of {seconds:g} seconds", f"give seconds between 0 and {MOST_SECONDS}")
+        scope = (self._settings.name, self._settings.environment)
+        return Feedback(*scope, item.id, value, source, at, item.kind, seconds)
 
 
 def _hashes(question: Question) -> list[str]:

@@ -24,8 +24,17 @@ class Rule(Section):
     minimum_n: int = Field(30, ge=1)
     """no_slice_worse judges slices from so many rows on."""
     control: str | None = None
-    """beats_controls looks at this control only: majority, raw_knn, or tf_idf_linear for texts; without it also at the
+    """beats_controls looks at this control only: majority, raw_knn, or tf_idf_linear for texts (of a
+    regression mean, median, raw_knn, last_value); without it also at the
     encoder's own neighbours against those by the raw input and by the untrained encoder."""
+
+
+# What asks of a regression what the usual policy asks of a classifier, in a figure that has no unit.
+VALUE_RULES = (
+    Rule(rule="beats_controls", metric="skill", margin=0.02),
+    Rule(rule="no_worse_than_champion", metric="skill", margin=0.02),
+    Rule(rule="no_slice_worse", metric="skill", margin=0.05),
+)
 
 
 class GateSettings(Section):
@@ -38,7 +47,8 @@ class GateSettings(Section):
         Rule(rule="no_worse_than_champion", margin=0.02),
         Rule(rule="no_slice_worse", margin=0.05),
     )
-    """All must pass; minimum_n and no_open_findings are asked besides, whatever stands here."""
+    """All must pass; of a regression the same three read `skill`.
+    minimum_n and no_open_findings are asked besides, whatever stands here."""
 
     @property
     def digest(self) -> str:

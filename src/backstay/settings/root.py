@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from backstay.settings.data import DataSettings, PredictionSettings
-from backstay.settings.gate import GateSettings
+from backstay.settings.gate import VALUE_RULES, GateSettings
 from backstay.settings.notify import NotifySettings
 from backstay.settings.retrain import RetrainSettings
 from backstay.settings.section import Section
 from backstay.settings.serve import LogSettings, ServeSettings, SigningSettings, StoreSettings
-from backstay.settings.train import TrainSettings
+from backstay.settings.train import ENCODER, TrainSettings
 from backstay.settings.watch import BudgetSettings, LabelSettings, WatchSettings
 
 VERSION = 1
@@ -27,8 +27,8 @@ class Settings(Section):
     """What the model is called, in addresses and in the ledger."""
     environment: str = Field("production", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
     """Where it runs; each environment has its own releases."""
-    task: Literal["classification", "predictions"] = "classification"
-    """"predictions": the model lives elsewhere and only its answers are known."""
+    task: Literal["classification", "regression", "predictions"] = "classification"
+    """"regression": the target is a number. "predictions": the model lives elsewhere and only its answers are known."""
     data: DataSettings = DataSettings()
     """The rows."""
     predictions: PredictionSettings = PredictionSettings()
@@ -55,3 +55,15 @@ class Settings(Section):
     """Who is told."""
     store: StoreSettings = StoreSettings()
     """Where the state is."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_numbers(cls, given: Any) -> Any:
+        """Where the target is a number, the parts that speak of classes have other defaults."""
+        if not isinstance(given, dict) or given.get("task") != "regression":
+            return given
+        train, gate = dict(given.get("train") or {}), dict(given.get("gate") or {})
+        if train.get("model", ENCODER) == ENCODER:
+            train = {"objective": "huber", "head": "value", "augmentation": 0.0, "early_stopping": "loss", **train}
+        gate.setdefault("rules", [rule.model_dump() for rule in VALUE_RULES])
+        return {**given, "train": train, "gate": gate}

@@ -40,7 +40,7 @@ class WatchSettings(Section):
     detectors: tuple[str, ...] = ("embedding", "prediction", "columns", "labelled_error")
     """Which ones watch; see docs/detectors.md."""
     season: Literal["none", "day", "week", "year"] = "none"
-    """What repeats and is no news: rows are compared with reference rows of the same hours, or months."""
+    """What repeats and is no news: rows are compared with reference rows of the same hours, or days of the year."""
     tolerance: float = Field(0.02, ge=0, lt=0.5)
     """How much accuracy may fall below the reference before it counts as worse."""
     label_free_minimum: int = Field(500, ge=50)

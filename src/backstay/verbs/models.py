@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from backstay.kernel.errors import BackstayError
 
 if TYPE_CHECKING:
+    from backstay.kernel.transfer import Transfer
     from backstay.loop.gating import Offered
     from backstay.loop.predict import Predicted
     from backstay.loop.workspace import Workspace
@@ -60,6 +61,23 @@ class ModelVerbs:
         from backstay.loop.retrain import retrain
 
         return retrain(self.ws, extra=rows)
+
+    def teach(self, name: str, examples: Any, *, gate_share: float = 0.5) -> Offered:
+        """Offer the live model with one class more, made of examples alone, to the gate. Never promotes.
+
+        Args:
+            examples: rows of the class `name`: a file, or a frame (Arrow, polars, pandas).
+            gate_share: the share of them that judges and does not enter the head.
+        """
+        from backstay.loop.teach import teach
+
+        return teach(self.ws, name, examples, gate_share=gate_share)
+
+    def transfer(self, by: str, *, page: Path | None = None) -> Transfer:
+        """Train the recipe on each value of a column and judge it on all: does what is learned here hold there?"""
+        from backstay.loop.transfer import transfer
+
+        return transfer(self.ws, by, page=page)
 
     def predict(self, source: Any, *, output: Path | None = None, record: bool = False) -> Predicted:
         """Answer rows with the champion. `source`: a file, or a frame (Arrow, polars, pandas)."""

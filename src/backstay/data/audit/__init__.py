@@ -38,6 +38,7 @@ CHECKS = Shelf(
         )
     },
 )
+OF_CLASSES = frozenset({"imbalance", "label_errors", "single_class", "target_leak"})
 ORDER = {Severity.HIGH: 0, Severity.MEDIUM: 1, Severity.LOW: 2}
 
 
@@ -48,6 +49,7 @@ def audit(
     *,
     fit_predict: FitPredict | None = None,
     data_id: str,
+    numeric: bool = False,
 ) -> tuple[Finding, ...]:
     """What all checks see in conformed rows and their parts, the most severe first.
 
@@ -56,11 +58,13 @@ def audit(
         fit_predict: `(x_train, y_train, x_test, classes) -> scores [n, classes]`, used out of fold to find label
             errors; a ridge classifier when absent.
         data_id: id of these rows, written into every finding.
+        numeric: the target is a number, so that the checks that speak of classes do not apply.
     """
     from backstay.data.audit.subject import Subject
 
     subject = Subject(table, schema, dict(parts), data_id, fit_predict)
-    found = [finding for name in CHECKS for finding in CHECKS[name](subject)]
+    asked = [name for name in CHECKS if not (numeric and name in OF_CLASSES)]
+    found = [finding for name in asked for finding in CHECKS[name](subject)]
     return tuple(sorted(found, key=lambda f: ORDER[f.severity]))
 
 

@@ -15,15 +15,19 @@ MOVER = "MOVER"
 
 
 def accuracy(case: Case) -> Figure:
-    """Share of rows answered rightly, in [0, 1]. Misleading where classes are very unequal: read recall beside it."""
-    rows = classification.correct(case.labels, case.predicted)
-    value = classification.accuracy(case.labels, case.predicted)
+    """Share of rows answered rightly, in [0, 1]. Misleading where classes are very unequal: read recall beside it.
+
+    For a model that may answer "none of these" that answer is right for a row of a class that it does not know, and
+    wrong for every other. For a model that always names a class a row of an unknown class is an error.
+    """
+    rows = case.right
+    value = classification.accuracy(case.labels, case.predicted, declines=case.declines)
     return Figure(value, len(case), rows=rows, groups=case.groups, binary=True)
 
 
 def balanced_accuracy(case: Case) -> Figure:
     """Mean over classes of the share of their rows answered rightly, in [0, 1]."""
-    value = classification.balanced_accuracy(case.labels, case.predicted, len(case.classes))
+    value = classification.balanced_accuracy(case.labels, case.predicted, len(case.classes), declines=case.declines)
     return Figure(value, len(case), bounds=_recall_bounds(case), method=MOVER)
 
 
@@ -38,7 +42,7 @@ def precision(case: Case) -> Figure:
 
 def recall(case: Case) -> Figure:
     """Of the rows of a class the share that was found: the second class for two, else the mean (macro)."""
-    value = classification.recall(case.labels, case.predicted, len(case.classes))
+    value = classification.recall(case.labels, case.predicted, len(case.classes), declines=case.declines)
     if len(case.classes) == 2:
         there = case.labels == 1
         return Figure(value, int(there.sum()), bounds=_share(case, there), method=EXACT)
@@ -47,7 +51,7 @@ def recall(case: Case) -> Figure:
 
 def f1(case: Case) -> Figure:
     """Harmonic mean of precision and recall: of the second class for two, else the mean over classes (macro)."""
-    value = classification.f1(case.labels, case.predicted, len(case.classes))
+    value = classification.f1(case.labels, case.predicted, len(case.classes), declines=case.declines)
     if len(case.classes) != 2:
         return Figure(value, len(case))
     concerned = (case.labels == 1) | (case.predicted == 1)
@@ -60,21 +64,20 @@ def f1(case: Case) -> Figure:
 def _share(case: Case, rows: BoolArray) -> Bounds | None:
     if not rows.any():
         return None
-    hits = classification.correct(case.labels, case.predicted)[rows]
+    hits = case.right[rows]
     return proportion(hits, None if case.groups is None else case.groups[rows])
 
 
 def _recall_bounds(case: Case) -> Bounds | None:
-    hits = classification.correct(case.labels, case.predicted)
-    return classification.class_mean_bounds(
-        hits, case.labels, case.groups, classification.classes_that_occur(case.labels)
-    )
+    hits = case.right
+    strata = np.maximum(case.labels, -1)
+    return classification.class_mean_bounds(hits, strata, case.groups, classification.classes_that_occur(case.labels))
 
 
 def _precision_bounds(case: Case) -> Bounds | None:
     """Only answers with a class that occurs enter the mean."""
     occur = np.unique(case.labels[case.labels >= 0])
     rows = np.isin(case.predicted, occur)
-    hits = classification.correct(case.labels, case.predicted)[rows]
+    hits = case.right[rows]
     groups = None if case.groups is None else case.groups[rows]
     return classification.class_mean_bounds(hits, case.predicted[rows], groups, max(len(occur), 1))

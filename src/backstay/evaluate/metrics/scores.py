@@ -34,14 +34,17 @@ def calibration_error(case: Case) -> Figure:
     """Debiased root mean squared gap between confidence and accuracy over bins, in [0, 1]; smaller is better.
 
     The plug-in error of a perfectly calibrated model is .13 at n = 100; this one is 0 on average. NaN below 30 rows
-    and for scores that are no probabilities. With groups the interval is widened by the design effect.
+    and for scores that are no probabilities. With groups the interval is widened by the design effect. Rows that were
+    answered "none of these" are left out: the scores say nothing of that answer.
     """
+    if case.declines:
+        case = case.take(case.predicted >= 0)
     if case.scores is None:
         return Figure(NAN, 0)
     scores = case.scores.astype(np.float64)
     if len(case) < FEWEST or not classification.proper(scores).all():
         return Figure(NAN, len(case))
-    right = classification.correct(case.labels, case.predicted)
+    right = case.right
     confidence = classification.confidence(case.predicted, scores)
     found = debiased_calibration_error(confidence, right)
     if case.groups is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backstay.gate.evidence import measurement, refused
+from backstay.gate.evidence import LOWER, measurement, refused
 from backstay.gate.rules import Context
 from backstay.kernel.records import Report, RuleOutcome
 from backstay.settings import Rule
@@ -11,6 +11,8 @@ from backstay.settings import Rule
 def check(report: Report, rule: Rule, _context: Context) -> RuleOutcome:
     """Pass when the 95% interval of `metric` lies at or above `value`: the evidence, not the point, must reach it."""
     name = f"at_least {rule.metric}"
+    if rule.metric in LOWER:
+        return refused(name, f"of {rule.metric} less is better: ask with at_most")
     if rule.value is None:
         return refused(name, f"the policy names no value for {rule.metric}")
     found = measurement(report, rule.metric)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from backstay.gate.evidence import measurement, refused
+from backstay.gate.evidence import HIGHER, measurement, refused
 from backstay.gate.rules import Context
 from backstay.kernel.records import Report, RuleOutcome
 from backstay.settings import Rule
 
 
 def check(report: Report, rule: Rule, _context: Context) -> RuleOutcome:
-    """Pass when the 95% interval of `metric` lies at or below `value` (for log loss, calibration error)."""
+    """Pass when the 95% interval of `metric` lies at or below `value` (for log loss, calibration error, and
+    the errors of a regression)."""
     name = f"at_most {rule.metric}"
+    if rule.metric in HIGHER:
+        return refused(name, f"of {rule.metric} more is better: ask with at_least")
     if rule.value is None:
         return refused(name, f"the policy names no value for {rule.metric}")
     found = measurement(report, rule.metric)

@@ -7,13 +7,14 @@ from backstay.gate.rules import Context
 from backstay.kernel.records import Report, RuleOutcome
 from backstay.settings import Rule
 
-MAJORITY = "control:majority"
+CONSTANTS = ("control:majority", "control:mean", "control:median")
 KNN = "knn_accuracy"
 ENCODER_CONTROLS = ("control:raw_knn", "control:random_encoder")
 
 
 def check(report: Report, rule: Rule, _context: Context) -> RuleOutcome:
-    """Pass when the model is above the majority class, and behind no other control by more than `margin`.
+    """Pass when the model is above every constant answer (majority class; mean, median), and behind no other control
+    by more than `margin`.
 
     "Behind" is judged by the one-sided lower bound of the paired difference. `control` narrows it to one control.
     Where an encoder was trained, its nearest neighbours must not be behind those among raw rows or by the same encoder
@@ -31,7 +32,7 @@ def check(report: Report, rule: Rule, _context: Context) -> RuleOutcome:
     broken = [c.against for c in found if not sound(c)]
     if broken:
         return refused(name, f"{rule.metric} against {', '.join(broken)} is not a number")
-    behind = [c for c in found if c.one_sided_low <= (0.0 if c.against == MAJORITY else -rule.margin)]
+    behind = [c for c in found if c.one_sided_low <= (0.0 if c.against in CONSTANTS else -rule.margin)]
     evidence = {"margin": rule.margin, "controls": [facts(c) for c in found]}
     measured = wanted is None and any(m.metric == KNN and m.of == "model" for m in report.measurements)
     refusal = _encoder(report, rule, name) if measured else None

@@ -1,0 +1,42 @@
+"""What a model of numbers must beat: constants, the value before, and neighbours among the raw rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from backstay.evaluate.controls import thinned
+from backstay.maths.arrays import FloatArray, IntArray
+from backstay.maths.neighbours import nearest
+
+
+def raw_knn_values(
+    gallery: npt.NDArray[np.float32],
+    known: FloatArray,
+    queries: npt.NDArray[np.float32],
+    *,
+    k: int,
+    leave_out: IntArray | None = None,
+    seed: int = 0,
+) -> FloatArray:
+    """Mean of the k nearest raw rows' numbers [m], of all where a row has no neighbour.
+
+    A larger gallery is thinned to 20,000 rows.
+
+    Args:
+        leave_out: group codes; then gallery and queries are the same rows, and a row's own group is no neighbour.
+    """
+    kept = thinned(len(gallery), seed)
+    apart = None if leave_out is None else (leave_out[kept], leave_out)
+    places, distances = nearest(gallery[kept], queries, k, apart=apart)
+    counted = np.isfinite(distances)
+    total = np.where(counted, known[kept][places], 0.0).sum(axis=1)
+    counts = counted.sum(axis=1)
+    return np.asarray(np.where(counts > 0, total / np.maximum(counts, 1), known.mean()))
+
+
+def last_value(times: npt.NDArray[np.int64], known: FloatArray, asked: npt.NDArray[np.int64]) -> FloatArray:
+    """The newest number known strictly before each moment [m]; before the first one, the first."""
+    order = np.argsort(times, kind="stable")
+    places = np.searchsorted(times[order], asked, side="left") - 1
+    return np.asarray(known[order][np.maximum(places, 0)])

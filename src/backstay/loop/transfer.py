@@ -1,0 +1,176 @@
+"""Does what is learned in one place hold in another? The recipe is trained on each domain and judged on all of them.
+
+Every model is measured on the gate rows of each domain, beside the nearest raw rows of the domain that it learned on
+and beside the model that learned on the judged domain itself, on the same rows. Nothing is filed as a model: these are
+measurements of the recipe, not candidates.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from backstay.bundle.model import Model, load
+from backstay.data.split import split
+from backstay.evaluate.case import Case
+from backstay.evaluate.paired import compare
+from backstay.evaluate.runner import measure
+from backstay.kernel.errors import BackstayError, nearest
+from backstay.kernel.ids import digest
+from backstay.kernel.records import Interval, Schema
+from backstay.kernel.transfer import Cell, Domain, Transfer
+from backstay.loop.examples import keep, project_rows, target_of, texts
+from backstay.loop.gating import GateRows, case, controls
+from backstay.loop.pages import write_page
+from backstay.loop.run import trainer
+from backstay.loop.workspace import Workspace
+
+LEAST = {"train": 50, "tune": 10, "gate": 30}
+MOST_DOMAINS = 8
+Places = Mapping[str, npt.NDArray[np.int64]]
+
+
+def transfer(ws: Workspace, by: str, *, page: Path | None = None) -> Transfer:
+    """Train on each domain, judge on all.
+
+    Args:
+        by: a column of the project's rows; each of its values is a domain.
+        page: where to write the result as a page.
+
+    Raises:
+        BackstayError: no such column, fewer than two domains with rows enough, more than eight, or a task whose
+            answers are no classes.
+    """
+    if ws.settings.task != "classification":
+        raise BackstayError(
+            f"the task is {ws.settings.task}, and transfer is measured for classes", fix="compare two runs instead"
+        )
+    table, schema = project_rows(ws)
+    if by not in schema.names or by == schema.target:
+        raise BackstayError(f"there is no column {by!r} to tell domains by", fix=nearest(by, schema.names))
+    # A column that is the same in all training rows would be a new value in every judged one.
+    schema = replace(schema, features=tuple(name for name in schema.features if name != by))
+    if not schema.features:
+        raise BackstayError(f"without {by!r} no input is left", fix="name a column that the model does not need")
+    version = keep(ws, table, schema, source=str(ws.settings.data.source), role="data")
+    domains, left_out = _domains(table, by, split(table, schema, ws.settings.data.split))
+    with tempfile.TemporaryDirectory(prefix="transfer-", dir=ws.state) as folder:
+        models = _train(ws, table, schema, domains, version.id, Path(folder))
+        cells = _judge(table, schema, domains, models, version.id)
+    found = Transfer(
+        model=ws.name,
+        by=by,
+        data_id=version.id,
+        recipe=digest(ws.settings.train.model_dump(mode="json")),
+        domains=tuple(
+            Domain(name, len(parts["train"]), len(parts["tune"]), len(parts["gate"])) for name, parts in domains.items()
+        ),
+        cells=cells,
+        left_out=left_out,
+        sentence=_sentence(cells),
+    )
+    with ws.ledger.transaction() as tx:
+        body = {"by": by, "data": version.id, "recipe": found.recipe, "domains": list(domains), "said": found.sentence}
+        tx.append("transfer", body, actor=ws.actor)
+    if page is not None:
+        from backstay.render.transfer_page import transfer_page
+
+        write_page(page, transfer_page(found))
+    return found
+
+
+def _domains(table: pa.Table, by: str, parts: Places) -> tuple[dict[str, Places], tuple[str, ...]]:
+    """The parts of each domain that has rows enough, and a word on each that has not."""
+    values = texts(table, by)
+    found: dict[str, Places] = {}
+    left_out: list[str] = []
+    for name in sorted(set(values)):
+        own = {part: rows[values[rows] == name] for part, rows in parts.items()}
+        short = [f"{len(own[part])} for {part} of {least}" for part, least in LEAST.items() if len(own[part]) < least]
+        if short:
+            left_out.append(f"{name}: {', '.join(short)} rows")
+        else:
+            found[str(name)] = own
+    if not 2 <= len(found) <= MOST_DOMAINS:
+        raise BackstayError(
+            f"{by!r} has {len(found)} values with rows enough to learn from and be judged on "
+            f"({', '.join(f'{least} for {part}' for part, least in LEAST.items())})",
+            fix=f"name a column with 2 to {MOST_DOMAINS} of them",
+        )
+    return found, tuple(left_out)
+
+
+def _train(
+    ws: Workspace, table: pa.Table, schema: Schema, domains: Mapping[str, Places], data_id: str, folder: Path
+) -> dict[str, Model]:
+    """One model a domain, each with the classes of its own training rows."""
+    fit = trainer(ws, schema)
+    models: dict[str, Model] = {}
+    for name, parts in domains.items():
+        ws.progress.say(f"learning on {name}")
+        classes = tuple(sorted(set(texts(table.take(pa.array(parts["train"])), target_of(schema)))))
+        if len(classes) < 2:
+            raise BackstayError(f"the training rows of {name!r} are all {classes[0]!r}", fix="tell domains otherwise")
+        trained = fit(
+            table,
+            schema,
+            {"train": parts["train"], "tune": parts["tune"]},
+            ws.settings.train,
+            classes=classes,
+            workdir=folder,
+            bundles=folder,
+            progress=ws.progress,
+            data_id=data_id,
+        )
+        models[name] = load(trained.bundle_directory, expected_id=trained.model_id)
+    return models
+
+
+def _judge(
+    table: pa.Table, schema: Schema, domains: Mapping[str, Places], models: Mapping[str, Model], data_id: str
+) -> tuple[Cell, ...]:
+    cells: list[Cell] = []
+    for judged_on, parts in domains.items():
+        rows = GateRows(table.take(pa.array(parts["gate"])), schema, f"{data_id}#gate#{judged_on}")
+        at_home = _case(models[judged_on], rows)
+        for learned_on, model in models.items():
+            training = table.take(pa.array(domains[learned_on]["train"]))
+            answered = at_home if learned_on == judged_on else _case(model, rows)
+            raw = controls(rows, texts(rows.table, target_of(schema)), tuple(model.classes), training)["raw_knn"]
+            (accuracy,) = measure(answered, data_id=rows.data_id, slices={}, metrics=("accuracy",))
+            (control,) = measure(raw, data_id=rows.data_id, slices={}, metrics=("accuracy",), of="control:raw_knn")
+            loss = None
+            if learned_on != judged_on:
+                found = compare(answered, at_home, against=judged_on, data_id=rows.data_id, slices={})
+                loss = next(c for c in found if c.metric == "accuracy")
+            cells.append(Cell(learned_on, judged_on, accuracy, control, loss))
+    return tuple(cells)
+
+
+def _case(model: Model, rows: GateRows) -> Case:
+    labels = texts(rows.table, target_of(rows.schema))
+    return case(model.predict(rows.table), labels, tuple(model.classes), rows, model.manifest.none_label)
+
+
+def _sentence(cells: tuple[Cell, ...]) -> str:
+    """The largest loss, and whether it is more than chance."""
+    away = [(cell, cell.loss) for cell in cells if cell.loss is not None]
+    cell, loss = min(away, key=lambda pair: pair[1].difference)
+    span = _span(loss.interval)
+    lost = sum(1 for _, other in away if other.interval is not None and other.interval.high < 0)
+    than = "more" if loss.interval is not None and loss.interval.high < 0 else "no more"
+    return (
+        f"Learned on {cell.learned_on}, judged on {cell.judged_on}: {-loss.difference:.1%} of the answers {span} are "
+        f"lost against a model learned there, {than} than chance would do; {lost} of {len(away)} ways to transfer "
+        "lose more than chance."
+    )
+
+
+def _span(interval: Interval | None) -> str:
+    return "" if interval is None else f"({-interval.high:.1%} to {-interval.low:.1%})"

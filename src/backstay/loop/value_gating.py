@@ -1,0 +1,96 @@
+"""What is measured of a model that answers numbers: beside the champion and the simple answers, on the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from backstay.bundle.model import Outputs
+from backstay.bundle.numbers import parsed, target_values
+from backstay.evaluate.controls import raw_matrix
+from backstay.evaluate.value_controls import last_value, raw_knn_values
+from backstay.evaluate.values import ValueCase, compare_values, measure_values
+from backstay.kernel.errors import BackstayError
+from backstay.kernel.records import Comparison, Measurement, Schema
+from backstay.loop.examples import groups_of, target_of
+from backstay.maths.arrays import FloatArray
+
+NEIGHBOURS = 5
+Sliced = Mapping[str, npt.NDArray[np.object_]]
+
+
+def measured_values(
+    outputs: Outputs,
+    champion: tuple[str, Outputs] | None,
+    table: pa.Table,
+    schema: Schema,
+    *,
+    training: pa.Table | None,
+    data_id: str,
+    slices: Sliced,
+) -> tuple[list[Measurement], list[Comparison]]:
+    """Figures of a candidate, and its paired differences from the champion and from each control.
+
+    Args:
+        champion: the live model's id and its answers to the same rows.
+        training: rows for the controls; None lets the rows themselves serve, each row and its group left out.
+    """
+    truth, groups = target_values(table.column(target_of(schema)), target_of(schema)), groups_of(table, schema)
+    case = ValueCase.of(truth, numbers_of(outputs), groups)
+    measured = list(measure_values(case, data_id=data_id, slices=slices))
+    comparisons: list[Comparison] = []
+    if champion is not None:
+        name, theirs = champion
+        baseline = ValueCase.of(truth, numbers_of(theirs), groups)
+        comparisons += compare_values(case, baseline, against=name, data_id=data_id, slices=slices)
+        measured += measure_values(baseline, data_id=data_id, slices=slices, metrics=("mae", "skill"), of="champion")
+    for name, answers in controls(table, schema, truth, training).items():
+        control, of = ValueCase.of(truth, answers, groups), f"control:{name}"
+        measured += measure_values(control, data_id=data_id, slices={}, metrics=("mae", "skill"), of=of)
+        comparisons += compare_values(case, control, against=of, data_id=data_id, slices={})
+    return measured, comparisons
+
+
+def numbers_of(outputs: Outputs) -> FloatArray:
+    """The answers as numbers; those that were logged as text are read back."""
+    return parsed(outputs.labels) if outputs.numbers is None else outputs.numbers
+
+
+def controls(table: pa.Table, schema: Schema, truth: FloatArray, training: pa.Table | None) -> dict[str, FloatArray]:
+    """Mean and median, the nearest raw rows, and with a time column the newest number known before.
+
+    Without training rows mean and median are those of the rows themselves, which no model can know: a control that is
+    a little too good refuses a model rather than letting one through.
+    """
+    known = truth if training is None else target_values(training.column(target_of(schema)), target_of(schema))
+    features, rows = list(schema.features), len(truth)
+    if training is None:
+        gallery = queries = raw_matrix(table, schema)
+        groups = groups_of(table, schema)
+        apart = np.arange(rows) if groups is None else groups
+    else:
+        both = raw_matrix(pa.concat_tables([training.select(features), table.select(features)]), schema)
+        gallery, queries, apart = both[: training.num_rows], both[training.num_rows :], None
+    found = {
+        "mean": np.full(rows, known.mean()),
+        "median": np.full(rows, np.median(known)),
+        "raw_knn": raw_knn_values(gallery, known, queries, k=NEIGHBOURS, leave_out=apart),
+    }
+    if schema.time is not None and table.column(schema.time).null_count == 0:
+        source = table if training is None else training
+        if source.column(schema.time).null_count == 0:
+            then, now = (t.column(schema.time).cast(pa.int64()).to_numpy() for t in (source, table))
+            found["last_value"] = last_value(then, known, now)
+    return found
+
+
+def refuse_other_task(ours: str, theirs: str) -> None:
+    """A number cannot succeed a class, nor a class a number."""
+    if ours != theirs:
+        raise BackstayError(
+            f"the live model does {theirs}, this one does {ours}",
+            fix="give it another environment or another project: answers of two kinds cannot be compared",
+        )
