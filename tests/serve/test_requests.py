@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import struct
+from contextlib import closing
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from backstay.journal.reader import Journal
+from backstay.journal.writer import JournalWriter
+from backstay.kernel.clock import SystemClock
+from backstay.serve.app import App
+from backstay.serve.problems import Problem
+from backstay.settings import Settings
 
 INFER = "/v2/models/risk/infer"
 
@@ -124,14 +132,21 @@ def test_answers_carry_ids_and_release(server, shared, ask):
     assert mine.latencies[0] == mine.latencies[1]
 
 
-def test_a_request_that_is_not_answered_leaves_a_line_with_its_status(server, shared, ask):
-    journal = Journal(shared.folder / "journal")
-    _, cursor = journal.feedback()
-    assert server.infer({"inputs": []})[0] == 400
-    assert server.infer(ask(1.0))[0] == 200
-    assert server.infer(ask(1.0), token="wrong")[0] == 401
-    found, _ = journal.feedback(cursor)
-    assert [(f.kind, f.value, f.source) for f in found] == [("failure", "400", "server")]
+@pytest.mark.parametrize(("status", "left"), [(400, []), (401, []), (500, ["500"]), (503, ["503"]), (None, ["500"])])
+def test_a_request_that_we_failed_to_answer_leaves_a_line_with_its_status(tmp_path, status, left):
+    async def failing():
+        raise RuntimeError("out of luck") if status is None else Problem(status, "no")
+
+    with closing(JournalWriter(tmp_path)) as journal:
+        parts = SimpleNamespace(_settings=Settings(name="risk"), _clock=SystemClock(), _journal=journal)
+        with pytest.raises((Problem, RuntimeError)):
+            asyncio.run(App._count_failures(parts, failing()))
+    found, _ = Journal(tmp_path).feedback()
+    assert [f.value for f in found] == left
+    assert {(f.kind, f.source, f.model) for f in found} <= {("failure", "server", "risk")}
+
+
+def test_nobody_posts_failures(server):
     item = {"id": "x", "value": "500", "kind": "failure"}
     assert server.call("POST", "/v2/models/risk/feedback", item)[0] == 400
 

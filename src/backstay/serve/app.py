@@ -30,6 +30,7 @@ from backstay.serve.problems import Problem
 from backstay.serve.protocol import MOST_ID, Question, answer, metadata, parse
 from backstay.settings import Settings
 
+OUR_FAULT = 500
 logger = logging.getLogger(__name__)
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -261,11 +262,16 @@ class App:
         return Reply(200, content, kind, json_length)
 
     async def _count_failures(self, reply: Awaitable[Reply]) -> Reply:
-        """Log a request that is not answered: what a caller never sees in the log of answers, the monitor should."""
+        """Log a request that we failed to answer: what is never in the log of answers the monitor should see as well.
+
+        A bad request is its caller's fault, and leaves nothing: nobody fills our disk by asking nonsense.
+        """
         try:
             return await reply
         except Exception as error:
             status = error.status if isinstance(error, Problem) else 500
+            if status < OUR_FAULT:
+                raise
             at = int(self._clock.now().timestamp() * 1_000_000)
             scope = (self._settings.name, self._settings.environment)
             try:

@@ -8,8 +8,9 @@ the window's mean over units lies above the baseline's upper limit by more than 
 for each number; the baseline's own error is in that limit, for 95 baselines in 100. Failures must besides be more than
 a binomial of the baseline's share allows: a few of them are no normal number.
 
-Latency is what a request waited in the server, not what a network added. A failed request is one that was not answered,
-whoever's fault it was; answered rows stand for answered requests, so that large requests make the share look small.
+Latency is what a request waited in the server, not what a network added. A failed request is one that the server
+could not answer (5xx); bad requests leave nothing. Answered rows stand for answered requests, so that large requests
+make the share look small.
 Wrong when: traffic grows a little every week (then latency does), the baseline was a bad time, or the service changes
 with the calendar in a way that `watch.season` does not name. It tells of the service, nothing of the model.
 """
