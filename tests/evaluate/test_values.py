@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backstay.evaluate.value_controls import last_value, raw_knn_values
+from backstay.evaluate.value_controls import raw_knn_values
 from backstay.evaluate.values import ValueCase, compare_values, measure_values
 from backstay.kernel.errors import BackstayError
 
@@ -107,8 +107,3 @@ def test_neighbours_answer_their_mean_and_a_group_is_not_its_own_neighbour() -> 
     assert raw_knn_values(rows, known, rows, k=2).tolist() == [2.0, 2.0, 15.0, 15.0]
     apart = raw_knn_values(rows, known, rows, k=1, leave_out=np.array([0, 1, 2, 3]))
     assert apart.tolist() == [3.0, 1.0, 20.0, 10.0]
-
-
-def test_the_last_value_is_the_newest_one_strictly_before() -> None:
-    times, known = np.array([30, 10, 20]), np.array([3.0, 1.0, 2.0])
-    assert last_value(times, known, np.array([5, 10, 11, 20, 25, 99])).tolist() == [1.0, 1.0, 1.0, 1.0, 2.0, 3.0]

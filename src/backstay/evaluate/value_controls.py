@@ -1,4 +1,4 @@
-"""What a model of numbers must beat: constants, the value before, and neighbours among the raw rows."""
+"""What a model of numbers must beat besides constants and the value before: neighbours among the raw rows."""
 
 from __future__ import annotations
 
@@ -33,10 +33,3 @@ def raw_knn_values(
     total = np.where(counted, known[kept][places], 0.0).sum(axis=1)
     counts = counted.sum(axis=1)
     return np.asarray(np.where(counts > 0, total / np.maximum(counts, 1), known.mean()))
-
-
-def last_value(times: npt.NDArray[np.int64], known: FloatArray, asked: npt.NDArray[np.int64]) -> FloatArray:
-    """The newest number known strictly before each moment [m]; before the first one, the first."""
-    order = np.argsort(times, kind="stable")
-    places = np.searchsorted(times[order], asked, side="left") - 1
-    return np.asarray(known[order][np.maximum(places, 0)])

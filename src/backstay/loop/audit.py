@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from backstay.data.audit import audit as check_all
 from backstay.data.split import split
 from backstay.kernel.records import Finding, Severity
 from backstay.loop.examples import keep, project_rows
+from backstay.loop.unlabelled import unlabelled_rows
 from backstay.loop.workspace import Workspace
 
 
@@ -31,6 +34,7 @@ def audit(ws: Workspace) -> Audited:
         version = keep(ws, table, schema, source=str(ws.settings.data.source), role="data")
         parts = split(table, schema, ws.settings.data.split)
         findings = check_all(table, schema, parts, data_id=version.id, numeric=ws.settings.task == "regression")
+        findings += unlabelled_rows(ws, schema, table.take(pa.array(parts["gate"]))).findings
     with ws.ledger.transaction() as tx:
         body = {
             "data": version.id,

@@ -78,18 +78,6 @@ def project_rows(ws: Workspace) -> tuple[pa.Table, Schema]:
     return conform(table, schema), schema
 
 
-def unlabelled_rows(ws: Workspace, schema: Schema) -> pa.Table | None:
-    """The features of the rows that data.unlabelled names, kept under their own id; None where it names none."""
-    source = ws.settings.data.unlabelled
-    if source is None:
-        return None
-    columns = tuple(schema.column(name) for name in schema.features)
-    plain = Schema(columns, schema.features)
-    table = conform(bring(ws, source), plain)
-    keep(ws, table, plain, source=source, role="unlabelled")
-    return table
-
-
 def target_of(schema: Schema) -> str:
     """The target's column name. Raises BackstayError where there is none."""
     if schema.target is None:

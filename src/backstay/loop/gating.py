@@ -13,6 +13,7 @@ from backstay.bundle.model import Model, Outputs
 from backstay.evaluate.case import Case
 from backstay.evaluate.controls import majority, raw_knn, raw_matrix, tf_idf_linear, thinned
 from backstay.evaluate.paired import compare
+from backstay.evaluate.persistence import last_known
 from backstay.evaluate.runner import measure
 from backstay.gate.decide import decide
 from backstay.kernel.codec import encode
@@ -32,6 +33,7 @@ from backstay.kernel.records import (
 )
 from backstay.loop.encoder_controls import Embeddings, EncoderRows, encoder_controls
 from backstay.loop.examples import groups_of, target_of, texts
+from backstay.loop.persistence import newest_known
 from backstay.loop.value_gating import measured_values, refuse_other_task
 from backstay.loop.workspace import Workspace
 from backstay.maths.classification import UNLABELLED
@@ -57,12 +59,15 @@ class GateRows:
 
     Args:
         champion_outputs: what the champion answered on these very rows, where it cannot be run here.
+        earlier: other rows with known truths, tuning rows included, for the control of what was known last; the
+            training rows where not given.
     """
 
     table: pa.Table
     schema: Schema
     data_id: str
     champion_outputs: Outputs | None = None
+    earlier: pa.Table | None = None
 
 
 def offer(
@@ -103,6 +108,7 @@ def offer(
             rows.table,
             rows.schema,
             training=training,
+            earlier=rows.earlier,
             data_id=rows.data_id,
             slices=slices,
         )
@@ -199,7 +205,8 @@ def _of_classes(
 def controls(
     rows: GateRows, labels: npt.NDArray[np.object_], classes: tuple[str, ...], training: pa.Table | None
 ) -> Mapping[str, Case]:
-    """What a model must beat to be worth its keep: the commonest class, the nearest raw rows, of texts a linear model.
+    """What a model must beat to be worth its keep: the commonest class, the nearest raw rows, of texts a linear model,
+    and with a time column the label that was known last.
 
     With training rows the neighbours are sought among them; without, among the other groups of the same rows.
     """
@@ -223,6 +230,12 @@ def controls(
         given = asked if training is None else [v or "" for v in training.column(text).to_pylist()]
         linear = tf_idf_linear(given, known, asked, classes=len(classes), leave_out=apart)
         answers["tf_idf_linear"] = (linear.argmax(1), linear)
+    earlier = training if rows.earlier is None else rows.earlier
+    past = truth[:0] if earlier is None else positions(classes, texts(earlier, target_of(rows.schema)))
+    known_labels = np.concatenate([past, truth])
+    places = newest_known(earlier, rows.table, rows.schema, known_labels >= 0)
+    if places is not None:
+        answers["last_label"] = (last_known(known_labels, places, answers["majority"][0]), None)
     return {
         name: Case(labels=truth, predicted=predicted, scores=score, embeddings=None, groups=groups, classes=classes)
         for name, (predicted, score) in answers.items()

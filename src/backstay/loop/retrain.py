@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from backstay.loop.label import live_rows, still_logged
 from backstay.loop.reference import uses_of, with_use
 from backstay.loop.run import train, untrained
 from backstay.loop.sign import check_key
+from backstay.loop.unlabelled import unlabelled_rows
 from backstay.loop.workspace import Workspace
 
 TUNE_SHARE = 0.2
@@ -74,13 +76,24 @@ def retrain(ws: Workspace, *, extra: Path | None = None) -> Offered:
             table, plain, parts, data_id=version.id, numeric=ws.settings.task == "regression"
         )
         findings += overlap(table, measured.table, plain, data_id=measured.data_id)
+    unlabelled = unlabelled_rows(ws, plain, measured.table)
+    findings += unlabelled.findings
     fresh = _reference(new_train, measured.table, plain)
     kept = keep(ws, *fresh, source="retrain#reference", role="reference")
-    record = train(ws, table, plain, parts, data_id=version.id, reference_id=kept.id, parent=champion.model_id)
+    record = train(
+        ws,
+        table,
+        plain,
+        parts,
+        data_id=version.id,
+        reference_id=kept.id,
+        parent=champion.model_id,
+        unlabelled=unlabelled.table,
+    )
     report, verdict = offer(
         ws,
         record,
-        measured,
+        replace(measured, earlier=table),
         training=table.take(pa.array(parts["train"])),
         findings=findings,
         untrained=untrained(ws, table, plain, parts),

@@ -16,12 +16,13 @@ from backstay.data.split import split
 from backstay.gate.decide import check_policy
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import ModelRecord, Schema, Task
-from backstay.loop.examples import keep, project_rows, target_of, texts, unlabelled_rows
+from backstay.loop.examples import keep, project_rows, target_of, texts
 from backstay.loop.gating import GateRows, Offered, Untrained, offer
 from backstay.loop.lineage import start_of, teacher_of
 from backstay.loop.pairs import Found, judged_pairs
 from backstay.loop.reference import with_use
 from backstay.loop.sign import check_key, sign_if_given
+from backstay.loop.unlabelled import unlabelled_rows
 from backstay.loop.workspace import Workspace
 from backstay.settings import ENCODER
 
@@ -40,16 +41,19 @@ def run(ws: Workspace) -> Offered:
     with ws.progress.step("audit"):
         findings = check_all(table, schema, parts, data_id=version.id, numeric=ws.settings.task == "regression")
     gate_rows, gate_schema = table.take(pa.array(parts["gate"])), schema
+    unlabelled = unlabelled_rows(ws, schema, gate_rows)
+    findings += unlabelled.findings
     gate = keep(ws, gate_rows, gate_schema, source=f"{version.id}#gate", role="gate")
     reference_rows = np.concatenate([parts["tune"], parts["gate"]])
     uses = ["tune"] * len(parts["tune"]) + ["gate"] * len(parts["gate"])
     reference_table, reference_schema = with_use(table.take(pa.array(reference_rows)), schema, uses)
     reference = keep(ws, reference_table, reference_schema, source=f"{version.id}#reference", role="reference")
-    record = train(ws, table, schema, parts, data_id=version.id, reference_id=reference.id)
+    learned = np.concatenate([parts["train"], parts["tune"]])
+    record = train(ws, table, schema, parts, data_id=version.id, reference_id=reference.id, unlabelled=unlabelled.table)
     report, verdict = offer(
         ws,
         record,
-        GateRows(gate_rows, gate_schema, gate.id),
+        GateRows(gate_rows, gate_schema, gate.id, earlier=table.take(pa.array(learned))),
         training=table.take(pa.array(parts["train"])),
         findings=findings,
         untrained=untrained(ws, table, schema, parts),
@@ -80,9 +84,10 @@ def train(
     data_id: str,
     reference_id: str,
     parent: str | None = None,
+    unlabelled: pa.Table | None = None,
 ) -> ModelRecord:
     """Fit the recipe of the settings and file the model. A run that was killed goes on where it stopped."""
-    fit = trainer(ws, schema)
+    fit = trainer(ws, unlabelled)
     task = Task(ws.settings.task)
     # A number has no classes.
     named: dict[str, tuple[str, ...]] = {}
@@ -126,9 +131,9 @@ def _pairs(ws: Workspace, table: pa.Table, schema: Schema, rows: npt.NDArray[np.
     return {} if found is None else {"pairs": found}
 
 
-def trainer(ws: Workspace, schema: Schema) -> Callable[..., Trained]:
+def trainer(ws: Workspace, unlabelled: pa.Table | None) -> Callable[..., Trained]:
     """What fits the recipe's kind of model. Only an encoder can learn from rows without labels."""
-    unlabelled, model = unlabelled_rows(ws, schema), ws.settings.train.model
+    model = ws.settings.train.model
     number = ws.settings.task == "regression"
     try:
         if model == ENCODER and number:

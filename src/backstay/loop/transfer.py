@@ -29,6 +29,7 @@ from backstay.loop.examples import keep, project_rows, target_of, texts
 from backstay.loop.gating import GateRows, case, controls
 from backstay.loop.pages import write_page
 from backstay.loop.run import trainer
+from backstay.loop.unlabelled import unlabelled_rows
 from backstay.loop.workspace import Workspace
 
 LEAST = {"train": 50, "tune": 10, "gate": 30}
@@ -110,7 +111,8 @@ def _train(
     ws: Workspace, table: pa.Table, schema: Schema, domains: Mapping[str, Places], data_id: str, folder: Path
 ) -> dict[str, Model]:
     """One model a domain, each with the classes of its own training rows."""
-    fit = trainer(ws, schema)
+    judged = table.take(pa.array(np.concatenate([parts["gate"] for parts in domains.values()])))
+    fit = trainer(ws, unlabelled_rows(ws, schema, judged).table)
     models: dict[str, Model] = {}
     for name, parts in domains.items():
         ws.progress.say(f"learning on {name}")

@@ -11,11 +11,13 @@ import pyarrow as pa
 from backstay.bundle.model import Outputs
 from backstay.bundle.numbers import parsed, target_values
 from backstay.evaluate.controls import raw_matrix
-from backstay.evaluate.value_controls import last_value, raw_knn_values
+from backstay.evaluate.persistence import last_known
+from backstay.evaluate.value_controls import raw_knn_values
 from backstay.evaluate.values import ValueCase, compare_values, measure_values
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Comparison, Measurement, Schema
 from backstay.loop.examples import groups_of, target_of
+from backstay.loop.persistence import newest_known
 from backstay.maths.arrays import FloatArray
 
 NEIGHBOURS = 5
@@ -29,6 +31,7 @@ def measured_values(
     schema: Schema,
     *,
     training: pa.Table | None,
+    earlier: pa.Table | None = None,
     data_id: str,
     slices: Sliced,
 ) -> tuple[list[Measurement], list[Comparison]]:
@@ -37,6 +40,7 @@ def measured_values(
     Args:
         champion: the live model's id and its answers to the same rows.
         training: rows for the controls; None lets the rows themselves serve, each row and its group left out.
+        earlier: rows whose truth was known before, for the control of the last value; `training` when not given.
     """
     truth, groups = target_values(table.column(target_of(schema)), target_of(schema)), groups_of(table, schema)
     case = ValueCase.of(truth, numbers_of(outputs), groups)
@@ -47,7 +51,7 @@ def measured_values(
         baseline = ValueCase.of(truth, numbers_of(theirs), groups)
         comparisons += compare_values(case, baseline, against=name, data_id=data_id, slices=slices)
         measured += measure_values(baseline, data_id=data_id, slices=slices, metrics=("mae", "skill"), of="champion")
-    for name, answers in controls(table, schema, truth, training).items():
+    for name, answers in controls(table, schema, truth, training, earlier).items():
         control, of = ValueCase.of(truth, answers, groups), f"control:{name}"
         measured += measure_values(control, data_id=data_id, slices={}, metrics=("mae", "skill"), of=of)
         comparisons += compare_values(case, control, against=of, data_id=data_id, slices={})
@@ -59,8 +63,15 @@ def numbers_of(outputs: Outputs) -> FloatArray:
     return parsed(outputs.labels) if outputs.numbers is None else outputs.numbers
 
 
-def controls(table: pa.Table, schema: Schema, truth: FloatArray, training: pa.Table | None) -> dict[str, FloatArray]:
-    """Mean and median, the nearest raw rows, and with a time column the newest number known before.
+def controls(
+    table: pa.Table,
+    schema: Schema,
+    truth: FloatArray,
+    training: pa.Table | None,
+    earlier: pa.Table | None = None,
+) -> dict[str, FloatArray]:
+    """Mean and median, the nearest raw rows, and with a time column the newest number known before, in the row's own
+    group where there is one: among earlier rows and gate rows.
 
     Without training rows mean and median are those of the rows themselves, which no model can know: a control that is
     a little too good refuses a model rather than letting one through.
@@ -79,11 +90,12 @@ def controls(table: pa.Table, schema: Schema, truth: FloatArray, training: pa.Ta
         "median": np.full(rows, np.median(known)),
         "raw_knn": raw_knn_values(gallery, known, queries, k=NEIGHBOURS, leave_out=apart),
     }
-    if schema.time is not None and table.column(schema.time).null_count == 0:
-        source = table if training is None else training
-        if source.column(schema.time).null_count == 0:
-            then, now = (t.column(schema.time).cast(pa.int64()).to_numpy() for t in (source, table))
-            found["last_value"] = last_value(then, known, now)
+    earlier = training if earlier is None else earlier
+    past = truth[:0] if earlier is None else target_values(earlier.column(target_of(schema)), target_of(schema))
+    both_truths = np.concatenate([past, truth])
+    places = newest_known(earlier, table, schema, np.isfinite(both_truths))
+    if places is not None:
+        found["last_value"] = last_known(both_truths, places, found["mean"])
     return found
 
 

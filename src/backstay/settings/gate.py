@@ -24,8 +24,8 @@ class Rule(Section):
     minimum_n: int = Field(30, ge=1)
     """no_slice_worse judges slices from so many rows on."""
     control: str | None = None
-    """beats_controls looks at this control only: majority, raw_knn, or tf_idf_linear for texts (of a
-    regression mean, median, raw_knn, last_value); without it also at the
+    """beats_controls looks at this control only: majority, raw_knn, tf_idf_linear for texts, or last_label
+    with data.time (of a regression mean, median, raw_knn, last_value); without it also at the
     encoder's own neighbours against those by the raw input and by the untrained encoder."""
 
 

@@ -17,6 +17,8 @@ def check(report: Report, rule: Rule, _context: Context) -> RuleOutcome:
     by more than `margin`.
 
     "Behind" is judged by the one-sided lower bound of the paired difference. `control` narrows it to one control.
+    With a time column, what was known last is a control too (last_label, last_value): the truth of the newest row
+    strictly before, in the row's own group where it has one. It is given at once, which live truths seldom are.
     Where an encoder was trained, its nearest neighbours must not be behind those among raw rows or by the same encoder
     untrained either: a head can hide a space that is worse than none.
     """
