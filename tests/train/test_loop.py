@@ -196,6 +196,22 @@ def test_too_little_to_learn_from(sheet, tmp_path: Path) -> None:
         train(sheet, tmp_path, QUICK.model_copy(update={"encoder": "convv"}))
 
 
+def test_rows_that_are_all_alone_in_their_class_are_refused_where_pairs_are_needed(sheet, tmp_path: Path) -> None:
+    """Such a run stands at loss 0 from its first step on, and would release the encoder as it was drawn."""
+    parts = {**PARTS, "train": np.array([0, 1])}
+    table, schema = sheet
+    alone = table.set_column(4, "y", pa.array(["no", "yes", *table["y"].to_pylist()[2:]]))
+    recipe = QUICK.model_copy(update={"objective": "supcon"})
+    with pytest.raises(BackstayError, match="no positive pair in the training rows: each of the 2 labelled ones"):
+        train((alone, schema), tmp_path, recipe, parts=parts)
+    weights = np.ones(600)
+    pair = np.concatenate([[0, 1], [i for i in range(2, 400) if table["y"][i].as_py() == "no"][:1]])
+    weights[[0, pair[-1]]] = 0.0
+    with pytest.raises(BackstayError, match="or has weight 0"):
+        train((alone, schema), tmp_path, recipe, parts={**PARTS, "train": pair}, sample_weight=weights)
+    assert train((alone, schema), tmp_path, recipe, parts={**PARTS, "train": pair}).figures["train_rows"] == 3
+
+
 def test_a_loss_that_is_not_a_number_stops_the_run(sheet, tmp_path: Path, monkeypatch) -> None:
     real = TableEncoder.forward
     monkeypatch.setattr(TableEncoder, "forward", lambda self, *tensors: real(self, *tensors) * float("nan"))

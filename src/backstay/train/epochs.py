@@ -94,6 +94,9 @@ def run_epochs(
             checkpoint.save(saved, learner, optimiser, best, {"history": history})
             left = (time.monotonic() - began) / (epoch + 1 - first) * (recipe.epochs - epoch - 1)
             tick(1, note=_note(history[-1], speed, left))
+    kept = min(reversed(history), key=behind)  # of equals the last, whose weights are kept
+    if not network.frozen and kept["feature_std"] < COLLAPSED:  # a run of few epochs, or one that fell at the very end
+        raise _collapsed(kept, history.index(kept), recipe)
     network.load_state_dict(best)
     network.cpu()
     _finish(network, objective, train.labelled(), tune.labelled())
@@ -199,12 +202,17 @@ def _refuse(history: list[dict[str, float]], epoch: int, recipe: TrainSettings, 
     )
     if flat or at_point:
         why = f", and the loss stands at {point:g}, that of a single point" if at_point else ""
-        raise BackstayError(
-            f"the encoder has collapsed: after epoch {epoch + 1} all rows have nearly the same embedding "
-            f"(feature standard deviation {last['feature_std']:.4f} of 1, effective rank "
-            f"{last['effective_rank']:.1f}{why})",
-            fix="lower train.learning_rate or train.weight_decay, or raise train.batch_size",
-        )
+        raise _collapsed(last, epoch, recipe, why)
+
+
+def _collapsed(figures: dict[str, float], epoch: int, recipe: TrainSettings, why: str = "") -> BackstayError:
+    return BackstayError(
+        f"the encoder has collapsed under the objective {recipe.objective!r}: after epoch {epoch + 1} all rows have "
+        f"nearly the same embedding (feature standard deviation {figures['feature_std']:.4f} of 1, effective rank "
+        f"{figures['effective_rank']:.1f}{why})",
+        fix="lower train.learning_rate or train.weight_decay, raise train.batch_size, or put train.objective_options "
+        "back to what they are by themselves",
+    )
 
 
 def _note(figures: dict[str, float], speed: float, left: float) -> str:

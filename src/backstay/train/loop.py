@@ -40,7 +40,7 @@ from backstay.train.options import Options
 from backstay.train.pairs import JudgedPairs
 from backstay.train.part import Part
 from backstay.train.quarter_turns import TURNS, refuse_turns
-from backstay.train.rows import judged_of, part_of, row_weights, usable_rows, with_unlabelled
+from backstay.train.rows import judged_of, part_of, refuse_loners, row_weights, usable_rows, with_unlabelled
 from backstay.train.teacher import same_space, width_of
 from backstay.train.weights import WEIGHTS_FILE, Start, packed, start_of
 
@@ -128,6 +128,8 @@ def fit(
         if float(train.labelled().weights.sum()) <= 0:
             raise BackstayError("all sample weights of the train part are 0", fix="give some row a weight")
         judged = None if pairs is None else judged_of(profile, table, pairs, recipe)
+        if judged is None:
+            refuse_loners(train, objective, recipe)
         key = _run_key(profile, train, tune, recipe, classes, data_id, start, judged)
         saved = workdir / f"{key}.npz"
         history = run_epochs(network, objective, train, tune, recipe, saved=saved, progress=progress, pairs=judged)

@@ -93,6 +93,21 @@ def judged_of(
     return JudgedPairs(sides[0], sides[1], torch.from_numpy(pairs[2]), recipe.pairs_weight)
 
 
+def refuse_loners(train: Part, objective: Objective, recipe: TrainSettings) -> None:
+    """An objective that pulls rows of one class together needs two rows of some class, or its loss is 0 for good."""
+    if not objective.needs_partners:
+        return
+    known = train.labels[train.labels >= 0]
+    of_class = torch.bincount(known)
+    anchors = (of_class[known] > 1) & (train.weights[train.labels >= 0] > 0)
+    if not bool(anchors.any()):
+        raise BackstayError(
+            f"there is no positive pair in the training rows: each of the {len(known)} labelled ones is alone in its "
+            f"class or has weight 0, and the objective {recipe.objective!r} learns from rows of one class",
+            fix='give two rows or more of a class, or set train.objective = "cross_entropy" or one without labels',
+        )
+
+
 def with_unlabelled(
     train: Part,
     profile: Profile,

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from backstay.kernel.errors import BackstayError
 from backstay.train.examples import Profile
 from backstay.train.options import Options
 
@@ -72,6 +73,11 @@ def _body(shape: tuple[int, ...], width: int, pool: bool) -> tuple[nn.Sequential
 
 def build(profile: Profile, dimension: int, options: Options) -> nn.Module:
     """The encoder for this profile's images."""
+    if profile.kind != "image":
+        raise BackstayError(
+            f'the encoder "conv" reads one image column, and these features are of kind {profile.kind}',
+            fix='set train.encoder = "auto"',
+        )
     pool = options.choice("halving", "stride", ("stride", "pool")) == "pool"
     width = options.whole("width", 32, low=1, high=1024)
     options.done()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from backstay.kernel.errors import BackstayError
 from backstay.train.examples import Profile
 from backstay.train.options import Options
 
@@ -49,6 +50,11 @@ class TableEncoder(nn.Module):
 
 def build(profile: Profile, dimension: int, options: Options) -> nn.Module:
     """The encoder for this profile's columns. Codes 0 and 1 of each category are *unseen* and *missing*."""
+    if profile.kind != "table":
+        raise BackstayError(
+            f'the encoder "mlp" reads tables, and these features are of kind {profile.kind}',
+            fix='set train.encoder = "auto"',
+        )
     options.done()
     levels = tuple(2 + len(profile.levels[name]) for name in profile.categories)
     return TableEncoder(len(profile.numbers), levels, dimension)

@@ -75,11 +75,13 @@ class Objective(nn.Module):
     `trains_head`: the head learns with the encoder; otherwise it is fitted on frozen embeddings afterwards.
     `needs_labels`: where False, unlabelled rows (label -1) are learned from as well.
     `sampler`: "shuffled", "balanced" (k rows a class a batch) or "episodes" (see train.samplers).
+    `needs_partners`: there is nothing to learn where every labelled row is alone in its class.
     `episode`: classes an episode and rows of each, for the sampler "episodes".
     """
 
     trains_head: ClassVar[bool] = False
     needs_labels: ClassVar[bool] = True
+    needs_partners: ClassVar[bool] = False
     sampler: ClassVar[str] = "shuffled"
     episode: tuple[int, int] = (5, 2)
 

@@ -11,6 +11,8 @@ With many classes set `train.samples_per_class`, so that rows find partners. Sou
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -40,6 +42,8 @@ def supcon_loss(embeddings: Tensor, labels: Tensor, weights: Tensor, temperature
 
 class SupCon(EmbeddingObjective):
     """`supcon_loss` of one view."""
+
+    needs_partners: ClassVar[bool] = True
 
     def __init__(self, temperature: float) -> None:
         super().__init__()
