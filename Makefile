@@ -49,13 +49,19 @@ bench: .venv/.dev bench-watch  ## side-by-side measurements
 
 bench-learn: .venv/.dev  ## training on real data beside a plain loop; BACKSTAY_DATA names their folder
 	$(BIN)/python bench/learn.py
+	$(BIN)/python bench/learn_triplet.py
+	$(BIN)/python bench/learn_few_shot.py
+	$(BIN)/python bench/learn_unlabelled.py
+	$(BIN)/python bench/learn_text.py
+	$(BIN)/python bench/learn_tables.py
 
-bench-watch: .venv/.dev  ## those of watching alone: a look, and files larger than memory
+bench-watch: .venv/.dev  ## those of watching alone: a look, large files, and the scoreboard of monitors (hours; goes on when stopped)
 	$(BIN)/python bench/watch.py
 	$(BIN)/python bench/watch_stream.py
+	$(BIN)/python bench/scoreboard.py
 
 clean:  ## everything that make made
-	rm -rf .venv demo-output .coverage* .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .peers demo-output .coverage* .pytest_cache .mypy_cache .ruff_cache
 
 .venv/.pip: constraints.txt pyproject.toml tools/install.sh
 	@test -n "$(PYTHON)" || { echo "Backstay needs Python 3.11 or newer on the PATH"; exit 2; }

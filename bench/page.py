@@ -17,7 +17,18 @@ differ by half from run to run. What is compared ran in one run, in turns, so re
 one machine's on one day. One small model, made-up rows: measure your own case before you decide by these.
 
 """
-ORDER = ("serve", "watch", "watch_stream", "learn")
+ORDER = (
+    "serve",
+    "watch",
+    "watch_stream",
+    "learn",
+    "learn_triplet",
+    "learn_few_shot",
+    "learn_unlabelled",
+    "learn_text",
+    "learn_scope",
+    "learn_tables",
+)
 
 
 def table(heads: list[str], rows: list[list[str]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 import time
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 INSTALL_SECONDS = 180.0
+# Exact versions of a peer and of all that it pulls, one file a peer.
+PINNED = Path(__file__).resolve().parent / "peers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +22,20 @@ class Peer:
     why_not: str = ""
 
 
-def install(folder: Path, packages: tuple[str, ...], *, seconds: float = INSTALL_SECONDS) -> Peer:
+def pinned(name: str, folder: Path, *, seconds: float = 900.0) -> Peer:
+    """Make an environment with what `peers/NAME.txt` pins, unless it is there already and the file unchanged."""
+    requirements = PINNED / f"{name}.txt"
+    marked = (f"# {hashlib.sha256(requirements.read_bytes()).hexdigest()}",)
+    return install(folder, ("-r", str(requirements)), seconds=seconds, marked=marked)
+
+
+def install(
+    folder: Path, packages: tuple[str, ...], *, seconds: float = INSTALL_SECONDS, marked: tuple[str, ...] = ()
+) -> Peer:
     """Make an environment in this folder with these packages, unless it is there already."""
     python = folder / "bin" / "python"
-    done = folder / "installed"
-    if done.is_file() and done.read_text() == " ".join(packages):
+    done, mark = folder / "installed", " ".join(marked or packages)
+    if done.is_file() and done.read_text() == mark:
         return Peer(python)
     until = time.monotonic() + seconds
     try:
@@ -39,7 +51,7 @@ def install(folder: Path, packages: tuple[str, ...], *, seconds: float = INSTALL
     except (OSError, subprocess.CalledProcessError) as error:
         told = getattr(error, "stderr", b"") or str(error).encode()
         return Peer(None, f"could not be installed ({told.decode(errors='replace').strip().splitlines()[-1][:200]})")
-    done.write_text(" ".join(packages))
+    done.write_text(mark)
     return Peer(python)
 
 

@@ -1,8 +1,7 @@
-"""The arithmetic of the scoreboard of monitors, and that its page is made of its figures."""
+"""The arithmetic of the scoreboard of monitors."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from types import ModuleType
 
@@ -60,11 +59,3 @@ def test_windows_are_the_same_in_whatever_parts_they_are_asked_for(monkeypatch: 
     assert whole == parts
     assert len(set(whole)) == 6
     assert world.reference(50).mark() != TableWorld(5).reference(50).mark()
-
-
-def test_the_page_is_made_of_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BENCH))
-    from board import render
-
-    results = json.loads((BENCH / "results" / "scoreboard.json").read_text())
-    assert render.scoreboard(results) == (BENCH.parent / "docs" / "scoreboard.md").read_text()
