@@ -161,7 +161,8 @@ def window(result: WindowResult) -> None:
 def estimate(e: Estimate) -> str:
     if e.value is None or e.interval is None:
         what, why = "" if e.metric == "accuracy" else f" of {e.metric}", "; ".join(e.refusals)
-        return f"no {e.kind} estimate{what}: {why} ({e.labels_needed} labels would replace it)"
+        instead = f" ({e.labels_needed} labels would replace it)" if e.labels_needed else ""
+        return f"no {e.kind} estimate{what}: {why}{instead}"
     limits = f"{e.interval.low:.3f} to {e.interval.high:.3f}"
     if "anytime_low" in e.figures:
         limits += f"; however often you look, {e.figures['anytime_low']:.3f} to {e.figures['anytime_high']:.3f}"

@@ -29,6 +29,8 @@ from backstay.maths.threshold import MINIMUM_WINDOW, Threshold, find_threshold
 
 MINIMUM_REFERENCE = 50
 MINIMUM_GROUPS = 20
+# Rows at a time: what is made of them stays in the processor's cache.
+BLOCK = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +84,11 @@ class MeanShift:
                 fix=f"give at least {MINIMUM_REFERENCE} rows in {MINIMUM_GROUPS} groups, better a thousand",
             )
         mean = rows.mean(axis=0)
-        centred = rows - mean
-        if max(float(centred.max()), -float(centred.min())) <= 1e-12:
+        if max(float((rows.max(axis=0) - mean).max()), float((mean - rows.min(axis=0)).max())) <= 1e-12:
             raise BackstayError("all reference rows are the same", fix="give a reference with variation, or drop it")
-        covariance = centred.T @ centred / (len(rows) - 1)
+        covariance = _covariance(rows, mean)
         projection = whitening(covariance, ridge) if whiten else None
-        some = moment_rows(centred, grouping)
+        some = moment_rows(rows, grouping) - mean
         if projection is not None:
             some, covariance = some @ projection, projection.T @ covariance @ projection
         spectrum, n_effective = Spectrum.of(some, covariance, grouping, whitened=whiten)
@@ -198,6 +199,15 @@ def _packed(table: FloatArray) -> dict[str, Any]:
 def _unpacked(state: Mapping[str, Any]) -> FloatArray:
     numbers = np.frombuffer(base64.b64decode(state["float64"]), dtype="<f8")
     return numbers.reshape([int(size) for size in state["shape"]]).astype(np.float64)
+
+
+def _covariance(rows: FloatArray, mean: FloatArray) -> FloatArray:
+    """[d, d] of rows [n, d], some at a time: a second copy of a large reference costs more than the sums."""
+    total = np.zeros((len(mean), len(mean)))
+    for at in range(0, len(rows), BLOCK):
+        centred = rows[at : at + BLOCK] - mean
+        total += centred.T @ centred
+    return np.asarray(total / (len(rows) - 1))
 
 
 def _window(rows: float) -> float:

@@ -38,7 +38,7 @@ class Spectrum:
     def of(centred: FloatArray, covariance: FloatArray, grouping: Clusters, whitened: bool) -> tuple[Spectrum, float]:
         """The spectrum of n centred rows, and their effective number.
 
-        Args: `covariance` [d, d] of all rows, `grouping` of all rows, `centred` those of `moment_rows`.
+        Args: `covariance` [d, d] of all rows, `grouping` of all rows, `centred` those of `moment_rows`, less the mean.
         """
         n = len(grouping.codes)
         values, vectors = np.linalg.eigh(covariance)
@@ -90,15 +90,15 @@ class Spectrum:
         )
 
 
-def moment_rows(centred: FloatArray, grouping: Clusters) -> FloatArray:
-    """The rows of which higher moments are taken: all where some hang together, else a seeded draw of 4,000.
+def moment_rows(rows: FloatArray, grouping: Clusters) -> FloatArray:
+    """Those rows of which higher moments are taken: all where some hang together, else a seeded draw of 4,000.
 
     What it costs to learn a reference is then its covariance and little else.
     """
-    if grouping.count < len(centred) or len(centred) <= MOMENT_ROWS:
-        return centred
+    if grouping.count < len(rows) or len(rows) <= MOMENT_ROWS:
+        return rows
     rng = np.random.Generator(np.random.PCG64(14))
-    return centred[np.sort(rng.choice(len(centred), MOMENT_ROWS, replace=False))]
+    return rows[np.sort(rng.choice(len(rows), MOMENT_ROWS, replace=False))]
 
 
 def whitening(covariance: FloatArray, ridge: float | None) -> FloatArray:

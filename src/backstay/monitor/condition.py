@@ -122,8 +122,11 @@ def within(limit: float) -> str:
 
     >>> within(12.25)
     'A number counts as right within 12.25 of the truth, as nine in ten were on the reference.'
+    >>> within(35384.2)
+    'A number counts as right within 35,384 of the truth, as nine in ten were on the reference.'
     """
-    return f"A number counts as right within {limit:.4g} of the truth, as nine in ten were on the reference."
+    shown = f"{limit:,.0f}" if 1000.0 <= limit < 1e15 else f"{limit:.4g}"
+    return f"A number counts as right within {shown} of the truth, as nine in ten were on the reference."
 
 
 def _worse(facts: Facts) -> str:

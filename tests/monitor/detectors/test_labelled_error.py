@@ -133,3 +133,15 @@ def test_a_reference_without_truth_is_an_error_with_a_fix(world):
     with pytest.raises(BackstayError, match="give reference rows with labels"):
         LabelledErrorDetector.fit(world.reference(100, correct=None))
     assert np.isclose(LabelledErrorDetector.fit(world.reference(400)).n, 400)
+
+
+def test_right_means_the_same_in_the_sentence_as_in_the_bet(world, make_label, begin, look):
+    """A number near enough, and a rightly declined row, are not the label's text and still right."""
+    near = replace(make_label("a", "101.5", "100", begin), error=1.5, limit=2.0)
+    far = replace(make_label("b", "109.0", "100", begin), error=9.0, limit=2.0)
+    none = replace(make_label("c", "none of these", "cumin", begin), declined=True)
+    window = replace(world.window(0, n=30), labels=(near, far, none))
+    signal, state = DETECTOR.look({}, window, look())
+    assert "of the last 3 labels 1 say that the model was wrong" in signal.message
+    older = {**state, "recent": [["cat", "cat"], ["cat", "dog"]]}  # as they were kept before
+    assert "of the last 5 labels 2 say" in DETECTOR.look(older, window, look())[0].message

@@ -14,7 +14,7 @@ and bad days needs (docs/statistics.md).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,7 +72,8 @@ class LabelledErrorDetector:
         outcomes = np.asarray([0.0 if row.correct else 1.0 for row in rows])
         steps = block_means(outcomes, allowed(look, detector.steps))
         detector, alarms = detector.update(steps)
-        recent = [*state.get("recent", []), *([row.predicted, row.label.value] for row in rows)][-REMEMBERED:]
+        told = ([row.predicted, row.label.value, row.correct] for row in rows)
+        recent = [*map(_told, state.get("recent", [])), *told][-REMEMBERED:]
         since = standing(state.get("standing"), bool(alarms), outcomes, m0)
         fresh: Json = {"detector": detector.to_json(), "recent": recent, "standing": since}
         if not rows and since is None and not recent:
@@ -108,8 +109,14 @@ class LabelledErrorDetector:
         return cls(float(state["errors"]), float(state["n"]))
 
 
-def _message(recent: list[list[str]], m0: float, evidence: float, alarm: bool, unusable: int) -> str:
-    wrong = sum(predicted != value for predicted, value in recent)
+def _told(seen: Sequence[Any]) -> list[Any]:
+    """What was answered, what was right, and whether the answer counts as right: older states held the first two."""
+    predicted, value, *right = seen
+    return [predicted, value, bool(right[0]) if right else predicted == value]
+
+
+def _message(recent: Sequence[Sequence[Any]], m0: float, evidence: float, alarm: bool, unusable: int) -> str:
+    wrong = sum(not right for _, _, right in recent)
     said = f"of the last {len(recent)} labels {wrong} say that the model was wrong, up to {m0:.1%} is accepted"
     what = "the model is wrong more often than it may be" if alarm else "errors are within what is accepted"
     told = f"; {_unusable(unusable)}" if unusable else ""
@@ -120,8 +127,8 @@ def _unusable(count: int) -> str:
     return f"{count} labels speak for no one but themselves (untrusted, or nobody knows how their rows were chosen)"
 
 
-def _confusions(recent: list[list[str]]) -> tuple[str, ...]:
-    wrong = Counter((predicted, value) for predicted, value in recent if predicted != value)
+def _confusions(recent: Sequence[Sequence[Any]]) -> tuple[str, ...]:
+    wrong = Counter((predicted, value) for predicted, value, right in recent if not right)
     return tuple(
         f"model says {predicted!r}, label says {value!r}: {count} of {len(recent)}"
         for (predicted, value), count in sorted(wrong.items(), key=lambda item: (-item[1], item[0]))[:5]
