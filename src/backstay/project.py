@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backstay.kernel.clock import Clock, clock_from_environment
-from backstay.kernel.errors import BackstayError
+from backstay.kernel.errors import BackstayError, NotFound
 from backstay.kernel.ports import NoProgress, Progress
-from backstay.settings import FILE_NAME, Settings, find, parse, read
+from backstay.settings import FILE_NAME, Settings, environment_names, find, model_names, parse, read
 from backstay.verbs.data import DataVerbs
 from backstay.verbs.keys import KeyVerbs
 from backstay.verbs.labels import LabelVerbs
@@ -83,6 +83,31 @@ class Project:
         file = Path(path) if Path(path).is_file() else find(Path(path))
         settings = parse(read(file), model=model, environment=environment)
         return cls._wire(file, settings, actor=actor, clock=clock, progress=progress)
+
+    @classmethod
+    def open_live(cls, path: Path | str = ".", **options: Any) -> tuple[Project, ...]:
+        """Every model of the project, in every environment of its file, that has a release; in the file's order.
+
+        Args:
+            options: actor, clock and progress, as of `open`.
+
+        Raises:
+            NotFound: none has been released yet.
+        """
+        file = Path(path) if Path(path).is_file() else find(Path(path))
+        document = read(file)
+        opened = (
+            cls.open(file, model=model, environment=environment, **options)
+            for environment in environment_names(document)
+            for model in model_names(document)
+        )
+        live = tuple(one for one in opened if one.ws.catalog.champion(one.ws.name, one.ws.environment) is not None)
+        if not live:
+            raise NotFound(
+                f"no model of {file} has a release yet",
+                fix="adopt one with `backstay adopt`, or `backstay run` and then `backstay promote`",
+            )
+        return live
 
     @classmethod
     def _wire(

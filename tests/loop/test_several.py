@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -136,3 +137,37 @@ def test_one_model_file_under_two_names_is_told(two):
             environment="staging",
         )
     assert "tiny" in str(told.value)
+
+
+def test_all_are_watched_one_after_the_other(two, capsys):
+    where = ["--project", str(two.folder)]
+    live = backstay.Project.open_live(two.folder)
+    assert [(p.ws.name, p.ws.environment) for p in live] == [
+        ("tiny", "production"), ("second", "production"), ("tiny", "staging"),
+    ]  # fmt: skip
+    for one in live[:2]:
+        one.models.predict(two.file("rows.parquet"), record=True)
+    assert run(["watch", "--all", "--now", "--json", *where]) in (0, 3)
+    told = json.loads(capsys.readouterr().out)
+    assert [(t["model"], t["environment"], len(t["watched"]["windows"])) for t in told] == [
+        ("tiny", "production", 1), ("second", "production", 1), ("tiny", "staging", 0),
+    ]  # fmt: skip
+    assert run(["watch", "--all", "--model", "second", *where]) == 2
+    assert "--all watches every model" in capsys.readouterr().err
+
+
+def test_one_that_cannot_be_judged_stops_no_other(two, capsys):
+    backstay.open(two.folder, model="second").models.predict(two.file("rows.parquet"), record=True)
+    reference = backstay.open(two.folder, model="second").releases.champion().reference_id
+    for file in (two.folder / ".backstay").rglob(f"*{str(reference).removeprefix('data_')[:12]}*"):
+        file.unlink()
+    assert run(["watch", "--all", "--now", "--project", str(two.folder)]) == 2
+    out = capsys.readouterr().out
+    assert "second in production\nerror: " in out
+    assert "tiny in staging" in out
+
+
+def test_nothing_live_is_said(tmp_path, capsys):
+    (tmp_path / "backstay.toml").write_text("version = 1\n")
+    assert run(["watch", "--all", "--project", str(tmp_path)]) == 2
+    assert "has a release yet" in capsys.readouterr().err

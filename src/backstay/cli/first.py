@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backstay.cli.all_models import watch_all
 from backstay.cli.options import (
     FIRST,
     HERE,
@@ -211,6 +212,9 @@ def watch(
     backfill: Annotated[
         Path | None, typer.Option(help="Judge a past that was never logged: Parquet, a file or a folder, streamed.")
     ] = None,
+    every_model: Annotated[
+        bool, typer.Option("--all", help="Every live model of the project, in every environment.")
+    ] = False,
     project: ProjectOption = HERE,
     model: ModelOption = None,
     environment: EnvironmentOption = None,
@@ -219,7 +223,14 @@ def watch(
     """Is the model still well? Probably fine, moved, worse, or please label these. Exit code 3 on a new alarm,
     and as long as labels say that it is worse.
     """
-
+    if every_model:
+        alone = (rows, page, metrics, every, backfill, model, environment)
+        if any(option is not None for option in alone):
+            raise BackstayError(
+                "--all watches every model, each with its own pages",
+                fix="leave out --rows, --page, --metrics, --every, --backfill, --model and --environment",
+            )
+        return watch_all(project, now=now, act=act, dry_run=dry_run, explain=explain, as_json=as_json)
     monitor = opened(project, model, environment).monitor
     if every is not None:
         if rows is not None or now or dry_run or backfill is not None:

@@ -1,7 +1,7 @@
 """The schema of backstay.toml: what a reviewer should see in a diff. Secrets come from the environment only."""
 
 from backstay.settings.data import DataSettings, PredictionSettings, SplitSettings
-from backstay.settings.file import FILE_NAME, find, json_schema, model_names, parse, read
+from backstay.settings.file import FILE_NAME, environment_names, find, json_schema, model_names, parse, read
 from backstay.settings.gate import GateSettings, Rule
 from backstay.settings.notify import MailSettings, NotifySettings
 from backstay.settings.retrain import RetrainSettings
@@ -31,6 +31,7 @@ __all__ = [
     "StoreSettings",
     "TrainSettings",
     "WatchSettings",
+    "environment_names",
     "find",
     "json_schema",
     "model_names",

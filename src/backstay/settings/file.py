@@ -43,6 +43,11 @@ def model_names(document: dict[str, Any]) -> list[str]:
     return [str(document.get("name", "model")), *document.get("models", {})]
 
 
+def environment_names(document: dict[str, Any]) -> list[str]:
+    """The environments of a project: the one at the top, and those under [environments.NAME]."""
+    return [str(document.get("environment", "production")), *document.get("environments", {})]
+
+
 def parse(document: dict[str, Any], *, model: str | None = None, environment: str | None = None) -> Settings:
     """Settings of one model in one environment. [models.NAME] and then [environments.NAME] override the top.
 
@@ -66,7 +71,7 @@ def parse(document: dict[str, Any], *, model: str | None = None, environment: st
     if environment is not None and environment != base.get("environment", "production"):
         overrides = document.get("environments", {})
         if environment not in overrides:
-            known = [base.get("environment", "production"), *overrides]
+            known = environment_names(document)
             raise NotFound(f"the project has no environment {environment!r}", fix=nearest(environment, known))
         base = _merge({**base, "environment": environment}, overrides[environment])
     try:
