@@ -26,6 +26,7 @@ ORDER = (
     "learn_few_shot",
     "learn_unlabelled",
     "learn_text",
+    "learn_terms",
     "learn_scope",
     "learn_tables",
 )

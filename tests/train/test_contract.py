@@ -36,10 +36,12 @@ ROWS, CLASSES, DIMENSION = 48, 3, 8
 # What an encoder of the shelf reads. A new one must be named here, or the suite does not pass.
 READS = {
     "conv": "image",
+    "patches": "image",
     "mlp": "table",
     "ft_transformer": "table",
     "text": "text",
     "bag": "text",
+    "terms": "text",
     "pretrained": "text",
     "vectors": "vector",
 }
@@ -114,6 +116,8 @@ def write_bert(folder: Path) -> str:
 
 
 def encoder_options(encoder: str, folder: str = "") -> dict[str, Any]:
+    if encoder == "patches":
+        return {"filters": 12, "tune": True}
     return {"path": folder or bert(), "tune": True} if encoder == "pretrained" else {}
 
 

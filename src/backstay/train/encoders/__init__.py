@@ -8,10 +8,12 @@ ENCODERS = Shelf(
     "backstay.encoders",
     {
         "conv": "backstay.train.encoders.conv:build",
+        "patches": "backstay.train.encoders.patches:build",
         "mlp": "backstay.train.encoders.mlp:build",
         "ft_transformer": "backstay.train.encoders.ft_transformer:build",
         "text": "backstay.train.encoders.text:build",
         "bag": "backstay.train.encoders.bag:build",
+        "terms": "backstay.train.encoders.terms:build",
         "pretrained": "backstay.train.encoders.pretrained:build",
         "vectors": "backstay.train.encoders.vectors:build",
     },

@@ -73,11 +73,9 @@ class Bag(nn.Module):
         codes = codes if torch.compiler.is_exporting() else trimmed(codes)
         seen = (codes != PADDING).to(self.out.weight.dtype)
         size = seen.sum(dim=1, keepdim=True).clamp(min=1.0).sqrt()
-        follows = functional.pad(codes[:, 1:], (0, 1))
-        places = (codes * _FIRST + follows * _SECOND) % self.buckets
         words = self.of_words(codes) * seen[:, :, None]
         runs = self._spelt(codes) * seen[:, :, None]
-        pairs = self.of_pairs(places) * seen[:, :, None]
+        pairs = self.of_pairs(pairs_of(codes, self.buckets)) * seen[:, :, None]
         found = [kind.sum(dim=1) / size for kind in (words, pairs, runs)]
         if self.windows is not None:
             # Where there is padding a filter counts as silent, so that more padding changes nothing.
@@ -106,6 +104,12 @@ class Bag(nn.Module):
             )
         found: Tensor = self.norm(sums)
         return found
+
+
+def pairs_of(codes: Tensor, buckets: int) -> Tensor:
+    """The place of each code and the one behind it, the last one's with the padding [rows, length]."""
+    follows = functional.pad(codes[:, 1:], (0, 1))
+    return (codes * _FIRST + follows * _SECOND) % buckets
 
 
 def runs_of(spelt: list[str], buckets: int) -> Tensor:
