@@ -28,9 +28,21 @@ from board.runs import Kept, Run, Tool, sources_mark
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 RESULTS, PAGE = HERE / "results" / "scoreboard.json", ROOT / "docs" / "scoreboard.md"
-PARTS = ("tables", "concept", "embeddings", "costs")
-# A part's figures, by the name under which they are told.
-TOLD = {"tables": ("tables",), "concept": ("concept", "stream"), "embeddings": ("embeddings",), "costs": ("costs",)}
+PARTS = ("tables", "concept", "stream", "embeddings", "costs")
+# What was to be run: seeds, windows a seed and change, seeds of ours, rows of the reference, tools by part.
+ASKED = {
+    "seeds": 10,
+    "windows": 200,
+    "our_seeds": 50,
+    "references": list(tables.REFERENCES),
+    "tools": {
+        "tables": list(render.LABELS),
+        "concept": list(concept.TAKES_PART["concept"]),
+        "stream": list(concept.TAKES_PART["stream"]),
+        "embeddings": list(embeddings.TOOLS),
+        "costs": list(render.LABELS),
+    },
+}
 
 
 def tools_of(given: argparse.Namespace) -> tuple[list[Tool], dict[str, str]]:
@@ -52,8 +64,8 @@ def tools_of(given: argparse.Namespace) -> tuple[list[Tool], dict[str, str]]:
 def questions(part: str, tools: list[Tool], given: argparse.Namespace) -> list[Run]:
     if part == "tables":
         return [run for run, _ in tables.questions(tools, _size(given))]
-    if part == "concept":
-        return [run for run, _ in concept.questions(tools, given.seeds)]
+    if part in concept.TAKES_PART:
+        return [run for run, _ in concept.questions(tools, given.seeds, part)]
     if part == "embeddings":
         return [run for run, _, _ in embeddings.questions(tools, given.embedding_seeds, given.embedding_windows)]
     costs.files(_files(given))
@@ -64,17 +76,16 @@ def figures(part: str, kept: Kept, tools: list[Tool], given: argparse.Namespace)
     if part == "tables":
         return {"tables": tables.summary(kept, tools, _size(given))}
     if part == "concept":
-        return {
-            "concept": concept.windows_summary(kept, tools, given.seeds),
-            "stream": concept.stream_summary(kept, tools, given.seeds),
-        }
+        return {"concept": concept.windows_summary(kept, tools, given.seeds)}
+    if part == "stream":
+        return {"stream": concept.stream_summary(kept, tools, given.seeds)}
     if part == "embeddings":
         return {"embeddings": embeddings.summary(kept, tools, given.embedding_seeds, given.embedding_windows)}
     return {"costs": costs.summary(kept, tools, _files(given), given.rounds)}
 
 
 def _size(given: argparse.Namespace) -> tables.Size:
-    return tables.Size(given.seeds, given.our_seeds, given.blocks, given.block, given.seeds)
+    return tables.Size(given.seeds, given.our_seeds, given.blocks, given.block, given.seeds, tuple(given.references))
 
 
 def _files(given: argparse.Namespace) -> Path:
@@ -86,7 +97,9 @@ def machine() -> str:
     return f"{os.cpu_count()} cores ({platform.machine()}) shared with other work, load average at the end {load}"
 
 
-def write(told: dict[str, Any], absent: dict[str, str], versions: dict[str, Any], parts: list[str]) -> None:
+def write(
+    told: dict[str, Any], absent: dict[str, str], versions: dict[str, Any], parts: list[str], sources: str
+) -> None:
     """Put these parts in the place of their former selves, and make the page anew."""
     results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {"made": {}, "versions": {}}
     results.update(told)
@@ -94,7 +107,8 @@ def write(told: dict[str, Any], absent: dict[str, str], versions: dict[str, Any]
     for part in parts:
         results["made"][part] = {"command": command.strip(), "machine": machine()}
     results["versions"].update(versions)
-    results["absent"] = absent
+    results["absent"], results["asked"] = absent, ASKED
+    results["sources"] = sources
     scripts = [Path(__file__), *sorted((HERE / "board").glob("*.py")), *sorted(peers.PINNED.glob("*.txt"))]
     results["scripts"] = {
         str(path.relative_to(HERE)): hashlib.sha256(path.read_bytes()).hexdigest() for path in scripts
@@ -107,10 +121,10 @@ def write(told: dict[str, Any], absent: dict[str, str], versions: dict[str, Any]
 
 
 def _public(arguments: list[str]) -> list[str]:
-    """Without the folders of one machine, nor what says only when to stop."""
-    hidden, found, skip = ("--peers", "--kept", "--minutes"), [], False
+    """Without the folders of one machine, nor what says only when to run and to stop."""
+    hidden, alone, found, skip = ("--peers", "--kept", "--minutes"), ("--only-tell", "--only-run"), [], False
     for word in arguments:
-        if not skip and word not in hidden:
+        if not skip and word not in (*hidden, *alone):
             found.append(word)
         skip = word in hidden
     return found
@@ -132,8 +146,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--peers", type=Path, default=ROOT / ".peers", help="folder of the peers' environments")
     parser.add_argument("--kept", type=Path, help="folder of what was run; beside the environments if not given")
     parser.add_argument("--minutes", type=float, help="begin nothing new after so many minutes")
-    parser.add_argument("--limit", type=float, default=900.0, help="seconds that one run may take")
+    parser.add_argument("--limit", type=float, default=900.0, help="seconds that one process may take")
     parser.add_argument("--at-once", type=int, default=1, help="processes at one time, where no costs are compared")
+    parser.add_argument("--together", type=int, default=1, help="questions that one process is given, likewise")
+    parser.add_argument("--references", type=int, nargs="*", default=list(tables.REFERENCES), help="rows, of tables")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--our-seeds", type=int, default=50)
     parser.add_argument("--blocks", type=int, default=4, help="blocks of windows a seed")
@@ -163,7 +179,8 @@ def main() -> None:
     for part in given.parts:
         runs = questions(part, tools, given)
         if not given.only_tell:
-            kept.all(runs, given.limit, 1 if part == "costs" else given.at_once, until)
+            at_once, together = (1, 1) if part == "costs" else (given.at_once, given.together)
+            kept.all(runs, given.limit, at_once, until, together)
         if not given.only_run:
             told.update(figures(part, kept, tools, given))
             versions.update(versions_of(kept, runs))
@@ -172,7 +189,7 @@ def main() -> None:
     if given.quick:
         print(json.dumps(told, indent=1))
     else:
-        write(told, absent, versions, given.parts)
+        write(told, absent, versions, given.parts, mark)
 
 
 if __name__ == "__main__":

@@ -13,27 +13,25 @@ from board.worlds import CALIBRATION
 from board.worlds_concept import AFTER, BEFORE, LABELS
 
 LEVEL = 0.05
-TOOLS = ("backstay", "river", "nannyml")
+TAKES_PART = {"concept": ("backstay", "river", "nannyml"), "stream": ("backstay", "river")}
 OURS = ("backstay", "PPI++ estimate")
-STREAM_TOOLS = ("backstay", "river")
 STREAM_OURS, STREAM_PEER = ("backstay", "e-detector, reference of 20,000"), ("river", "ADWIN")
 PER_ITEMS = 100_000
 
 
-def questions(tools: list[Tool], seeds: int) -> Iterator[tuple[Run, int]]:
-    """Every run of both parts with its seed; a third of the seeds are for calibration alone."""
-    for kind, takes_part in (("concept", TOOLS), ("stream", STREAM_TOOLS)):
-        for seed in range(seeds):
-            for tool in tools:
-                if tool.name in takes_part:
-                    yield Run.of(tool, kind, seed=seed), seed
-                    if seed < max(seeds // 2, 2):
-                        yield Run.of(tool, kind, seed=CALIBRATION + seed), CALIBRATION + seed
+def questions(tools: list[Tool], seeds: int, kind: str) -> Iterator[tuple[Run, int]]:
+    """Every run of a part with its seed; half as many seeds more are for calibration alone."""
+    for seed in range(seeds):
+        for tool in tools:
+            if tool.name in TAKES_PART[kind]:
+                yield Run.of(tool, kind, seed=seed), seed
+                if seed < max(seeds // 2, 2):
+                    yield Run.of(tool, kind, seed=CALIBRATION + seed), CALIBRATION + seed
 
 
 def _told(kept: Kept, tools: list[Tool], seeds: int, kind: str) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    for run, seed in questions(tools, seeds):
-        found = kept.known(run) if run.kind == kind else None
+    for run, seed in questions(tools, seeds, kind):
+        found = kept.known(run)
         if found is not None and "failed" not in found:
             yield run.tool.name, seed, found
 
@@ -102,6 +100,8 @@ def stream_summary(kept: Kept, tools: list[Tool], seeds: int) -> dict[str, Any]:
                 found.setdefault((name, method), {}).setdefault(knob, {})[seed] = figures
     lines, delays = [], {}
     for (name, method), knobs in sorted(found.items()):
+        if any(not any(seed >= CALIBRATION for seed in by_seed) for by_seed in knobs.values()):
+            continue
         rates = {knob: _rate(by_seed, calibration=True) for knob, by_seed in knobs.items()}
         quiet = [knob for knob in knobs if rates[knob] <= 1.0]
         if not quiet:
@@ -121,10 +121,8 @@ def stream_summary(kept: Kept, tools: list[Tool], seeds: int) -> dict[str, Any]:
                 "delay_se": round(_error(list(delays[name, method].values())), 1),
                 "missed": sum(figures["missed"] for figures in shared.values()),
                 "changes": sum(len(figures["delays"]) for figures in shared.values()),
-                "all_knobs": {
-                    one: [round(_rate(by_seed, calibration=False), 3), round(_delay(by_seed, calibration=False), 1)]
-                    for one, by_seed in knobs.items()
-                },
+                "all_knobs": (told := _by_knob(knobs)),
+                "delay_matched": min((wait for rate, wait in told.values() if rate <= 1.0), default=None),
             }
         )
     if STREAM_OURS not in delays or STREAM_PEER not in delays:
@@ -136,6 +134,14 @@ def stream_summary(kept: Kept, tools: list[Tool], seeds: int) -> dict[str, Any]:
         return {"lines": lines, "pair": None}
     shorter = [round(value, 1) for value in (middle, middle - reach, middle + reach)]
     return {"lines": lines, "pair": {"items_shorter": shorter, "seeds": len(shared_seeds)}}
+
+
+def _by_knob(knobs: dict[str, dict[int, dict[str, Any]]]) -> dict[str, list[float]]:
+    """False alarms per 100,000 and mean delay on the seeds told, by knob."""
+    return {
+        knob: [round(_rate(by_seed, calibration=False), 3), round(_delay(by_seed, calibration=False), 1)]
+        for knob, by_seed in knobs.items()
+    }
 
 
 def _error(by_seed: list[float]) -> float:

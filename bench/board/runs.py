@@ -1,4 +1,4 @@
-"""Runs of tools over seeds, each in its own process; what was run is kept, so that a stopped scoreboard goes on."""
+"""Runs of tools over seeds, in processes of each tool's own; what was run is kept: a stopped scoreboard goes on."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,42 +73,68 @@ class Kept:
         place = self.place(run)
         return json.loads(place.read_text()) if place.is_file() else None
 
-    def ask(self, run: Run, limit: float) -> dict[str, Any]:
+    def keep(self, run: Run, told: dict[str, Any]) -> None:
         """The answer; {"failed": why} where the tool failed or ran past the limit."""
-        found = self.known(run)
-        if found is None:
-            found = _ask(run, limit)
-            fresh = self.place(run).with_suffix(".new")
-            fresh.write_text(json.dumps(found))
-            fresh.replace(self.place(run))
-        return found
+        fresh = self.place(run).with_suffix(".new")
+        fresh.write_text(json.dumps(told))
+        fresh.replace(self.place(run))
+        if "failed" in told:
+            print(f"{run.tool.name} {run.kind} {run.given}: {told['failed']}", file=sys.stderr)
 
-    def all(self, runs: Iterable[Run], limit: float, at_once: int, until: float | None = None) -> None:
-        """Ask all, some at once; none is begun after `until` (seconds of the wall clock)."""
+    def all(
+        self, runs: Iterable[Run], limit: float, at_once: int, until: float | None = None, together: int = 1
+    ) -> None:
+        """Ask all, some processes at once; none is begun after `until` (seconds of the wall clock).
 
-        def one(run: Run) -> None:
+        `together`: how many questions of a kind one process of a tool is given, where no memory is compared. A process
+        may take `limit` seconds, and what it has answered until then is kept.
+        """
+
+        def one(batch: list[Run]) -> None:
             if until is None or time.time() < until:
-                told = self.ask(run, limit)
-                if "failed" in told:
-                    print(f"{run.tool.name} {run.kind} {run.given}: {told['failed']}", file=sys.stderr)
+                for run, told in _ask(batch, limit):
+                    self.keep(run, told)
 
         with ThreadPoolExecutor(at_once) as pool:
-            list(pool.map(one, runs))
+            list(pool.map(one, _batches([run for run in runs if self.known(run) is None], together)))
 
 
-def _ask(run: Run, limit: float) -> dict[str, Any]:
-    command = [str(run.tool.python), str(HERE / "side.py"), run.tool.name, run.kind, run.given]
-    try:
-        done = subprocess.run(
-            command, env={**os.environ, **QUIET}, capture_output=True, text=True, check=False, timeout=limit, cwd=HERE
-        )
-    except subprocess.TimeoutExpired:
-        return {"failed": f"no answer within {limit:.0f} s"}
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or [f"ended with {done.returncode}"]
-        return {"failed": lines[-1][:200]}
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
+def _batches(runs: list[Run], together: int) -> list[list[Run]]:
+    """In the order of their first questions."""
+    found: list[list[Run]] = []
+    last: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        batch = last.get((run.tool.name, run.kind))
+        if batch is None or len(batch) >= together:
+            batch = last[run.tool.name, run.kind] = []
+            found.append(batch)
+        batch.append(run)
+    return found
+
+
+def _ask(batch: list[Run], limit: float) -> Iterator[tuple[Run, dict[str, Any]]]:
+    """Each answer as it comes, then a failure for the first question without one."""
+    tool, kind = batch[0].tool, batch[0].kind
+    given = "[" + ",".join(run.given for run in batch) + "]"
+    command = [str(tool.python), str(HERE / "side.py"), tool.name, kind, given]
+    pipe, env, began, answered = subprocess.PIPE, {**os.environ, **QUIET}, time.monotonic(), 0
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(command, env=env, stdout=pipe, stderr=errors, text=True, cwd=HERE) as process,
+    ):
+        timer = threading.Timer(limit, process.kill)
+        timer.start()
+        for line in process.stdout or ():
+            if line.startswith("{"):
+                yield batch[answered], json.loads(line)
+                answered += 1
+        process.wait()
+        timer.cancel()
+        errors.seek(0)
+        lines = errors.read().strip().splitlines() or [f"ended with {process.returncode}"]
+    if answered < len(batch):
+        late = time.monotonic() - began >= limit
+        yield batch[answered], {"failed": f"no answer within {limit:.0f} s" if late else lines[-1][:200]}
 
 
 def sources_mark(folder: Path) -> str:

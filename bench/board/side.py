@@ -1,4 +1,4 @@
-"""One tool's run over one seed, in a process and an environment of its own. Prints one JSON document.
+"""One tool's runs, a seed each, in a process and an environment of its own. Prints one line of JSON for each question.
 
     python bench/board/side.py evidently tables '{"seed": 0, "references": [1000], "first": 0, "changes": {"null": 5}}'
     python bench/board/side.py river columns_cost '{"reference": "a.npy", "window": "b.npy"}'
@@ -81,9 +81,12 @@ def cpu() -> float:
 
 
 def peak() -> int:
-    """Most memory that this process, or a child that has ended, held at one time, in bytes."""
-    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return max(resource.getrusage(who).ru_maxrss for who in kinds) * 1024
+    """Most memory that this process, or a child that has ended, held at one time, in bytes.
+
+    The account by `getrusage` begins with what the parent held at the fork, so that the kernel's own mark is read.
+    """
+    marks = [line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return max(int(marks[0]), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) * 1024
 
 
 KINDS = {
@@ -96,14 +99,13 @@ KINDS = {
 
 def main() -> None:
     name, kind, given = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
-    if kind in KINDS:
-        tool = importlib.import_module(f"side_{name}")
-        told = KINDS[kind](tool, given)
-    else:  # a kind with a file of its own for each tool
-        tool = importlib.import_module(f"{kind}_{name}")
-        told = tool.run(given)
-    told |= {"peak": peak(), "versions": {package: version(package) for package in tool.PACKAGES}}
-    print(json.dumps(told))
+    asked = KINDS.get(kind)
+    # A kind that is not among these has a file of its own for each tool.
+    tool = importlib.import_module(f"{kind}_{name}" if asked is None else f"side_{name}")
+    for one in given if isinstance(given, list) else [given]:
+        told = tool.run(one) if asked is None else asked(tool, one)
+        told |= {"peak": peak(), "versions": {package: version(package) for package in tool.PACKAGES}}
+        print(json.dumps(told), flush=True)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ class Size:
     blocks: int
     block: int
     calibration_seeds: int
+    references: tuple[int, ...] = REFERENCES
 
 
 def questions(tools: list[Tool], size: Size) -> Iterator[tuple[Run, int]]:
@@ -41,13 +42,13 @@ def questions(tools: list[Tool], size: Size) -> Iterator[tuple[Run, int]]:
                 if seed >= (size.our_seeds if tool.name == OURS[0] else size.seeds):
                     continue
                 if seed < size.calibration_seeds and block == 0:
-                    yield _run(tool, CALIBRATION + seed, 0, {"null": size.block}), CALIBRATION + seed
+                    yield _run(tool, size, CALIBRATION + seed, 0, {"null": size.block}), CALIBRATION + seed
                 counts = {change: round(size.block * EASY.get(change, 1.0)) for change in TABLE_CHANGES}
-                yield _run(tool, seed, block, counts), seed
+                yield _run(tool, size, seed, block, counts), seed
 
 
-def _run(tool: Tool, seed: int, block: int, counts: dict[str, int]) -> Run:
-    references = [rows for rows in REFERENCES if rows >= LEAST_REFERENCE.get(tool.name, 0)]
+def _run(tool: Tool, size: Size, seed: int, block: int, counts: dict[str, int]) -> Run:
+    references = [rows for rows in size.references if rows >= LEAST_REFERENCE.get(tool.name, 0)]
     first = block * max(counts.values())
     return Run.of(tool, "tables", seed=seed, references=references, first=first, changes=counts)
 
@@ -77,7 +78,7 @@ def summary(kept: Kept, tools: list[Tool], size: Size) -> dict[str, Any]:
     return {
         "level": LEVEL,
         "lines": [line for line in lines if line is not None],
-        "pairs": [pair for rows in REFERENCES for pair in _pairs(found, methods, rows)],
+        "pairs": [pair for rows in size.references for pair in _pairs(found, methods, rows)],
         "cpu_ms_per_window": {name: round(1000 * float(np.median(values)), 1) for name, values in costs.items()},
         "failed": failed,
     }
@@ -113,6 +114,7 @@ def _line(found: Found, name: str, method: str, rows: int) -> dict[str, Any] | N
             "seeds": len(by_seed),
             "windows": int(sum(len(one[0]) for one in by_seed.values())),
             "default": round(verdicts.rate(usual), 4),
+            "default_se": round(verdicts.spread(usual), 4),
             "equal": round(verdicts.rate(equal), 4),
             "equal_se": round(verdicts.spread(equal), 4),
             "delay_default": round(verdicts.delay(usual), 2),

@@ -24,7 +24,7 @@ from backstay.kernel.errors import BackstayError
 from backstay.maths.arrays import AnyArray, FloatArray, fraction, matrix
 from backstay.maths.clusters import clusters
 from backstay.maths.quadratic import tail
-from backstay.maths.spectrum import Spectrum, moment_rows, whitening
+from backstay.maths.spectrum import Spectrum, moment_rows, principal, whitening
 from backstay.maths.threshold import MINIMUM_WINDOW, Threshold, find_threshold
 
 MINIMUM_REFERENCE = 50
@@ -86,12 +86,13 @@ class MeanShift:
         mean = rows.mean(axis=0)
         if max(float((rows.max(axis=0) - mean).max()), float((mean - rows.min(axis=0)).max())) <= 1e-12:
             raise BackstayError("all reference rows are the same", fix="give a reference with variation, or drop it")
-        covariance = _covariance(rows, mean)
-        projection = whitening(covariance, ridge) if whiten else None
-        some = moment_rows(rows, grouping) - mean
-        if projection is not None:
-            some, covariance = some @ projection, projection.T @ covariance @ projection
-        spectrum, n_effective = Spectrum.of(some, covariance, grouping, whitened=whiten)
+        values, directions = principal(_covariance(rows, mean))
+        projection = None
+        if whiten:
+            values, directions = whitening(values, directions, ridge)
+            projection = directions
+        turned = (moment_rows(rows, grouping) - mean) @ directions
+        spectrum, n_effective = Spectrum.of(turned, values, grouping, whitened=whiten)
         design = len(rows) / n_effective
         dependence = (design - 1.0) / (grouping.kish - 1.0) if grouping.kish > 1.0 + 1e-9 else 0.0
         return MeanShift(mean, spectrum, len(rows), n_effective, float(np.clip(dependence, 0.0, 1.0)), projection)

@@ -35,29 +35,29 @@ class Spectrum:
     excess: tuple[float, float, float, float]
 
     @staticmethod
-    def of(centred: FloatArray, covariance: FloatArray, grouping: Clusters, whitened: bool) -> tuple[Spectrum, float]:
-        """The spectrum of n centred rows, and their effective number.
+    def of(turned: FloatArray, values: FloatArray, grouping: Clusters, whitened: bool) -> tuple[Spectrum, float]:
+        """The spectrum of n rows, and their effective number.
 
-        Args: `covariance` [d, d] of all rows, `grouping` of all rows, `centred` those of `moment_rows`, less the mean.
+        Args: `turned` those of `moment_rows`, less the mean, in the principal directions of all rows; `values` [d] the
+        variances along these, the largest first; `grouping` of all rows.
         """
         n = len(grouping.codes)
-        values, vectors = np.linalg.eigh(covariance)
-        values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
         errors = values / n
         if grouping.count < n:
-            sums = group_sums(centred @ vectors, grouping)
+            sums = group_sums(turned, grouping)
             correction = grouping.count / (grouping.count - 1)
             errors = np.maximum(errors, correction * np.sum(sums**2, axis=0) / n**2)
         n_effective = float(np.clip(values.sum() / errors.sum(), 1.0, n))
         ratio = errors / np.maximum(values, 1e-300)
         rows = values if not whitened else _whitened_truth(values, n_effective)
         if whitened:
-            rows = rows * max(1.0, _unseen_length(centred, n_effective) / max(float(rows.sum()), 1e-300))
+            rows = rows * max(1.0, _unseen_length(turned, n_effective) / max(float(rows.sum()), 1e-300))
         errors = rows * np.where(values > 0, ratio, 1.0 / n)
-        lean, scale_sd = _scale_error(centred, covariance, vectors, values, grouping)
+        forms = np.einsum("ij,ij,j->i", turned, turned, values)
+        lean, scale_sd = _scale_error(turned, forms, values, grouping)
         rest = float(np.sqrt(max(scale_sd**2 - np.sum(lean**2 * errors), 0.1 * scale_sd**2)))
         bundled = _bundle(rows, errors, lean)
-        return Spectrum(*bundled, rest, _excess(centred, covariance)), n_effective
+        return Spectrum(*bundled, rest, _excess(turned, forms, values)), n_effective
 
     def fixed(self, source: float = np.inf) -> FloatArray:
         """Variance by direction of all that stays the same over windows: reference error, finite source."""
@@ -101,13 +101,18 @@ def moment_rows(rows: FloatArray, grouping: Clusters) -> FloatArray:
     return rows[np.sort(rng.choice(len(rows), MOMENT_ROWS, replace=False))]
 
 
-def whitening(covariance: FloatArray, ridge: float | None) -> FloatArray:
-    """Projection [d, k] onto the principal directions, each divided by sqrt(variance + ridge)."""
+def principal(covariance: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Variances [d] along the principal directions [d, d] in columns, the largest first."""
     values, vectors = np.linalg.eigh(covariance)
-    values = np.maximum(values, 0.0)
+    return np.maximum(values[::-1], 0.0), np.ascontiguousarray(vectors[:, ::-1])
+
+
+def whitening(values: FloatArray, vectors: FloatArray, ridge: float | None) -> tuple[FloatArray, FloatArray]:
+    """Variances [k] after it, and the projection [d, k]: principal directions, each over sqrt(variance + ridge)."""
     added = float(values.mean()) if ridge is None else float(ridge)
     keep = values + added > 1e-10 * float(values.max())
-    return np.ascontiguousarray(vectors[:, keep] / np.sqrt(values[keep] + added))
+    kept = values[keep]
+    return kept / (kept + added), np.ascontiguousarray(vectors[:, keep] / np.sqrt(kept + added))
 
 
 def _whitened_truth(values: FloatArray, n_effective: float) -> FloatArray:
@@ -119,14 +124,15 @@ def _whitened_truth(values: FloatArray, n_effective: float) -> FloatArray:
     df = max(n_effective - 1.0, d + 2.0)
     rng = np.random.Generator(np.random.PCG64(11))
     total = np.zeros(d)
+    live = np.flatnonzero(values > 1e-9)
     for _ in range(4):
         lower = np.tril(rng.standard_normal((d, d)), -1)
         lower[np.diag_indices(d)] = np.sqrt(2.0 * rng.standard_gamma((df - np.arange(d)) / 2.0))
         wishart = lower @ lower.T / df
-        # x = sqrt(values) z has sample covariance S; scaling by (S + ridge)^-1/2 had made values/(values+ridge)
-        root = np.sqrt(values)
-        inner = root[:, None] * wishart * root[None, :] + np.diag(1.0 - values)
-        total += np.linalg.eigvalsh(root[:, None] * np.linalg.inv(inner) * root[None, :])[::-1]
+        # x = sqrt(values) z has sample covariance S; scaling by (S + ridge)^-1/2 had made values/(values+ridge). What
+        # is true there is sqrt(values) (sqrt(values) W sqrt(values) + 1 - values)^-1 sqrt(values): its inverse is this.
+        inverse = wishart[np.ix_(live, live)] + np.diag(1.0 / values[live] - 1.0)
+        total[: len(live)] += 1.0 / np.linalg.eigvalsh(inverse)
     return np.asarray(np.maximum(total / 4.0, 0.0))
 
 
@@ -162,36 +168,42 @@ def _bundle(
 
 
 def _scale_error(
-    centred: FloatArray, covariance: FloatArray, vectors: FloatArray, values: FloatArray, grouping: Clusters
+    turned: FloatArray, forms: FloatArray, values: FloatArray, grouping: Clusters
 ) -> tuple[FloatArray, float]:
     """Regression of the variances' relative error on the mean's error [d], and that error's standard deviation.
 
     Directions count as they matter in the tail of T: by their squared variance.
     """
-    forms = np.einsum("ij,ij->i", centred @ covariance, centred) / np.sum(covariance**2)
-    together = (centred.T @ (forms - forms.mean())) @ vectors / len(centred)
+    forms = forms / np.sum(values**2)
+    together = turned.T @ (forms - forms.mean()) / len(turned)
     lean = np.where(values > 1e-9 * values[0], together / np.maximum(values, 1e-300), 0.0)
     if len(forms) < len(grouping.codes):
         return lean, float(np.sqrt(np.var(forms, ddof=1) / len(grouping.codes)))
     return lean, float(np.sqrt(mean_variance(forms, grouping)))
 
 
-def _excess(centred: FloatArray, covariance: FloatArray) -> tuple[float, float, float, float]:
+def _excess(turned: FloatArray, forms: FloatArray, values: FloatArray) -> tuple[float, float, float, float]:
     """Departures of rows from normal: see `Spectrum`. Pairs of rows stand in for the third moments."""
-    rng = np.random.Generator(np.random.PCG64(12))
-    rows = centred
+    rows = turned
     if len(rows) > MOMENT_ROWS:
-        rows = rows[rng.choice(len(rows), MOMENT_ROWS, replace=False)]
+        some = np.random.Generator(np.random.PCG64(12)).choice(len(rows), MOMENT_ROWS, replace=False)
+        rows, forms = rows[some], forms[some]
     length = np.einsum("ij,ij->i", rows, rows)
     surplus = length - length.mean()
-    second = float(np.var(length) - 2.0 * np.sum(covariance**2))
-    cubes = [float(np.mean(np.einsum("ij,ij->i", rows, np.roll(rows, shift, axis=0)) ** 3)) for shift in _shifts(rows)]
-    forms = np.einsum("ij,ij->i", rows @ covariance, rows)
-    triple = float(np.mean(surplus * forms) - 2.0 * np.trace(covariance @ covariance @ covariance))
+    second = float(np.var(length) - 2.0 * np.sum(values**2))
+    cubes = [float(np.mean(_apart(rows, shift) ** 3)) for shift in _shifts(rows)]
+    triple = float(np.mean(surplus * forms) - 2.0 * np.sum(values**3))
     lean = rows.T @ surplus / len(rows)
     cube = max(float(np.mean(cubes)), 0.0)
     third = 4.0 * cube + 12.0 * triple + 6.0 * float(lean @ lean)
     return max(second, 0.0), max(third, 0.0), float(np.sqrt(lean @ lean)), float(np.sqrt(cube))
+
+
+def _apart(rows: FloatArray, shift: int) -> FloatArray:
+    """Inner products [n] of rows with those so many places before, in a ring."""
+    return np.concatenate(
+        [np.einsum("ij,ij->i", rows[:shift], rows[-shift:]), np.einsum("ij,ij->i", rows[shift:], rows[:-shift])]
+    )
 
 
 def _shifts(rows: FloatArray) -> list[int]:
