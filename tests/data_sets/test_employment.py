@@ -32,7 +32,7 @@ REFERENCE, LAST = 2015, 2018
 START = datetime(REFERENCE + 1, 1, 1, tzinfo=UTC)
 MONTH = timedelta(days=365.25 / 12)
 FLIPPED = 0.1
-# The label-free estimate is of a sample of 4,000 rows: its standard error alone is 0.006.
+# The label-free estimate is of samples of the reference and of the window: their luck alone is a few thousandths.
 MEAN_ERROR_OF_THE_ESTIMATE = 0.02
 DETECTOR = "labelled_error"
 

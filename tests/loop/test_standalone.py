@@ -229,6 +229,7 @@ def test_progress_counts_rows(reference) -> None:
         ({"alpha": 0.0}, "alpha is 0.0"),
         ({"alpha": 0.5}, "alpha is 0.5"),
         ({"score": "chance"}, "predictions are not"),
+        ({"metrics": ["auk"]}, "no estimate without labels of 'auk'"),
         ({"prediction": "chance"}, "too many to be classes"),
         ({"features": ["z"]}, "'z', which is not there"),
         ({"prediction": "answer", "score": "x", "positive": "1"}, r"outside \[0, 1\]"),
@@ -274,3 +275,24 @@ def test_an_answer_of_none_of_these_has_no_score_and_is_right_for_a_class_nobody
     assert labelled.value == 1.0
     stirred = backstay.watch(rows(600, 2, 0.3), reference=rows(2000, 0, 0.05), **roles)
     assert any("'none of these'" in moved for moved in stirred.moved)
+
+
+def test_rows_that_show_a_change_are_shown_with_their_text(tmp_path) -> None:
+    def said(words: int, n: int) -> pa.Table:
+        rng = np.random.default_rng(words)
+        return pa.table(
+            {"said": [" ".join(["why"] * (words + k)) + f" {i}" for i, k in enumerate(rng.integers(9, size=n))]}
+        )
+
+    seen = backstay.watch(said(9, 300), reference=said(3, 1000))
+    assert seen.alarming
+    shown = {str(example.columns["said"]) for example in seen.examples.values()}
+    assert all(text.startswith("why why why") for text in shown)
+    assert any(text in seen.page(tmp_path / "page.html").read_text() for text in shown)
+
+
+def test_metrics_are_estimated_beside_accuracy(reference) -> None:
+    seen = backstay.watch(frame(1500, 1).drop_columns(["churn"]), reference=reference, metrics=["auc"], **ROLES)
+    found = {e.metric: e for e in seen.estimates if e.kind == "label-free"}
+    assert set(found) == {"accuracy", "auc"}
+    assert found["auc"].value == pytest.approx(0.92, abs=0.03)
