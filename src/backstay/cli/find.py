@@ -1,0 +1,136 @@
+"""The verbs of embeddings: keep rows in a gallery, look for the like of others, rebuild images from them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backstay.cli.options import (
+    HERE,
+    MORE,
+    EnvironmentOption,
+    JsonOption,
+    ModelOption,
+    ProjectOption,
+    answer,
+    opened,
+)
+from backstay.kernel.errors import BackstayError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from backstay.loop.enhance import Enhanced
+    from backstay.loop.gallery import Indexed
+    from backstay.loop.search import Searched
+
+NameOption = Annotated[str, typer.Option("--name", help="Which gallery.")]
+SHOWN_ROWS = 20
+
+
+def register(app: typer.Typer) -> None:
+    """Add these verbs to the command line."""
+    for verb, example in (
+        (index, "backstay index catalogue.parquet --keep title"),
+        (search, "backstay search new.parquet -k 5"),
+        (enhance, "backstay enhance noisy.png --output clear.png"),
+    ):
+        app.command(rich_help_panel=MORE, epilog=f"Example: {example}")(verb)
+
+
+def index(
+    source: Annotated[Path | None, typer.Argument(help="Rows to embed; left out, the galleries are listed.")] = None,
+    name: NameOption = "default",
+    keep: Annotated[list[str] | None, typer.Option(help="A column that a search shows; again for more.")] = None,
+    add: Annotated[bool, typer.Option("--add", help="Put the rows behind those that are there.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Take this gallery away.")] = False,
+    project: ProjectOption = HERE,
+    model: ModelOption = None,
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Embed rows with the live model into a gallery, in which `search` and the server look for the like of others."""
+    models = opened(project, model, environment).models
+    if remove:
+        if source is not None or add or keep:
+            raise BackstayError("--remove takes a gallery away and reads no rows", fix="give --name alone")
+        answer(models.unindex(name), as_json, partial(_indexed, word="removed"))
+    elif source is None:
+        if add or keep:
+            raise BackstayError("no rows were named", fix="give the file whose rows are to be indexed")
+        answer(models.galleries(), as_json, _listed)
+    else:
+        answer(models.index(source, name=name, keep=keep or (), add=add), as_json, partial(_indexed, word="indexed"))
+    return 0
+
+
+def search(
+    source: Annotated[Path | None, typer.Argument(help="Rows with the model's inputs.")] = None,
+    like: Annotated[str | None, typer.Option(help="The id of a row of the gallery, instead of a file.")] = None,
+    k: Annotated[int, typer.Option("-k", help="How many of the nearest.")] = 10,
+    name: NameOption = "default",
+    project: ProjectOption = HERE,
+    model: ModelOption = None,
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """The rows of a gallery most like each row of a file, by cosine, every row looked at."""
+    answer(opened(project, model, environment).models.search(source, like=like, k=k, name=name), as_json, _searched)
+    return 0
+
+
+def enhance(
+    source: Annotated[Path, typer.Argument(help="One .png or .jpg, or rows with the model's images.")],
+    output: Annotated[Path, typer.Option(help="Where the images go: .png for one, .parquet or .arrow for rows.")],
+    project: ProjectOption = HERE,
+    model: ModelOption = None,
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Answer images with images: without noise and gaps, as the live model rebuilds them. Needs train.enhance."""
+    done = opened(project, model, environment).models.enhance(source, output=output)
+    answer(replace(done, table=None), as_json, _enhanced)
+    return 0
+
+
+def _enhanced(value: Enhanced) -> None:
+    from backstay.cli.show import say
+
+    say(f"enhanced {value.rows} images into {value.output}")
+
+
+def _indexed(value: Indexed, *, word: str) -> None:
+    from backstay.cli.show import say
+
+    more = f", {value.added} of them now" if value.added not in (0, value.rows) else ""
+    kept = f"; kept: {', '.join(value.kept)}" if value.kept else ""
+    say(f"{word} {value.name}: {value.rows} rows of {value.dimension} numbers{more}, from {value.source}{kept}")
+    say(f"  {value.space}, embedded by {value.model}")
+
+
+def _listed(value: Mapping[str, Indexed]) -> None:
+    from backstay.cli.show import say
+
+    if not value:
+        say("no gallery yet; make one with `backstay index FILE`")
+    for gallery in value.values():
+        _indexed(gallery, word="gallery")
+
+
+def _searched(value: Searched) -> None:
+    from backstay.cli.show import figure, say
+
+    for row in value.asked[:SHOWN_ROWS]:
+        say(row.id)
+        for n in row.neighbours:
+            kept = "  ".join(f"{name}={text}" for name, text in n.kept.items() if text is not None)
+            say(f"  {n.cosine:+.4f}  {n.id}" + (f"  {kept}" if kept else ""))
+    left = len(value.asked) - SHOWN_ROWS
+    if left > 0:
+        say(f"... and {left} rows more; --json has all of them")
+    for measured in value.figures:
+        say(figure(measured))
