@@ -18,6 +18,8 @@ from backstay.settings import GateSettings, Rule, find, json_schema, model_names
         ({"gate": {"rules": [{"rule": "at_least", "vlaue": 1}]}}, "did you mean 'value'"),
         ({"train": {"epochs": -1}}, "train.epochs"),
         ({"data": {"split": {"train": 0.9}}}, "must add up to 1"),
+        ({"train": {"model": "k_means", "enhance": True}}, "train.enhance needs the encoder of a classifier"),
+        ({"task": "regression", "train": {"head": "anomaly"}}, 'train.head = "anomaly" needs the encoder'),
         ({"version": 2}, "reads up to 1"),
         ({"version": 0}, "backstay upgrade"),
         ({"version": "one"}, "'one'"),

@@ -22,6 +22,7 @@ from pydantic_core import PydanticUndefined
 from backstay.cli.main import app
 from backstay.data.audit import CHECKS
 from backstay.evaluate.metrics import METRICS
+from backstay.evaluate.metrics.sets import SET_METRICS
 from backstay.evaluate.metrics.values import VALUE_METRICS
 from backstay.gate.decide import ALWAYS
 from backstay.gate.rules import RULES
@@ -61,7 +62,7 @@ def pages() -> dict[str, str]:
             "Metrics",
             "What `evaluate` measures. Every figure has a 95% interval, the number of rows behind it, and the id of "
             "its data. What cannot be computed is NaN, which no rule of the gate lets pass.",
-            [METRICS, VALUE_METRICS],
+            [METRICS, VALUE_METRICS, SET_METRICS],
         ),
         "docs/learning.md": shelf_page(
             "Training",

@@ -215,7 +215,8 @@ def init(
 
     Args:
         source: csv, parquet, arrow, JSON lines, npz, or a folder of images per class.
-        task: "classification" or "regression"; None takes a target of many different fractions for a regression.
+        task: "classification", "regression" or "multilabel"; None takes a target of many different fractions for a
+            regression, one of lists for sets of labels.
     """
     from backstay.loop.setup import begin
 

@@ -59,6 +59,21 @@ def test_the_trend_as_text_as_json_and_as_a_page(tiny, command):
     assert document["lead_time"]["median"] is None
 
 
+def test_how_far_ahead_a_threshold_is_looked_for(tiny, command):
+    page = tiny.folder / "trend.html"
+    asked = ("history", "--trend", "--horizon", "90")
+    assert "thresholds are looked for 90 days ahead" in command(*asked, "--page", str(page), project=tiny.folder).out
+    assert "looked for beyond 90 days" in page.read_text()
+    assert command(*asked, "--json", project=tiny.folder).json["horizon_days"] == 90.0
+    assert command("history", "--trend", "--json", project=tiny.folder).json["horizon_days"] == 365.0
+    told = command("history", "--trend", "--horizon", "0", project=tiny.folder)
+    assert told.code == 2
+    assert "look 1 to 3650 days ahead" in told.err
+    alone = command("history", "--horizon", "90", project=tiny.folder)
+    assert alone.code == 2
+    assert "history --trend --horizon" in alone.err
+
+
 def test_a_page_without_a_trend_is_refused(tiny, command):
     told = command("history", "--page", str(tiny.folder / "trend.html"), project=tiny.folder)
     assert told.code != 0

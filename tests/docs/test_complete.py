@@ -17,6 +17,7 @@ from backstay.access.keys import SCOPES
 from backstay.cli.main import app
 from backstay.data.audit import CHECKS
 from backstay.evaluate.metrics import METRICS
+from backstay.evaluate.metrics.sets import SET_METRICS
 from backstay.evaluate.metrics.values import VALUE_METRICS
 from backstay.gate.rules import RULES
 from backstay.kernel.records import LabelUse
@@ -37,6 +38,7 @@ SHELVES = (
     ("audits.md", CHECKS),
     ("metrics.md", METRICS),
     ("metrics.md", VALUE_METRICS),
+    ("metrics.md", SET_METRICS),
     ("learning.md", ENCODERS),
     ("learning.md", ESTIMATORS),
     ("learning.md", REGRESSORS),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -215,3 +216,18 @@ def test_all_metrics_of_ten_thousand_rows_and_ten_classes_take_three_cpu_seconds
     before = time.process_time()
     measure(case, data_id="d", slices={"site": np.arange(10_000) % 20})
     assert time.process_time() - before < 3.0
+
+
+def test_the_silhouette_is_of_known_classes_alone() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.array([0] * 20 + [1] * 20 + [-1] * 5)
+    embeddings = rng.normal(size=(45, 3)) + 8.0 * labels[:, None]
+    apart = Case(labels, np.maximum(labels, 0), None, embeddings, None, ("a", "b"))
+    found = {m.metric: m for m in measure(apart, data_id="d", slices={})}["silhouette"]
+    assert found.n == 40
+    assert found.interval.low < found.value < found.interval.high
+    assert found.value > 0.5
+    mixed = replace(apart, labels=rng.permutation(labels))
+    assert abs({m.metric: m for m in measure(mixed, data_id="d", slices={})}["silhouette"].value) < 0.2
+    bare = replace(apart, embeddings=None)
+    assert "silhouette" not in {m.metric for m in measure(bare, data_id="d", slices={})}

@@ -200,3 +200,29 @@ def test_no_rule_passes_on_a_report_with_nothing_but_not_numbers_in_one_place(na
     read = {"at_least": (a, b), "at_most": (a, b), "minimum_n": (a, b)}.get(name, (c, d, e))
     if any(math.isnan(v) for v in read):
         assert not outcome.passed
+
+
+class TestEnhancedImages:
+    """Where a model answers images, `beats_controls` asks whether they are nearer to the clean ones."""
+
+    def asked(self, report, measured, compared, *images):
+        control = compared(against="control:majority", low=0.2)
+        figures = [measured(), measured(metric="psnr", value=18.0, low=17.0, high=19.0)]
+        return ask("beats_controls", report(control, *images, measurements=figures))
+
+    def test_nearer_ones_pass(self, report, measured, compared):
+        better = compared(metric="psnr", against="control:damaged_input", difference=6.0, low=0.1)
+        assert self.asked(report, measured, compared, better).passed
+
+    @pytest.mark.parametrize("low", [0.0, -0.1, math.nan])
+    def test_those_that_may_be_no_nearer_are_refused(self, report, measured, compared, low):
+        equal = compared(metric="psnr", against="control:damaged_input", difference=0.2, low=low)
+        outcome = self.asked(report, measured, compared, equal)
+        assert not outcome.passed
+        assert "enhanced images" in outcome.message
+
+    def test_without_a_comparison_they_are_refused(self, report, measured, compared):
+        assert not self.asked(report, measured, compared).passed
+
+    def test_a_model_without_images_is_asked_nothing(self, report, compared):
+        assert ask("beats_controls", report(compared(against="control:majority", low=0.2))).passed

@@ -158,6 +158,88 @@ def test_thin_windows_are_joined(folder: Path) -> None:
     assert (seen.windows[0].end - seen.windows[0].start) == timedelta(days=14)
 
 
+def cut_by(folder: Path, **watch: object) -> None:
+    lines = "".join(f"{name} = {value!r}\n" for name, value in watch.items()).replace("'", '"')
+    file = folder / "backstay.toml"
+    text = file.read_text()
+    file.write_text(
+        text.replace("[watch]\n", f"[watch]\n{lines}") if "[watch]" in text else f"{text}\n[watch]\n{lines}"
+    )
+
+
+def decisions(windows) -> list[tuple[object, ...]]:
+    return [(w.start, w.end, w.rows, w.condition, w.signals, w.budget_spent) for w in windows]
+
+
+def bursts(days: int) -> pa.Table:
+    """150 rows in three hours of each day, then a pause; from the fifth day on the inputs have shifted."""
+    parts = [answered(150, 40 + d, START + timedelta(days=d), 0.125, shift=0.9 * (d > 4)) for d in range(days)]
+    return pa.concat_tables(parts).drop_columns(["y"])
+
+
+WINDOWS = [
+    pytest.param({"windows": "count", "window_rows": 300}, [300] * 4, id="count"),
+    pytest.param({"windows": "session", "session_gap_hours": 6.0}, [150] * 8, id="session"),
+]
+
+
+@pytest.mark.parametrize(("kind", "rows"), WINDOWS)
+def test_windows_by_count_and_by_session(folder: Path, kind: dict[str, object], rows: list[int]) -> None:
+    cut_by(folder, **kind)
+    table = bursts(8)
+    mixed = table.take(pa.array(np.random.default_rng(5).permutation(table.num_rows)))
+    seen = opened(folder).monitor.backfill(write(folder, mixed, files=3))
+    assert [window.rows for window in seen.windows] == rows
+    assert all(a.end == b.start for a, b in pairwise(seen.windows))
+    assert "moved" in [window.condition.value for window in seen.windows]
+    again = opened(folder).monitor.backfill(folder / "past")
+    assert again.windows == ()
+    assert "1200 rows lie in windows that were judged before: not counted again" in again.notes
+
+
+@pytest.mark.parametrize(("kind", "rows"), WINDOWS)
+def test_a_stop_between_windows_by_rows_changes_no_decision(
+    folder: Path,
+    adopted: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: dict[str, object],
+    rows: list[int],
+) -> None:
+    other = Path(shutil.copytree(adopted, tmp_path / "other"))
+    for place in (folder, other):
+        cut_by(place, **kind)
+        write(place, bursts(8))
+    whole = opened(folder).monitor.backfill(folder / "past").windows
+    real, left = backfilling.commit, [2]
+
+    def stopped(*given):
+        real(*given)
+        left[0] -= 1
+        if not left[0]:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(backfilling, "commit", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            opened(other).monitor.backfill(other / "past")
+    rest = opened(other).monitor.backfill(other / "past").windows
+    assert [window.rows for window in rest] == rows[2:]
+    assert decisions(rest) == decisions(whole[2:])
+
+
+def test_rows_that_fill_no_window_wait_for_a_file_that_holds_more(folder: Path, adopted: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(adopted, tmp_path / "other"))
+    for place in (folder, other):
+        cut_by(place, windows="count", window_rows=400)
+    whole = opened(folder).monitor.backfill(write(folder, bursts(8))).windows
+    first = opened(other).monitor.backfill(write(other, bursts(4)))
+    assert [window.rows for window in first.windows] == [400]
+    assert "200 rows wait: the window that they lie in is not full, or not over" in first.notes
+    rest = opened(other).monitor.backfill(write(other, bursts(8)))
+    assert decisions(first.windows + rest.windows) == decisions(whole)
+
+
 def test_on_the_command_line(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     past = write(folder, traffic(2, moved=0))
     monkeypatch.chdir(folder)

@@ -9,7 +9,7 @@ from backstay.journal.entries import Predictions
 from backstay.journal.writer import JournalWriter
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Decision
-from backstay.loop.watch import _act
+from backstay.loop.act import carry_out
 
 
 def without_inputs(folder, detectors='["embedding", "prediction"]', kept="none"):
@@ -89,7 +89,7 @@ def test_a_project_that_keeps_no_inputs_says_so_and_goes_on(trained):
 def test_the_agent_says_that_a_new_model_is_made_elsewhere(trained):
     without_inputs(trained.folder)
     project = trained.open()
-    acted, promoted, (said,) = _act(project.ws, Decision(True, "it pays"), project.releases.champion())
+    acted, promoted, (said,) = carry_out(project.ws, Decision(True, "it pays"), project.releases.champion())
     assert (acted, promoted) == (None, None)
     assert "adopt --challenger" in said
     assert project.ws.catalog.requests("orders", "production", status="open") == []

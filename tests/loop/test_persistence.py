@@ -11,7 +11,8 @@ import pytest
 
 import backstay
 from backstay.kernel.records import Column, ColumnKind, Schema
-from backstay.loop.gating import GateRows, controls
+from backstay.loop.class_gating import controls
+from backstay.loop.gate_case import GateRows
 from backstay.loop.value_gating import controls as value_controls
 
 DAY = np.timedelta64(1, "D")

@@ -12,8 +12,8 @@ from backstay.journal.entries import Predictions
 from backstay.journal.writer import JournalWriter
 from backstay.kernel.errors import BackstayError
 from backstay.loop import retention
+from backstay.loop.act import labels_missing
 from backstay.loop.retention import expire
-from backstay.loop.watch import _labels_missing
 
 KEEP = "\n[log]\nkeep_days = 20\n"
 
@@ -112,13 +112,13 @@ def test_labels_of_rows_that_left_are_no_longer_learned_from(keeping):
     asked = [r.prediction_id for r in project.labels.request(20).requests]
     given = [f"t-{i:03d}" for i in range(150) if f"t-{i:03d}" not in asked]
     project.labels.answer([{"id": i, "label": "yes"} for i in given])
-    before = _labels_missing(project.ws, project.releases.champion())
+    before = labels_missing(project.ws, project.releases.champion())
     keeping.log(60, 2, "u")
     project = keeping.later(12)
     assert project.gc()["expired"]["rows"] == 150
     assert project.status().labels == len(given)
     assert before == 0
-    assert _labels_missing(project.ws, project.releases.champion()) == project.settings.retrain.labels
+    assert labels_missing(project.ws, project.releases.champion()) == project.settings.retrain.labels
     # Nobody is asked about them any more, and an answer that comes too late is refused with the reason.
     assert project.labels.queue().requests == ()
     with pytest.raises(BackstayError, match="left the log"):

@@ -21,7 +21,7 @@ from backstay.evaluate.metrics import METRICS
 from backstay.journal.writer import JournalWriter
 from backstay.kernel.errors import BackstayError, Refused
 from backstay.kernel.records import ModelRecord
-from backstay.loop.gating import GateRows, case
+from backstay.loop.gate_case import GateRows, case
 from backstay.loop.keys import active
 from backstay.loop.reference import reference_of
 from backstay.loop.serve import pointer

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from backstay.kernel.records import Condition, Decision
-from backstay.loop import watch as watching
+from backstay.loop import act as acting
 
 RETRAIN = Decision(True, "Retrain: it pays.", {})
 WAIT = Decision(False, "Do not retrain.", {})
@@ -20,7 +20,7 @@ def decided(monkeypatch):
     """What the arithmetic answers, whatever was seen."""
 
     def answer(decision: Decision) -> None:
-        monkeypatch.setattr(watching, "decide_retrain", lambda *_, **__: decision)
+        monkeypatch.setattr(acting, "decide_retrain", lambda *_, **__: decision)
 
     return answer
 

@@ -49,6 +49,22 @@ def test_figures_equal_a_plain_loop_with_ties_and_groups(rows: list[tuple[int, i
     assert got.precision == pytest.approx([want[i][1] for i in got.queries])
 
 
+@pytest.mark.parametrize("within", [1, 2, 5, 40])
+def test_queries_and_depth_are_as_asked(within: int) -> None:
+    rng = np.random.default_rng(4)
+    points, labels, asked = rng.normal(size=(40, 3)), rng.integers(0, 9, 40), rng.random(40) < 0.4
+    groups = rng.integers(0, 15, 40)
+    got = retrieval(points, labels, groups=groups, asked=asked, within=within)
+    want: dict[int, float] = {}
+    for i in np.flatnonzero(asked):
+        others = [j for j in range(40) if not asked[j] and groups[j] != groups[i]]
+        if labels[i] in labels[others]:
+            ranked = sorted(others, key=lambda j: float(((points[i] - points[j]) ** 2).sum()))
+            want[int(i)] = float(labels[i] in labels[ranked[:within]])
+    assert dict(zip(got.queries.tolist(), got.hit.tolist(), strict=True)) == want
+    assert want
+
+
 def test_classes_apart_score_one() -> None:
     labels = np.repeat(np.arange(4), 10)
     points = np.eye(4)[labels] + 0.01 * np.random.default_rng(0).normal(size=(40, 4))

@@ -20,8 +20,8 @@ LOW = Estimate("label-free", "accuracy", 0.80, Interval(0.75, 0.85), 900, "valid
 REFUSED = Estimate("label-free", "accuracy", None, None, 900, "", refusals=("too far from the reference",))
 
 
-def labels(n: int, right: int, low: float, high: float) -> Estimate:
-    figures = {"right": right, "days": 7.0}
+def labels(n: int, right: int, low: float, high: float, limit: float | None = None) -> Estimate:
+    figures = {"right": right, "days": 7.0, "convicting_high": high if limit is None else limit}
     return Estimate(
         "ppi", "accuracy", right / n, Interval(low, high), 900, "", labels=n, labels_needed=140, figures=figures
     )

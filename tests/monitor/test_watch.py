@@ -97,7 +97,10 @@ def test_a_quiet_stream_is_fine_and_spends_what_was_agreed(world, make_settings,
     windows = [world.window(week, n=150, labels=11) for week in range(18)]
     results, memory = watch_all(windows, detectors, settings, begin)
     assert sum(r.condition is Condition.FINE for r in results) >= 16
-    assert memory.spent == pytest.approx(sum(s.alpha for r in results for s in r.signals))
+    assert memory.spent == pytest.approx(
+        sum(s.alpha for r in results for s in r.signals) + sum(r.figures["alpha_by_interval"] for r in results)
+    )
+    assert 0 < sum(r.figures["alpha_by_interval"] for r in results) <= 0.4 * 0.25 * 18 / 52
     a_third = 18 * 7 / 365
     assert memory.spent <= a_third * 1.0 + 0.4 / 13
     assert results[-1].budget_spent == memory.spent

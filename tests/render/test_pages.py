@@ -183,6 +183,22 @@ def test_a_broken_ledger_is_not_called_whole():
     assert "whole" not in text
 
 
+def test_an_error_in_a_unit_is_no_share_and_a_draw_stands_at_its_own_window(results):
+    drawn = results[8]
+    figures = {"from": drawn.start.isoformat(), "to": drawn.end.isoformat(), "right": 41}
+    estimates = (
+        Estimate("labels", "mae", 8.25, Interval(7.5, 9.0), 900, "drawn at random", labels=80),
+        Estimate("stratified", "accuracy", 0.943, Interval(0.885, 0.968), 900, "", labels=50, figures=figures),
+        Estimate("stratified", "accuracy", None, None, 900, "", ("10 of 50 wait",), figures=figures),
+    )
+    result = replace(results[12], estimates=estimates)
+    text = Page(watch_page(result, results[:12], model="m", environment="e")).text
+    assert "8.250between 7.500 and 9 (" in text
+    assert "94.3%between 88.5% and 96.8%" in text
+    points = [p for p in build_timeline([result], [], []).estimates if p.kind in ("stratified", "refused")]
+    assert [(p.at, p.value) for p in points] == [(drawn.start + (drawn.end - drawn.start) / 2, 0.943)]
+
+
 def test_hostile_text_stays_text(results, releases, report, verdict, model, decision):
     signal = replace(
         results[12].signals[0], detector=HOSTILE, message=HOSTILE, moved=(HOSTILE,), example_ids=(HOSTILE,)

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -77,8 +77,8 @@ class Place:
     sequence: int = 0
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
-    def bundle(self, slope: float) -> str:
-        return write_bundle(self.folder / "bundles", tiny_onnx(slope), tiny_manifest())
+    def bundle(self, slope: float, space: str = "") -> str:
+        return write_bundle(self.folder / "bundles", tiny_onnx(slope), replace(tiny_manifest(), space_id=space))
 
     def point(self, model_id: str, *, broken: str = "") -> str:
         """Move the live pointer; answers the release id. `broken` makes the pointer raise instead."""

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from backstay.access.keys import KeyRecord
+from backstay.bundle.gallery import GalleryFile
 from backstay.kernel.clock import SystemClock
 from backstay.kernel.codec import decode
 from backstay.kernel.records import Release
@@ -27,10 +28,17 @@ def main(folder: Path) -> None:
         Settings.model_validate_json((folder / "settings.json").read_text()),
         pointer=pointer,
         keys=lambda: decode(list[KeyRecord], json.loads((folder / "keys.json").read_text())),
+        galleries=lambda: galleries(folder),
         journal_directory=folder / "journal",
         clock=SystemClock(),
         announce=lambda line: print(line, flush=True),
     )
+
+
+def galleries(folder: Path) -> dict[str, GalleryFile]:
+    listed = folder / "galleries.json"
+    found = json.loads(listed.read_text()) if listed.is_file() else {}
+    return {name: GalleryFile(g["id"], g["space"], Path(g["path"])) for name, g in found.items()}
 
 
 if __name__ == "__main__":

@@ -184,3 +184,19 @@ def test_behind_the_inputs_of_a_champion_that_rounds(tmp_path: Path, model: str)
     assert np.mean(load(exact.bundle_directory).predict(table).labels == y) > 0.85
     trained = train((table, schema), tmp_path, model, answering=wanted)
     assert load(trained.bundle_directory).manifest.inputs == wanted
+
+
+def test_clusters_are_measured_on_the_tune_rows(sheet, tmp_path: Path) -> None:
+    table, schema = sheet
+    # The labels are the clusters themselves: rows far apart on one number.
+    side = np.arange(600) % 2
+    apart = table.set_column(0, "a", pa.array(side * 50.0 + np.random.default_rng(0).normal(size=600)))
+    apart = apart.set_column(4, "y", pa.array(np.where(side == 1, "yes", "no").tolist()))
+    narrow = Schema(schema.columns, ("a",), target="y")
+    right = train((apart, narrow), tmp_path, "k_means", options={"clusters": 2}).figures
+    assert right["tune_nmi"] == right["tune_adjusted_rand"] == pytest.approx(1.0)
+    assert right["tune_silhouette"] > 0.9
+    noise = apart.set_column(4, "y", pa.array(np.random.default_rng(1).choice(["no", "yes"], 600).tolist()))
+    wrong = train((noise, narrow), tmp_path / "b", "k_means", options={"clusters": 2}).figures
+    assert abs(wrong["tune_adjusted_rand"]) < 0.1
+    assert wrong["tune_silhouette"] > 0.9

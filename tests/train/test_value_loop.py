@@ -21,7 +21,7 @@ def rows(seed: int = 0, n: int = 360) -> tuple[pa.Table, Schema]:
     rng = np.random.default_rng(seed)
     a, b = rng.normal(size=n), rng.choice(["x", "y"], n)
     table = pa.table({"a": a, "b": b.tolist(), "y": 500 + 40 * a + np.where(b == "x", 60, 0) + rng.normal(0, 5, n)})
-    schema = infer_schema(table, target="y", kinds={"y": "number"}, numeric=True)
+    schema = infer_schema(table, target="y", kinds={"y": "number"}, task="regression")
     return conform(table, schema), schema
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from backstay.kernel.errors import BackstayError, nearest
 
 PREFIX = "bsk_"
-SCOPES = ("predict", "feedback", "read", "admin")
+SCOPES = ("predict", "feedback", "read", "search", "admin")
 
 
 class Unauthenticated(BackstayError):

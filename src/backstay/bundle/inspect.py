@@ -17,7 +17,7 @@ from backstay.bundle.heads import names_in
 from backstay.bundle.inputs import Arrays
 from backstay.bundle.manifest import InputSpec, Manifest, OutputSpec, format_for
 from backstay.bundle.model import both_sides, label_texts, open_session
-from backstay.bundle.roles import classes_of, number_outputs_of, outputs_of, shape_of
+from backstay.bundle.roles import classes_of, number_outputs_of, outputs_of, set_outputs_of, shape_of
 from backstay.kernel.errors import BackstayError, nearest
 from backstay.kernel.ids import content_id
 from backstay.kernel.records import Column, ColumnKind, Task
@@ -28,14 +28,14 @@ _TEXTUAL = (ColumnKind.CATEGORY, ColumnKind.TEXT, ColumnKind.BOOLEAN)
 
 
 def inspect_onnx(
-    path: Path, features: tuple[Column, ...], classes: tuple[str, ...] | None, *, numeric: bool = False
+    path: Path, features: tuple[Column, ...], classes: tuple[str, ...] | None, *, task: str = "classification"
 ) -> Manifest:
     """The manifest of a foreign model, without its files: hand it to `write_bundle`.
 
     Args:
         features: the columns that the model may read, in the order of its matrix input where it has one.
         classes: the target's values; used where the graph does not carry its own.
-        numeric: the model answers a number.
+        task: "regression" for a model that answers a number, "multilabel" for one that answers sets of `classes`.
 
     Raises:
         BackstayError: a pickle, a map as output, inputs that match no columns, scores that are no probabilities.
@@ -44,8 +44,10 @@ def inspect_onnx(
         raise BackstayError("there are no feature columns", fix="give reference rows with the model's inputs")
     model, content = read_graph(path)
     inputs = _inputs(model, features)
-    if numeric:
+    if task == "regression":
         return _of_numbers(model, content, inputs)
+    if task == "multilabel":
+        return _of_sets(model, content, inputs, classes or ())
     outputs = outputs_of(model)
     label = next((o.name for o in outputs if o.role == "label"), None)
     named = classes_of(model, label)
@@ -78,6 +80,38 @@ def _of_numbers(model: onnx.ModelProto, content: bytes, inputs: tuple[InputSpec,
         inputs=inputs,
         outputs=named,
         classes=(),
+        space_id=content_id("space", sha256(content).hexdigest()) if has_embedding else "",
+        versions=_versions(model),
+    )
+
+
+def _of_sets(
+    model: onnx.ModelProto, content: bytes, inputs: tuple[InputSpec, ...], labels: tuple[str, ...]
+) -> Manifest:
+    """The manifest of a model that answers sets of these labels, which its outputs have in this order."""
+    outputs = set_outputs_of(model)
+    session = open_session(content)
+    _, widths = _probe(session, inputs, tuple(replace(o, role="value") for o in outputs), (), own=True)
+    named = tuple(replace(o, shape=widths.get(o.name, o.shape)) for o in outputs)
+    for output in (o for o in named if o.role in ("members", "scores")):
+        if output.shape != (-1, len(labels)):
+            raise BackstayError(
+                f"the output {output.name!r} has {output.shape[-1]} columns, the reference rows have {len(labels)} "
+                f"labels ({', '.join(labels[:12])})",
+                fix="give reference rows with every label that the model knows, and no other",
+            )
+    chances = session.run([o.name for o in named if o.role == "scores"], _made_up(inputs))[0]
+    if not bool(np.all((chances >= -1e-6) & (chances <= 1.0 + 1e-6))):
+        raise BackstayError(
+            "the scores are not chances between 0 and 1", fix="export the model with its sigmoid inside"
+        )
+    has_embedding = any(o.role == "embedding" for o in named)
+    return Manifest(
+        format_version=format_for(inputs, named),
+        task=Task.MULTILABEL.value,
+        inputs=inputs,
+        outputs=named,
+        classes=labels,
         space_id=content_id("space", sha256(content).hexdigest()) if has_embedding else "",
         versions=_versions(model),
     )

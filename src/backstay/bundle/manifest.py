@@ -13,12 +13,12 @@ from backstay.kernel.errors import BackstayError, NotFound
 from backstay.kernel.ids import content_id, digest
 
 # The newest format that is read. What needs nothing of a newer one is written in the older: see `format_for`.
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 ADAPTERS = ("column", "matrix", "image", "tokens", "vector")
-SINCE = {"tokens": 2, "vector": 2, "distance": 3, "number": 4}
+SINCE = {"tokens": 2, "vector": 2, "distance": 3, "number": 4, "members": 5}
 NONE = "none of these"
 """What a model answers for rows of none of its classes, unless told otherwise."""
-ROLES = ("label", "scores", "embedding", "distance", "number", "value")
+ROLES = ("label", "scores", "embedding", "distance", "number", "members", "value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,8 @@ class InputSpec:
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
     """One output tensor and what it means: "label", "scores", "embedding", "distance" (to the nearest example that the
-    head holds), "number" (the answer of a regression, in the target's unit) or "value" (passed on, not understood)."""
+    head holds), "number" (the answer of a regression, in the target's unit), "members" (which of the classes are in the
+    set that is answered) or "value" (passed on, not understood)."""
 
     name: str
     datatype: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import onnxruntime
 import pyarrow as pa
 
 from backstay.bundle.datatypes import numpy_dtype
+from backstay.bundle.enhance import ENHANCE_FILE, Enhancer
 from backstay.bundle.inputs import Arrays, arrays_for, text_of
 from backstay.bundle.manifest import Manifest
+from backstay.bundle.sets import texts_of
 from backstay.bundle.tokens import TOKENIZER_FILE, Tokens
 from backstay.bundle.write import MANIFEST_FILE, MODEL_FILE
 from backstay.kernel.errors import BackstayError, NotFound, Tampered
@@ -30,6 +33,8 @@ class Outputs:
         embeddings: float32 [n, dimension]; None when the model has none.
         distances: float32 [n], to the nearest example that the model holds; None when it holds none.
         numbers: float64 [n], the answers of a regression in the target's unit; `labels` are the same as text.
+        members: bool [n, classes], which labels are in the set that is answered; `labels` are the sets as text, and
+            `scores` are then a probability for each label on its own.
     """
 
     labels: npt.NDArray[np.object_]
@@ -37,6 +42,26 @@ class Outputs:
     embeddings: npt.NDArray[np.float32] | None
     distances: npt.NDArray[np.float32] | None = None
     numbers: npt.NDArray[np.float64] | None = None
+    members: npt.NDArray[np.bool_] | None = None
+
+    @staticmethod
+    def joined(parts: Sequence[Outputs]) -> Outputs:
+        """The rows of one model's answers one after the other; one part or more."""
+        if len(parts) == 1:
+            return parts[0]
+        whole: dict[str, Any] = {}
+        for kind in fields(Outputs):
+            values = [getattr(part, kind.name) for part in parts]
+            whole[kind.name] = None if any(v is None for v in values) else np.concatenate(values)
+        return Outputs(**whole)
+
+    def take(self, rows: slice) -> Outputs:
+        """The answers of these rows alone."""
+        found: dict[str, Any] = {}
+        for kind in fields(self):
+            values = getattr(self, kind.name)
+            found[kind.name] = None if values is None else values[rows]
+        return Outputs(**found)
 
 
 class Model:
@@ -44,10 +69,16 @@ class Model:
 
     Args:
         tokens: what turns texts into the graph's codes; needed where an input's adapter is "tokens".
+        enhancer: what answers an image for an image, where the bundle can.
     """
 
     def __init__(
-        self, path: Path, manifest: Manifest, session: onnxruntime.InferenceSession, tokens: Tokens | None = None
+        self,
+        path: Path,
+        manifest: Manifest,
+        session: onnxruntime.InferenceSession,
+        tokens: Tokens | None = None,
+        enhancer: Enhancer | None = None,
     ) -> None:
         self.path = path
         self.manifest = manifest
@@ -55,6 +86,7 @@ class Model:
         self.classes = manifest.classes
         self._session = session
         self._tokens = tokens
+        self.enhancer = enhancer
         self._texts = tuple(spec.name for spec in manifest.inputs if spec.adapter == "tokens")
         self._wanted = [o.name for o in manifest.outputs if o.role != "value"]
 
@@ -86,17 +118,7 @@ class Model:
         parts = [
             self.run(arrays_for(self.manifest, table.slice(start, batch))) for start in range(0, table.num_rows, batch)
         ]
-        scores = [p.scores for p in parts if p.scores is not None]
-        embeddings = [p.embeddings for p in parts if p.embeddings is not None]
-        distances = [p.distances for p in parts if p.distances is not None]
-        numbers = [p.numbers for p in parts if p.numbers is not None]
-        return Outputs(
-            np.concatenate([p.labels for p in parts]),
-            np.concatenate(scores) if scores else None,
-            np.concatenate(embeddings) if embeddings else None,
-            np.concatenate(distances) if distances else None,
-            np.concatenate(numbers) if numbers else None,
-        )
+        return Outputs.joined(parts)
 
     def _coded(self, arrays: Arrays) -> Arrays:
         """The same tensors with the codes of the texts in their place."""
@@ -112,10 +134,13 @@ class Model:
         by_role = {o.role: found[o.name] for o in self.manifest.outputs if o.name in found}
         scores = None if "scores" not in by_role else both_sides(by_role["scores"], len(self.classes))
         embeddings, distances = by_role.get("embedding"), by_role.get("distance")
-        numbers = None
+        numbers = members = None
         if "number" in by_role:
             numbers = np.asarray(by_role["number"], dtype=np.float64).reshape(len(by_role["number"]))
             labels = number_texts(numbers)
+        elif "members" in by_role:
+            members = np.asarray(by_role["members"], dtype=np.bool_)
+            labels = texts_of(members, self.classes)
         elif "label" in by_role:
             labels = label_texts(by_role["label"], self.classes)
         elif scores is not None:
@@ -128,6 +153,7 @@ class Model:
             None if embeddings is None else np.asarray(embeddings, dtype=np.float32).reshape(len(embeddings), -1),
             None if distances is None else np.asarray(distances, dtype=np.float32).reshape(len(distances)),
             numbers,
+            members,
         )
 
     def _nothing(self) -> Outputs:
@@ -139,6 +165,7 @@ class Model:
             None if embedding is None else np.zeros((0, width), np.float32),
             None if self.manifest.output("distance") is None else np.zeros(0, np.float32),
             None if self.manifest.output("number") is None else np.zeros(0, np.float64),
+            None if self.manifest.output("members") is None else np.zeros((0, len(self.classes)), np.bool_),
         )
 
 
@@ -164,7 +191,10 @@ def load(directory: Path, *, expected_id: str | None = None, threads: int = 1) -
         if TOKENIZER_FILE not in content:
             raise Tampered(f"the bundle {directory} names no {TOKENIZER_FILE}", fix="restore the bundle from a backup")
         tokens = Tokens(content[TOKENIZER_FILE])
-    return Model(directory, manifest, open_session(content[MODEL_FILE], threads=threads), tokens)
+    enhancer = None
+    if ENHANCE_FILE in content:
+        enhancer = Enhancer(open_session(content[ENHANCE_FILE], threads=threads))
+    return Model(directory, manifest, open_session(content[MODEL_FILE], threads=threads), tokens, enhancer)
 
 
 def open_session(content: bytes, *, threads: int = 1) -> onnxruntime.InferenceSession:

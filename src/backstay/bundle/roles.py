@@ -13,6 +13,7 @@ from backstay.kernel.errors import BackstayError
 _LABELS = ("label", "output_label", "predicted", "prediction", "class", "out_label")
 _SCORES = ("probabilities", "scores", "output_probability", "probability", "probs", "out_scores")
 _NUMBERS = ("value", "variable", "prediction", "predictions", "output", "y", "target")
+_MEMBERS = ("members", *_LABELS)
 _EMBEDDINGS = ("embedding", "embeddings", "features", "out_embedding")
 
 
@@ -60,6 +61,34 @@ def number_outputs_of(model: onnx.ModelProto) -> tuple[OutputSpec, ...]:
     if inside is not None and _could_be(inside, "embedding"):
         roles[inside.name] = "embedding"
     return tuple(OutputSpec(s.name, s.datatype, s.shape, roles.get(s.name, "value")) for s in specs)
+
+
+def set_outputs_of(model: onnx.ModelProto) -> tuple[OutputSpec, ...]:
+    """The outputs of a multi-label model: truth values or whole numbers [rows, labels] that say which labels are in the
+    set, and floats of the same width that are the labels' chances.
+
+    Raises:
+        BackstayError: one of the two is not there, or more than one output could be it.
+    """
+    specs = [_tensor(value) for value in model.graph.output]
+    wide = [s for s in specs if len(s.shape) == 2]
+    said = _lone([s for s in wide if s.datatype in INTEGERS | {"BOOL"}], _MEMBERS, "which labels are said", specs)
+    chances = _lone([s for s in wide if s.datatype in FLOATS], _SCORES, "the labels' chances", specs)
+    roles = {said.name: "members", chances.name: "scores"}
+    inside = next((s for s in specs if s.name.lower() in _EMBEDDINGS and s.name not in roles), None)
+    if inside is not None and _could_be(inside, "embedding"):
+        roles[inside.name] = "embedding"
+    return tuple(OutputSpec(s.name, s.datatype, s.shape, roles.get(s.name, "value")) for s in specs)
+
+
+def _lone(found: list[OutputSpec], names: tuple[str, ...], what: str, specs: list[OutputSpec]) -> OutputSpec:
+    named = [s for s in found if s.name.lower() in names] or found
+    if len(named) != 1:
+        raise BackstayError(
+            f"{len(named)} of the outputs ({', '.join(s.name for s in specs)}) could be {what}",
+            fix="export `members`, truth values [rows, labels], and `scores`, floats [rows, labels]",
+        )
+    return named[0]
 
 
 def classes_of(model: onnx.ModelProto, label: str | None) -> tuple[str, ...]:

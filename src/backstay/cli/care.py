@@ -68,7 +68,7 @@ def verify(
 def key(
     action: Annotated[str, typer.Argument(help="create, list or revoke.")],
     name: Annotated[str | None, typer.Argument(help="Who will use it.")] = None,
-    scope: Annotated[list[str] | None, typer.Option(help="predict, feedback, read or admin.")] = None,
+    scope: Annotated[list[str] | None, typer.Option(help="predict, feedback, read, search or admin.")] = None,
     days: Annotated[float | None, typer.Option(help="Days until it expires.")] = None,
     project: ProjectOption = HERE,
     as_json: JsonOption = False,

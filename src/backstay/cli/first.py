@@ -110,7 +110,7 @@ def init(
     group: Annotated[str | None, typer.Option(help="Column that names whose rows belong together.")] = None,
     name: Annotated[str | None, typer.Option(help="What to call the model.")] = None,
     task: Annotated[
-        str | None, typer.Option(help="classification or regression; told by the target if left out.")
+        str | None, typer.Option(help="classification, regression or multilabel; told by the target if left out.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing backstay.toml.")] = False,
     project: ProjectOption = HERE,
@@ -224,8 +224,8 @@ def watch(
     and as long as labels say that it is worse.
     """
     if every_model:
-        alone = (rows, page, metrics, every, backfill, model, environment)
-        if any(option is not None for option in alone):
+        of_one = (rows, page, metrics, every, backfill, model, environment)
+        if any(option is not None for option in of_one):
             raise BackstayError(
                 "--all watches every model, each with its own pages",
                 fix="leave out --rows, --page, --metrics, --every, --backfill, --model and --environment",

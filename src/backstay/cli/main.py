@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from backstay import __version__
-from backstay.cli import care, first, more
+from backstay.cli import care, find, first, more
 from backstay.cli.options import complain
 from backstay.kernel.errors import BackstayError
 
@@ -38,6 +38,7 @@ STOPPED = 130
 
 first.register(app)
 more.register(app)
+find.register(app)
 care.register(app)
 
 

@@ -69,7 +69,9 @@ def label(
     ] = None,
     source: Annotated[str, typer.Option(help="Who says so. Sources are trusted in the project file.")] = "review",
     request: Annotated[int, typer.Option(help="Draw this many more rows for review.")] = 0,
-    purpose: Annotated[str, typer.Option(help="What the drawn rows are for: estimate or retrain.")] = "estimate",
+    purpose: Annotated[
+        str, typer.Option(help="What the drawn rows are for: estimate, window (by doubt) or retrain.")
+    ] = "estimate",
     export: Annotated[Path | None, typer.Option(help="Write the open requests, with their inputs, to a file.")] = None,
     project: ProjectOption = HERE,
     model: ModelOption = None,
@@ -195,6 +197,10 @@ def history(
         typer.Option("--trend", help="Decay of each release, lead time, failed changes, time to restore."),
     ] = False,
     page: Annotated[Path | None, typer.Option(help="With --trend: where to write the HTML page.")] = None,
+    horizon: Annotated[
+        float | None,
+        typer.Option(help="With --trend: days ahead in which a release may meet its threshold; 365 if not given."),
+    ] = None,
     project: ProjectOption = HERE,
     model: ModelOption = None,
     environment: EnvironmentOption = None,
@@ -207,9 +213,12 @@ def history(
     if trend:
         from backstay.cli.trend import trend as show_trend
 
-        answer(releases.trend(page=page), as_json, partial(show_trend, page=page))
+        ahead = {} if horizon is None else {"horizon_days": horizon}
+        answer(releases.trend(page=page, **ahead), as_json, partial(show_trend, page=page))
     elif page is not None:
         raise BackstayError("--page is the page of a trend", fix="say `backstay history --trend --page FILE`")
+    elif horizon is not None:
+        raise BackstayError("--horizon is how far a trend looks", fix="say `backstay history --trend --horizon DAYS`")
     else:
         answer(releases.history(), as_json, show.history)
     return 0

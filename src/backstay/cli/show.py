@@ -278,6 +278,8 @@ def created_key(value: CreatedKey) -> None:
 
 def forgotten(value: Forgotten) -> None:
     say(f"erased: {value.rows} predictions, {value.labels} labels, {value.requests} requests for a label")
+    if value.gallery_rows:
+        say(f"  {value.gallery_rows} rows of galleries")
     for old, new in value.replaced.items():
         say(f"  {old} held the subject; {new} stands in its place")
     for model in value.models:

@@ -17,6 +17,7 @@ def trend(value: Momentum, page: Path | None = None) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADS))]
     for row in rows:
         say("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    say(f"thresholds are looked for {value.horizon_days:g} days ahead")
     for release in value.releases:
         say(f"release {release.sequence}: {release.sentence}")
     say(f"lead time, alarm to release: {value.lead_time.sentence}")

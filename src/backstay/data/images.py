@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from backstay.kernel.errors import BackstayError
+from backstay.kernel.ids import event_id
 
 ENDINGS = frozenset({".png", ".jpg", ".jpeg"})
 PART = "part"
@@ -132,10 +133,10 @@ def read_folder(path: Path) -> pa.Table:
         raise BackstayError(
             f"the folder {path} has no images (png, jpg) in subfolders", fix="make one subfolder for each class"
         )
-    first = _open(files[0], None)
+    first = read_image(files[0], None)
     pixels = np.empty((len(files), *first.shape), dtype=np.uint8)
     for place, file in enumerate(files):
-        array = _open(file, first.shape[2])
+        array = read_image(file, first.shape[2])
         if array.shape != first.shape:
             raise BackstayError(
                 f"{file} is {array.shape[1]} x {array.shape[0]} pixels, "
@@ -152,7 +153,8 @@ def read_folder(path: Path) -> pa.Table:
     )
 
 
-def _open(file: Path, channels: int | None) -> npt.NDArray[np.uint8]:
+def read_image(file: Path, channels: int | None) -> npt.NDArray[np.uint8]:
+    """One png or jpg as [h, w, c]: grey or in colours as `channels` says, else as it is."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -162,3 +164,18 @@ def _open(file: Path, channels: int | None) -> npt.NDArray[np.uint8]:
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
         raise BackstayError(f"{file} cannot be read as an image ({error})", fix="replace or remove it") from error
     return array[..., None] if array.ndim == 2 else array
+
+
+def write_image(pixels: npt.NDArray[np.uint8], file: Path) -> None:
+    """Write [h, w, c] as a png, whole or not at all."""
+    from PIL import Image
+
+    fresh = file.with_name(f".{file.name}.{event_id('tmp')}")
+    try:
+        Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(fresh, format="png")
+        fresh.replace(file)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise BackstayError(
+            f"{file} cannot be written ({error.strerror or error})", fix="choose another place, or free some space"
+        ) from error

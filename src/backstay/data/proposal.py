@@ -11,12 +11,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from backstay.bundle.sets import labels_of, sets_as_text
 from backstay.data.audit.identifiers import looks_like_id
 from backstay.data.audit.subject import WIDE
 from backstay.data.kinds import as_kind, kind_of
 from backstay.data.parts import part_column
 from backstay.data.read import read
 from backstay.data.schema import ALONE, infer_schema
+from backstay.data.sets import holds_lists
 from backstay.data.targets import class_texts, many_fractions
 from backstay.data.zones import moments
 from backstay.kernel.errors import BackstayError, nearest
@@ -48,7 +50,7 @@ class _Seen:
     part: str | None
     left: tuple[str, ...]
     vector: str | None
-    numeric: bool = False
+    task: str = "classification"
 
 
 def propose(
@@ -64,13 +66,14 @@ def propose(
     """The text of backstay.toml for rows to train on. Raises BackstayError for a target that cannot be learned.
 
     Args:
-        task: "classification" or "regression"; None proposes regression for a target of many different fractions.
+        task: "classification", "regression" or "multilabel"; None proposes regression for a target of many different
+            fractions, and multilabel for one of lists.
     """
     table = read(source)
     if target == "y" and source.suffix == ".npz" and "y" not in table.column_names:
         target = "label"  # what the array y is called once it is a column
     seen = _look(table, target=target, time=time, group=group, task=task)
-    policy = value_policy() if seen.numeric else []
+    policy = value_policy() if seen.task == "regression" else []
     return "\n".join(
         [
             *_top(name or _model_name(source), table, seen),
@@ -129,7 +132,7 @@ def propose_adoption(
     lines += _data(reference, folder, seen, list_features=predictions_only)
     if predictions_only or ((prediction or score) and seen.id is not None):
         lines += _predictions(seen, prediction or "prediction", score, positive)
-    return "\n".join([*lines, *(value_policy() if seen.numeric else []), *_rest()])
+    return "\n".join([*lines, *(value_policy() if seen.task == "regression" else []), *_rest()])
 
 
 def _look(
@@ -170,10 +173,11 @@ def _look(
         # Of what such a model says of a row, its embedding is an answer, not an input.
         inputs -= {n for n in inputs if found_kinds[n] is ColumnKind.VECTOR}
     features = () if bare and not inputs else None
-    numeric = task == "regression" or (task is None and many_fractions(table.column(target)))
-    schema = infer_schema(
-        table, target=target, id=row_id, group=group, features=features, ignore=ignored, numeric=numeric
-    )
+    task = task or _task_of(table.column(target))
+    if task == "multilabel":
+        place = table.column_names.index(target)
+        table = table.set_column(place, target, sets_as_text(table.column(target), target))
+    schema = infer_schema(table, target=target, id=row_id, group=group, features=features, ignore=ignored, task=task)
     names_rows = tuple(
         f
         for f in schema.features
@@ -196,13 +200,27 @@ def _look(
         kinds,
         tuple(slices),
         tuple(ignore),
-        () if numeric else tuple(sorted(set(class_texts(table.column(target).drop_null()).tolist()))),
+        _names(table.column(target).drop_null(), task),
         kept,
         part,
         tuple(c.name for c in schema.columns if c.kind in ALONE and c.name not in schema.features),
         next((c.name for c in schema.columns if c.kind is ColumnKind.VECTOR), None),
-        numeric,
+        task,
     )
+
+
+def _task_of(column: pa.ChunkedArray) -> str:
+    """What a target suggests by itself: lists are sets of labels, many different fractions are measured numbers."""
+    if holds_lists(column):
+        return "multilabel"
+    return "regression" if many_fractions(column) else "classification"
+
+
+def _names(column: pa.ChunkedArray, task: str) -> tuple[str, ...]:
+    """Classes or labels that occur; a number has none."""
+    if task == "multilabel":
+        return labels_of(column.to_pylist())
+    return () if task == "regression" else tuple(sorted(set(class_texts(column).tolist())))
 
 
 def _typed(table: pa.Table, column: Column) -> pa.ChunkedArray:
@@ -253,10 +271,16 @@ def _model_name(source: Path) -> str:
 
 
 def _top(name: str, table: pa.Table, seen: _Seen, *, predictions_only: bool = False) -> list[str]:
-    if seen.numeric:
+    if seen.task == "regression":
         what, task = "a number to predict", ['task = "regression"  # the target is a number']
         return _head(name, table, seen, what, task)
     listing = ", ".join(seen.classes[:8]) + (", ..." if len(seen.classes) > 8 else "")
+    if seen.task == "multilabel":
+        what, task = (
+            f"sets of {len(seen.classes)} labels ({_comment(listing)})",
+            ['task = "multilabel"  # sets of labels'],
+        )
+        return _head(name, table, seen, what, task)
     task = (
         ['task = "predictions"  # the model lives elsewhere, only what it answers is known'] if predictions_only else []
     )

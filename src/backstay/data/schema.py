@@ -9,12 +9,15 @@ import pyarrow as pa
 from backstay.data.kinds import arrow_type, as_kind, kind_of
 from backstay.data.numbers import check_numbers
 from backstay.data.parts import part_column
+from backstay.data.sets import check_sets
 from backstay.data.targets import check_target
 from backstay.data.vectors import is_list, refuse_gaps, usual_length
 from backstay.kernel.errors import BackstayError, nearest
 from backstay.kernel.records import Column, ColumnKind, Schema
 
 NOT_FEATURES = frozenset({ColumnKind.TEXT, ColumnKind.TIME, ColumnKind.VECTOR})
+# What a target must be, by task; where nothing is said, classes.
+TARGETS = {"regression": check_numbers, "multilabel": check_sets}
 ALONE = frozenset({ColumnKind.TEXT, ColumnKind.VECTOR})
 
 
@@ -28,7 +31,7 @@ def infer_schema(
     kinds: Mapping[str, str] | None = None,
     features: Iterable[str] | None = None,
     ignore: Iterable[str] = (),
-    numeric: bool = False,
+    task: str = "classification",
 ) -> Schema:
     """The schema of these rows: what is declared holds, the rest is inferred from types and values.
 
@@ -37,7 +40,7 @@ def infer_schema(
     learned from alone. Columns of types that have no kind (structs, lists of texts) are left out. An empty
     list of features may be said: of a model that lives elsewhere only its answers may be known.
 
-    Raises BackstayError for a column that is not there, a target with one class, and a regression target.
+    Raises BackstayError for a column that is not there, and a target that the task cannot learn.
     """
     kinds = dict(kinds or {})
     ignored = set(ignore)
@@ -69,7 +72,7 @@ def infer_schema(
                 fix="take it out of data.features or of data.ignore",
             )
     if target is not None:
-        (check_numbers if numeric else check_target)(table.column(target), target)
+        TARGETS.get(task, check_target)(table.column(target), target)
     if target is not None and not chosen and features is None:
         raise BackstayError("no column is left as a feature", fix="name some in data.features, or ignore fewer")
     return Schema(columns=tuple(columns), features=chosen, target=target, id=id, time=time, group=group)

@@ -26,6 +26,7 @@ USUAL = (
     "calibration_error",
     "recall_at_1",
     "map_at_r",
+    "silhouette",
 )
 # Of models that may answer "none of these" or hold examples, and where rows of unknown classes are there.
 OF_NONE = ("called_none", "unknown_recall", "unknown_auc")
@@ -69,7 +70,7 @@ def _possible(name: str, case: Case) -> bool:
     if name in ("unknown_recall", "unknown_auc"):
         asked = case.declines if name == "unknown_recall" else case.distances is not None
         return asked and bool((case.labels == -1).any())
-    return case.embeddings is not None if name in ("recall_at_1", "map_at_r") else True
+    return case.embeddings is not None if name in ("recall_at_1", "map_at_r", "silhouette") else True
 
 
 def _measurement(name: str, case: Case, data_id: str, part: str, of: str, seed: int) -> Measurement:

@@ -9,7 +9,8 @@ from backstay.kernel.records import Report, Verdict
 from backstay.settings import GateSettings, Rule
 
 ALWAYS = (Rule(rule="minimum_n"), Rule(rule="no_open_findings"))
-OF_NUMBERS = (Rule(rule="minimum_n", metric="mae"), Rule(rule="no_open_findings"))
+# Of what is no class: the figure that is always there, and whose rows are counted.
+FIRST = ("accuracy", "mae", "subset_accuracy")
 
 
 def check_policy(policy: GateSettings) -> None:
@@ -35,8 +36,8 @@ def decide(
     Raises NotFound for a rule that is not on the shelf: a policy that cannot be read decides nothing.
     """
     context = Context(champion=champion, minimum_n=policy.minimum_n)
-    of_numbers = report.find("mae") is not None and report.find("accuracy") is None
-    always = OF_NUMBERS if of_numbers else ALWAYS
+    first = next((name for name in FIRST if report.find(name) is not None), FIRST[0])
+    always = tuple(rule.model_copy(update={"metric": first}) for rule in ALWAYS)
     outcomes = tuple(RULES[rule.rule](report, rule, context) for rule in (*always, *policy.rules))
     return Verdict(
         id=event_id("verdict"),

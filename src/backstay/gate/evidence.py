@@ -8,8 +8,8 @@ from backstay.kernel.records import Comparison, Measurement, Report, RuleOutcome
 
 # Figures of which less is better, and a share of something of which more is: asked for from the wrong side, a bar
 # would pass whatever is bad enough.
-LOWER = frozenset({"mae", "rmse", "median_absolute_error"})
-HIGHER = frozenset({"r2", "skill"})
+LOWER = frozenset({"mae", "rmse", "median_absolute_error", "hamming_loss"})
+HIGHER = frozenset({"r2", "skill", "micro_f1", "macro_f1", "mean_average_precision", "subset_accuracy", "jaccard"})
 
 
 def refused(rule: str, message: str, **evidence: object) -> RuleOutcome:

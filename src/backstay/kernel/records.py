@@ -16,6 +16,7 @@ class Task(StrEnum):
 
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
+    MULTILABEL = "multilabel"
     PREDICTIONS = "predictions"
 
 
@@ -281,6 +282,7 @@ class Label:
 
     Args:
         probability: with which the row was chosen for labelling, None when nobody chose it (selective labels).
+        draw: the window by whose strata the row was drawn, None for a uniform draw or none; `stratum` is its place.
     """
 
     prediction_id: str
@@ -295,11 +297,17 @@ class Label:
     group: str | None = None
     probability: float | None = None
     request_id: str | None = None
+    draw: str | None = None
+    stratum: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LabelRequest:
-    """A row that a person is asked to look at, why, and with which probability it was drawn."""
+    """A row that a person is asked to look at, why, and with which probability it was drawn.
+
+    Args:
+        draw: the window by whose strata it was drawn, None for a uniform draw; `stratum`: 0 the most doubtful.
+    """
 
     id: str
     prediction_id: str
@@ -310,6 +318,8 @@ class LabelRequest:
     requested_at: datetime
     status: str = "open"
     group: str | None = None
+    draw: str | None = None
+    stratum: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,6 +127,8 @@ def labels_from(
                 group=group,
                 probability=None if request is None else request.probability,
                 request_id=None if request is None else request.id,
+                draw=None if request is None else request.draw,
+                stratum=None if request is None else request.stratum,
             )
         )
     return labels

@@ -23,12 +23,12 @@ def use_of(key: str, purpose: str | None, source: str, settings: LabelSettings) 
         purpose: what the row was drawn for, None when nobody asked for it.
 
     An untrusted label may be learned from, under a cap, and nothing else. Standing and estimate draws are the sample
-    that speaks for all traffic. What was drawn for retraining is dealt to training or gate. A source that labels
-    every row feeds all three.
+    that speaks for all traffic; what was drawn by doubt (window) speaks, weighted, for its window. What was drawn for
+    retraining is dealt to training or gate. A source that labels every row feeds all three.
     """
     if not is_trusted(source, settings):
         return LabelUse.TRAIN
-    if purpose in ("standing", "estimate"):
+    if purpose in ("standing", "estimate", "window"):
         return LabelUse.STANDING
     if purpose is None and source in settings.census_sources and fraction(key, "standing-use") < CENSUS_STANDING:
         return LabelUse.STANDING

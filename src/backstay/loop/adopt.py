@@ -29,15 +29,23 @@ from backstay.kernel.records import (
     Verdict,
 )
 from backstay.loop.examples import bring, keep, schema_for, target_of, texts
+from backstay.loop.gate_case import GateRows
 from backstay.loop.gate_rows import freshest_gate, without_use
-from backstay.loop.gating import GateRows, Offered, offer
+from backstay.loop.gating import Offered, offer
 from backstay.loop.label import live_rows
 from backstay.loop.log_policy import refuse_blind
 from backstay.loop.run import file_model, live_inputs
 from backstay.loop.sign import check_key, objection
+from backstay.loop.tasks import task_of
 from backstay.loop.workspace import Workspace
 from backstay.release.adopt import adopt as release_unmeasured
 from backstay.release.adopt import refuse_successor
+
+# What is taken as an ONNX file only, and the outputs that it is known by.
+ONNX_ONLY = {
+    "regression": ("numbers", "one float output called `value`"),
+    "multilabel": ("sets of labels", "the outputs `members` and `scores`, both [rows, labels]"),
+}
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,7 @@ def adopt(ws: Workspace, model: Any, *, reference: Path, hints: Hints | None = N
     refuse_successor(ws.catalog.champion(ws.name, ws.environment))
     with ws.progress.step("reference rows"):
         raw = bring(ws, reference)
-        schema = schema_for(raw, ws.settings.data, numeric=ws.settings.task == "regression")
+        schema = schema_for(raw, ws.settings.data, task=ws.settings.task)
         table = conform(raw, schema)
         record = _elsewhere(ws, table, schema) if model is None else bring_model(ws, model, table, schema, hints=hints)
         version = keep(ws, table, schema, source=str(reference), role="reference")
@@ -132,8 +140,8 @@ def bring_model(
     ws: Workspace, model: Any, table: pa.Table, schema: Schema, *, origin: str = "adopted", hints: Hints | None = None
 ) -> ModelRecord:
     """Make a bundle of somebody's model: roles inferred, checked by running it on a few of these rows."""
-    number = ws.settings.task == "regression"
-    classes = () if number else tuple(sorted(set(texts(table, target_of(schema)))))
+    named = task_of(ws).classes
+    classes = () if named is None else named(texts(table, target_of(schema)).tolist())
     content, draft = _graph_of(ws, model, table, schema, classes, hints or Hints())
     refuse_blind(ws, draft)
     model_id = write_bundle(ws.bundles, content, draft)
@@ -148,7 +156,9 @@ def bring_model(
     )
     found = ws.load_model(record).predict(table.slice(0, 16))
     answers = found.labels
-    if number:
+    if record.task is Task.MULTILABEL:
+        return record
+    if record.task is Task.REGRESSION:
         if found.numbers is None or not np.all(np.isfinite(found.numbers)):
             raise BackstayError(
                 "the model does not answer a finite number for each of the first rows",
@@ -174,12 +184,13 @@ def _graph_of(
                 "example, outputs and classes are for torch modules, and an ONNX file was named", fix="leave them out"
             )
         features = tuple(schema.column(name) for name in schema.features)
-        draft = inspect_onnx(model, features, classes, numeric=ws.settings.task == "regression")
+        draft = inspect_onnx(model, features, classes, task=ws.settings.task)
         return model.read_bytes(), draft
-    if ws.settings.task == "regression":
+    if ws.settings.task in ONNX_ONLY:
+        what, outputs = ONNX_ONLY[ws.settings.task]
         raise BackstayError(
-            f"a {type(model).__name__} that answers numbers is not converted here",
-            fix="export it to ONNX with one float output called `value`, and name the file",
+            f"a {type(model).__name__} that answers {what} is not converted here",
+            fix=f"export it to ONNX with {outputs}, and name the file",
         )
     try:
         from backstay.train.bring import graph_of

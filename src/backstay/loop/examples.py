@@ -15,6 +15,7 @@ from backstay.data.snapshot import save
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import DataVersion, Schema
 from backstay.loop.erasures import erasures
+from backstay.loop.tasks import task_of
 from backstay.loop.workspace import Workspace
 from backstay.settings import DataSettings
 
@@ -24,13 +25,14 @@ def bring(ws: Workspace, source: Any) -> pa.Table:
     if isinstance(source, (str, Path)):
         path = Path(source)
         source = path if path.is_absolute() or path.exists() else ws.root / path
-    return read(source, time_zone=ws.settings.data.time_zone)
+    table = read(source, time_zone=ws.settings.data.time_zone)
+    return task_of(ws).read(table, ws.settings.data.target)
 
 
-def schema_for(table: pa.Table, data: DataSettings, *, numeric: bool = False) -> Schema:
-    """The schema that the settings declare, the rest inferred from these rows. `numeric`: the target is a number."""
+def schema_for(table: pa.Table, data: DataSettings, *, task: str = "classification") -> Schema:
+    """The schema that the settings declare, the rest inferred from these rows."""
     kinds = dict(data.columns)
-    if numeric and data.target is not None:
+    if task == "regression" and data.target is not None:
         kinds[data.target] = "number"
     return infer_schema(
         table,
@@ -41,7 +43,7 @@ def schema_for(table: pa.Table, data: DataSettings, *, numeric: bool = False) ->
         kinds=kinds,
         features=data.features,
         ignore=data.ignore,
-        numeric=numeric,
+        task=task,
     )
 
 
@@ -72,7 +74,7 @@ def project_rows(ws: Workspace) -> tuple[pa.Table, Schema]:
     if data.target is None:
         raise BackstayError("the project file names no data.target", fix="set it to the column to predict")
     table = bring(ws, data.source)
-    schema = schema_for(table, data, numeric=ws.settings.task == "regression")
+    schema = schema_for(table, data, task=ws.settings.task)
     if not schema.features:
         raise BackstayError("data.features is empty, so there is nothing to learn from", fix="name the model's inputs")
     return conform(table, schema), schema

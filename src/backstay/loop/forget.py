@@ -16,6 +16,7 @@ from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import DataVersion, ModelRecord, Schema
 from backstay.loop.erasures import KIND, Erasure, erasures
 from backstay.loop.examples import texts
+from backstay.loop.gallery import erase
 from backstay.loop.label import live_rows
 from backstay.loop.lookup import judged_until
 from backstay.loop.workspace import Workspace
@@ -32,6 +33,7 @@ class Forgotten:
         models: that were trained on the subject, or are watched against it. They are not changed: retrain them.
         releases: sequence numbers of the releases of these models.
         not_searched: data versions with neither an id nor a group column, in which nobody can be found.
+        gallery_rows: rows of galleries.
         held_by_servers: log files that a running server still writes: hidden now, erased by the next `backstay gc`.
     """
 
@@ -43,6 +45,7 @@ class Forgotten:
     releases: tuple[int, ...]
     not_searched: tuple[str, ...]
     held_by_servers: int
+    gallery_rows: int = 0
 
 
 def forget(ws: Workspace, *, ids: Sequence[str] = (), groups: Sequence[str] = (), reason: str) -> Forgotten:
@@ -69,6 +72,7 @@ def forget(ws: Workspace, *, ids: Sequence[str] = (), groups: Sequence[str] = ()
     ws.journal.compact(ws.manifests_of_all())
     labels, requests = ws.catalog.erase(ws.name, ws.environment, sorted(everything))
     _scrub_memory(ws, everything)
+    gallery_rows = erase(ws, everything, wanted)
     result = Forgotten(
         rows=len(everything & logged),
         labels=labels,
@@ -78,6 +82,7 @@ def forget(ws: Workspace, *, ids: Sequence[str] = (), groups: Sequence[str] = ()
         releases=releases,
         not_searched=not_searched,
         held_by_servers=ws.journal.unfinished(),
+        gallery_rows=gallery_rows,
     )
     _record(ws, result, ids, groups, reason)
     for data_id in (*gone, *replaced):
@@ -172,6 +177,7 @@ def _record(ws: Workspace, result: Forgotten, ids: Sequence[str], groups: Sequen
         "requests": result.requests,
         "replaced": result.replaced,
         "models": list(result.models),
+        "gallery_rows": result.gallery_rows,
     }
     with ws.ledger.transaction() as tx:
         tx.append("erased", body, actor=ws.actor)

@@ -12,7 +12,7 @@ from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Label, Release, Schema
 from backstay.labels.training import gate_labels
 from backstay.loop.examples import keep
-from backstay.loop.gating import GateRows
+from backstay.loop.gate_case import GateRows
 from backstay.loop.label import still_logged
 from backstay.loop.reference import gate_rows
 from backstay.loop.workspace import USE_COLUMN, Workspace

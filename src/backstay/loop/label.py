@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from msgspec import structs
 
-from backstay.bundle.numbers import parsed
 from backstay.data.write import write_table
 from backstay.journal.rows import Rows
 from backstay.kernel.clock import parse_time, utc
@@ -20,12 +20,13 @@ from backstay.kernel.errors import BackstayError, nearest
 from backstay.kernel.ids import digest
 from backstay.kernel.records import Label, LabelRequest
 from backstay.labels.ingest import labels_from, sort_feedback
-from backstay.labels.queue import draw_requests
+from backstay.labels.queue import WINDOW, draw_requests
 from backstay.loop.examples import bring, text
-from backstay.loop.numbers import refuse_words
+from backstay.loop.tasks import label_text, task_of
+from backstay.loop.window_draw import outside_draws, request_of_window
 from backstay.loop.workspace import Workspace
 
-PURPOSES = ("standing", "estimate", "retrain")
+PURPOSES = ("standing", "estimate", "window", "retrain")
 CURSOR = "feedback-cursor"
 
 
@@ -89,7 +90,7 @@ def still_logged(ws: Workspace, labels: Sequence[Label]) -> list[Label]:
 
 
 def request(ws: Workspace, n: int, *, purpose: str = "estimate", seed: str = "") -> Queue:
-    """Draw rows of the live release that nobody was asked about yet, uniformly, and queue them."""
+    """Draw rows of the live release that nobody was asked about yet and queue them: uniformly, or by doubt."""
     if purpose not in PURPOSES:
         raise BackstayError(f"{purpose!r} is not a purpose of labels", fix=nearest(purpose, PURPOSES))
     if purpose == "retrain" and not ws.settings.retrain.from_log:
@@ -102,13 +103,19 @@ def request(ws: Workspace, n: int, *, purpose: str = "estimate", seed: str = "")
         raise BackstayError(f"{n} rows cannot be drawn", fix="ask for at least one")
     release = ws.champion()
     rows = live_rows(ws, release=release.id)
+    if purpose == WINDOW:
+        request_of_window(ws, release, rows, n)
+        return queue(ws)
     asked = {r.prediction_id for r in ws.catalog.requests(ws.name, ws.environment)}
+    where = ""
+    if purpose == "estimate" and not (outside := outside_draws(ws, release, rows)).all():
+        rows, where = rows.take(outside), " outside the windows that were drawn from by doubt"
     recent = _recent(rows, n, purpose)
     free = np.array([i for i in recent if str(rows.ids[i]) not in asked], dtype=np.int64)
     if len(free) < n:
         raise BackstayError(
-            f"{n} rows were asked for and {len(free)} unasked ones of this release are logged",
-            fix=f"ask for at most {len(free)}, or wait for more traffic",
+            f"{n} rows were asked for and {len(free)} unasked ones of this release are logged{where}",
+            fix=f"ask for at most {len(free)}, or wait for more traffic" if len(free) else "wait for more traffic",
         )
     drawn = draw_requests(
         rows.take(free),
@@ -140,7 +147,7 @@ def answer(ws: Workspace, rows: Any, *, source: str) -> Labelled:
             )
     times = table.column("at").to_pylist() if "at" in table.column_names else [None] * table.num_rows
     given = [
-        (str(i), text(v), _moment(t, ws.clock.now()))
+        (str(i), label_text(v) or text(v), _moment(t, ws.clock.now()))
         for i, v, t in zip(table.column("id").to_pylist(), table.column("label").to_pylist(), times, strict=True)
         if v is not None
     ]
@@ -164,11 +171,12 @@ def add(ws: Workspace, given: Sequence[tuple[str, str, datetime]], *, source: st
         )
     )
     open_requests = {r.prediction_id: r for r in ws.catalog.requests(ws.name, ws.environment, status="open")}
+    kind = task_of(ws)
+    written = [(row_id, kind.label(value) or value, at) for row_id, value, at in given]
     labels = labels_from(
-        given, groups=groups, requests=open_requests, source=source, settings=ws.settings.labels, **ws.scope
+        written, groups=groups, requests=open_requests, source=source, settings=ws.settings.labels, **ws.scope
     )
-    if ws.settings.task == "regression":
-        refuse_words(labels)
+    kind.refuse_unfit(labels)
     added = ws.catalog.add_labels(labels)
     answered = [open_requests[label.prediction_id].id for label in labels if label.prediction_id in open_requests]
     if any(label.trusted for label in labels):
@@ -182,20 +190,25 @@ def add(ws: Workspace, given: Sequence[tuple[str, str, datetime]], *, source: st
 def ingest_feedback(ws: Workspace) -> list[str]:
     """Take in what came to the server as feedback since the last time; answers what was left in the log, and why."""
     feedback, cursor = ws.journal.feedback(cursor_of(ws))
-    mine = [f for f in feedback if (f.model, f.environment, f.kind) == (ws.name, ws.environment, "label")]
+    kind = task_of(ws)
+    mine = [
+        structs.replace(f, value=kind.label(f.value) or f.value) if f.value else f
+        for f in feedback
+        if (f.model, f.environment, f.kind) == (ws.name, ws.environment, "label")
+    ]
     logged = dict.fromkeys((str(i) for i in live_rows(ws).ids), "") if mine else {}
     found = sort_feedback(mine, logged)
-    words = 0
+    unfit = 0
     for source, given in sorted(found.by_source.items()):
-        fit = given if ws.settings.task != "regression" else [g for g in given if not np.isnan(parsed([g[1]])[0])]
-        words += len(given) - len(fit)
+        fit = [g for g in given if kind.label(g[1]) is not None]
+        unfit += len(given) - len(fit)
         add(ws, fit, source=source)
     with ws.ledger.transaction() as tx:
         tx.set_state(_cursor_key(ws), {"cursor": cursor})
     left = (
         (found.unknown, "labels came for ids that were never logged or have left the log"),
         (found.empty, "labels came without a value"),
-        (words, "labels are no numbers"),
+        (unfit, kind.unfit),
         (found.contradicted, "labels contradict what the same source had said before"),
     )
     return [f"{n} {what}" for n, what in left if n]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from backstay.bundle.manifest import NONE
 from backstay.data.batches import Batches
@@ -29,6 +30,7 @@ MOST_REFERENCE_ROWS = 200_000
 MOST_CLASSES = 2000
 # Carried along for those rows that are sampled; no detector tests columns that the reference does not have.
 LABEL = "(label)"
+SHOWN_TEXT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +72,13 @@ class Lens:
         features: tuple[str, ...] | None,
         ignore: tuple[str, ...],
         time_zone: str | None,
+        timed: bool = False,
     ) -> tuple[Lens, Reference]:
-        """Read the reference through. Raises BackstayError for a column that is not there or cannot be read."""
-        optional = (roles.time, roles.id)
+        """Read the reference through, with its times if `timed`.
+
+        Raises BackstayError for a column that is not there or cannot be read.
+        """
+        optional = (roles.id,) if timed else (roles.time, roles.id)
         missing = [name for name in roles.named if name not in source.names and name not in optional]
         if missing:
             raise BackstayError(f"the reference has no column {missing[0]!r}", fix=nearest(missing[0], source.names))
@@ -99,7 +105,7 @@ class Lens:
         # An answer that has no score, since it is none of the classes.
         none_label = NONE if roles.scores and NONE in classes and NONE not in scored else ""
         lens = Lens(roles, schema, scored, time_zone, none_label)
-        return lens, lens._reference(table, answers)
+        return lens, lens._reference(table, answers, roles.time if timed else None)
 
     def reads(self, names: Sequence[str]) -> list[str]:
         """The columns to read of traffic that has these. Labels may be lacking: they come later, or never."""
@@ -121,7 +127,7 @@ class Lens:
         rows = table.num_rows
         scores = self._scores(table)
         embeddings = embeddings_of(table, roles.embedding)
-        columns = self._columns(table)
+        columns = {**self._columns(table), **self._texts(table)}
         if roles.label in table.column_names:
             columns[LABEL] = _labels(table.column(roles.label))
         if roles.time is None:
@@ -146,6 +152,11 @@ class Lens:
         )
         return columns_of(conform(table, inputs), inputs) if inputs.features else {}
 
+    def _texts(self, table: pa.Table) -> dict[str, AnyArray]:
+        """The beginnings of texts, of which only the length is tested: for those rows that are shown."""
+        names = [name for name in self.schema.features if self.schema.column(name).kind is ColumnKind.TEXT]
+        return {name: _words(pc.utf8_slice_codeunits(table.column(name), 0, SHOWN_TEXT), None) for name in names}
+
     def _scores(self, table: pa.Table) -> AnyArray | None:
         roles = self.roles
         if roles.score is None and not roles.scores:
@@ -154,7 +165,7 @@ class Lens:
         found = scores_of(table, names, self.classes)
         return None if found is None else found.astype(np.float64)
 
-    def _reference(self, table: pa.Table, answers: AnyArray | None) -> Reference:
+    def _reference(self, table: pa.Table, answers: AnyArray | None, timed_by: str | None) -> Reference:
         embeddings = embeddings_of(table, self.roles.embedding)
         correct = None
         if self.roles.label is not None and answers is not None:
@@ -175,6 +186,7 @@ class Lens:
             columns=self._columns(table),
             learned=np.zeros(table.num_rows, dtype=np.bool_),
             none_label=self.none_label,
+            times=None if timed_by is None else utc_times(table.column(timed_by), timed_by, self.time_zone),
         )
 
 

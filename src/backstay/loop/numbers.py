@@ -11,7 +11,6 @@ import pyarrow as pa
 from backstay.bundle.numbers import parsed, target_values
 from backstay.journal.rows import Rows
 from backstay.kernel.errors import BackstayError
-from backstay.kernel.records import Label
 from backstay.maths.arrays import BoolArray, FloatArray
 from backstay.monitor.reference import Reference
 from backstay.monitor.traffic import LabelledRow, WindowData
@@ -26,6 +25,12 @@ def one_word(rows: int) -> npt.NDArray[np.object_]:
     return np.full(rows, ANSWER, dtype=object)
 
 
+def gaps_of(target: pa.ChunkedArray, name: str, answers: FloatArray) -> FloatArray:
+    """How far each answer is from the truth [n], infinite where either is no number."""
+    gaps = np.abs(answers - target_values(target, name))
+    return np.where(np.isfinite(gaps), gaps, np.inf)
+
+
 def right_within(
     target: pa.ChunkedArray, name: str, answers: FloatArray, judged: BoolArray
 ) -> tuple[FloatArray, float]:
@@ -35,8 +40,7 @@ def right_within(
     distributed as the exact (Clopper-Pearson) bounds of that share say, so that these hold although the limit was
     taken from the same rows. An answer that is no number is wrong.
     """
-    gaps = np.abs(answers - target_values(target, name))
-    gaps = np.where(np.isfinite(gaps), gaps, np.inf)
+    gaps = gaps_of(target, name, answers)
     if int(judged.sum()) < FEWEST:
         raise BackstayError(
             f"{int(judged.sum())} labelled reference rows that the model has not learned from say too little of a "
@@ -65,13 +69,3 @@ def measured(row: LabelledRow, limit: float | None) -> LabelledRow | None:
     if np.isnan(truth):
         return None
     return replace(row, error=float("inf") if np.isnan(answer) else abs(float(answer - truth)), limit=limit)
-
-
-def refuse_words(labels: list[Label]) -> None:
-    """Raise BackstayError for a label that is no number: nothing could be learned from it."""
-    bad = [label for label in labels if np.isnan(parsed([label.value])[0])]
-    if bad:
-        raise BackstayError(
-            f"{len(bad)} labels are no numbers, first {bad[0].value!r} of {bad[0].prediction_id!r}; nothing was added",
-            fix="give the true value as a number",
-        )

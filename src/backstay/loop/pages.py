@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from backstay.journal.rows import Rows
-from backstay.kernel.records import ColumnKind, Decision, Release, Schema, WindowResult
+from backstay.kernel.records import ColumnKind, Decision, Release, Schema, Task, WindowResult
 from backstay.loop.reference import pixels_of
 from backstay.loop.whole_file import write_whole
 from backstay.loop.workspace import Workspace
@@ -39,7 +39,7 @@ def write_watch_page(
         history,
         model=ws.name,
         environment=ws.environment,
-        examples=_named(result, rows, schema_of(ws, release)),
+        examples=_named(result, rows, schema_of(ws, release), ws.model_record(release.model_id).task),
         reference_examples=before,
         decision=decision,
     )
@@ -51,7 +51,7 @@ def schema_of(ws: Workspace, release: Release) -> Schema:
     return ws.data_version(str(release.reference_id)).schema
 
 
-def _named(result: WindowResult, rows: Rows, schema: Schema) -> dict[str, Example]:
+def _named(result: WindowResult, rows: Rows, schema: Schema, task: Task) -> dict[str, Example]:
     wanted = {i for s in result.signals for i in s.example_ids[:MOST_EXAMPLES]}
     places = [i for i, row_id in enumerate(rows.ids) if str(row_id) in wanted]
     chosen = rows.take(np.array(places, dtype=np.int64))
@@ -59,8 +59,10 @@ def _named(result: WindowResult, rows: Rows, schema: Schema) -> dict[str, Exampl
         return {}
     shown = [Example(None)] * len(places) if chosen.inputs is None else examples_of(chosen.inputs, schema)
     found: dict[str, Example] = {}
+    # The chance of the likeliest label is not that of the whole set.
+    scores = None if task is Task.MULTILABEL else chosen.scores
     for i, example in enumerate(shown):
-        confidence = None if chosen.scores is None else float(chosen.scores[i].max())
+        confidence = None if scores is None else float(scores[i].max())
         found[str(chosen.ids[i])] = Example(example.image, example.columns, str(chosen.predictions[i]), confidence)
     return found
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from backstay.bundle.model import Outputs
+from backstay.bundle.sets import labels_in
 from backstay.data.write import write_table
 from backstay.journal.rows import Rows
 from backstay.kernel.ids import event_id
@@ -20,7 +22,7 @@ from backstay.monitor.windows import stamp
 @dataclass(frozen=True)
 class Predicted:
     """The answers. `table` has id, label and a column of probability for each class, or id and value of a
-    regression; it is not part of the JSON."""
+    regression, or id, labels (lists) and a column of each label's chance; it is not part of the JSON."""
 
     rows: int
     release: str
@@ -42,10 +44,12 @@ def predict(ws: Workspace, source: Any, *, output: Path | None = None, record: b
     else:
         ids = np.array([event_id("p") for _ in range(table.num_rows)], dtype=object)
     columns: dict[str, Any] = {"id": pa.array([str(i) for i in ids])}
-    if outputs.numbers is None:
-        columns["label"] = pa.array([str(v) for v in outputs.labels])
-    else:
+    if outputs.numbers is not None:
         columns["value"] = pa.array(outputs.numbers)
+    elif outputs.members is not None:
+        columns["labels"] = _sets(outputs, output)
+    else:
+        columns["label"] = pa.array([str(v) for v in outputs.labels])
     if outputs.scores is not None:
         for place, name in enumerate(model.classes):
             columns[f"p({name})"] = pa.array(outputs.scores[:, place])
@@ -74,3 +78,10 @@ def predict(ws: Workspace, source: Any, *, output: Path | None = None, record: b
     if waiting is not None and output is not None:
         waiting.replace(output)
     return Predicted(table.num_rows, release.id, None if output is None else str(output), record, answers)
+
+
+def _sets(outputs: Outputs, output: Path | None) -> pa.Array:
+    """The sets as lists; as their text in a file of separated text, which has no lists."""
+    if output is not None and Path(output).suffix.lower() in (".csv", ".tsv"):
+        return pa.array([str(v) for v in outputs.labels], pa.string())
+    return pa.array([list(labels_in(v)) for v in outputs.labels], pa.list_(pa.string()))

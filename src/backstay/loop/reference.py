@@ -14,9 +14,9 @@ from backstay.bundle.model import Outputs
 from backstay.journal.importing import rows_from, utc_times
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Column, ColumnKind, Release, Schema, Task
+from backstay.loop import numbers, sets
 from backstay.loop.examples import keep, target_of, text, texts
-from backstay.loop.gating import GateRows
-from backstay.loop.numbers import one_word, right_within
+from backstay.loop.gate_case import GateRows
 from backstay.loop.value_gating import numbers_of
 from backstay.loop.workspace import USE_COLUMN, Workspace
 from backstay.maths.classification import declined
@@ -66,7 +66,7 @@ def reference_of(ws: Workspace, release: Release) -> Reference:
     none_label, target = ws.none_label(record), target_of(schema)
     truth: npt.NDArray[np.object_] | None = None
     if record.task is Task.REGRESSION:
-        correct, limit = right_within(table.column(target), target, numbers_of(outputs), judged)
+        correct, limit = numbers.right_within(table.column(target), target, numbers_of(outputs), judged)
     else:
         truth = texts(table, target)
         correct = np.array(
@@ -77,21 +77,31 @@ def reference_of(ws: Workspace, release: Release) -> Reference:
         )
         correct[~judged] = np.nan
     view = views(table, schema, outputs)
+    of_sets = record.task is Task.MULTILABEL
+    # A number and a set are no class: one word stands for all, and the answers themselves stand beside it.
+    words = None if limit is None else numbers.one_word(table.num_rows)
+    words = sets.one_word(table.num_rows) if of_sets else words
     reference = fit_reference(
-        outputs.labels if limit is None else one_word(table.num_rows),
-        record.classes or None,
+        outputs.labels if words is None else words,
+        record.classes or None if words is None else None,
         representation=view.representation,
-        scores=outputs.scores,
+        scores=None if of_sets else outputs.scores,
         correct=correct,
         groups=None if schema.group is None else texts(table, schema.group),
         columns=view.columns,
         traits=view.traits,
         none_label=none_label,
         slices=slices_of(ws, table),
-        truth=truth,
+        truth=None if of_sets else truth,
         times=_times(ws, table, schema),
     )
-    return reference if limit is None else replace(reference, numbers=numbers_of(outputs), limit=limit)
+    if of_sets:
+        return sets.with_members(reference, outputs, record.classes)
+    if limit is None:
+        return reference
+    errors = numbers.gaps_of(table.column(target), target, numbers_of(outputs))
+    errors = np.where(judged & np.isfinite(errors), errors, np.nan)
+    return replace(reference, numbers=numbers_of(outputs), limit=limit, errors=errors)
 
 
 def _times(ws: Workspace, table: pa.Table, schema: Schema) -> npt.NDArray[np.datetime64] | None:

@@ -72,9 +72,7 @@ def retrain(ws: Workspace, *, extra: Path | None = None) -> Offered:
     parts = _parts(table, plain)
     version = keep(ws, table, plain, source="retrain", role="data")
     with ws.progress.step("audit"):
-        findings: tuple[Finding, ...] = check_all(
-            table, plain, parts, data_id=version.id, numeric=ws.settings.task == "regression"
-        )
+        findings: tuple[Finding, ...] = check_all(table, plain, parts, data_id=version.id, task=ws.settings.task)
         findings += overlap(table, measured.table, plain, data_id=measured.data_id)
     unlabelled = unlabelled_rows(ws, plain, measured.table)
     findings += unlabelled.findings

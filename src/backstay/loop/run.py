@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,18 +17,30 @@ from backstay.data.split import split
 from backstay.gate.decide import check_policy
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import ModelRecord, Schema, Task
+from backstay.loop.class_gating import Untrained
 from backstay.loop.examples import keep, project_rows, target_of, texts
-from backstay.loop.gating import GateRows, Offered, Untrained, offer
+from backstay.loop.gate_case import GateRows
+from backstay.loop.gating import Offered, offer
 from backstay.loop.lineage import start_of, teacher_of
 from backstay.loop.pairs import Found, judged_pairs
 from backstay.loop.reference import with_use
 from backstay.loop.sign import check_key, sign_if_given
+from backstay.loop.tasks import task_of
 from backstay.loop.unlabelled import unlabelled_rows
 from backstay.loop.workspace import Workspace
 from backstay.settings import ENCODER
 
 if TYPE_CHECKING:
     from backstay.train.loop import Trained
+
+
+# What trains an encoder where the target is no class, and what the target is.
+TWINS = {
+    "regression": ("backstay.train.value_loop", "numbers"),
+    "multilabel": ("backstay.train.set_loop", "labels"),
+}
+# What trains a model without an encoder there.
+WITHOUT = {"regression": "backstay.train.regression", "multilabel": "backstay.train.one_vs_rest"}
 
 
 def run(ws: Workspace) -> Offered:
@@ -39,7 +52,7 @@ def run(ws: Workspace) -> Offered:
         version = keep(ws, table, schema, source=str(ws.settings.data.source), role="data")
         parts = split(table, schema, ws.settings.data.split)
     with ws.progress.step("audit"):
-        findings = check_all(table, schema, parts, data_id=version.id, numeric=ws.settings.task == "regression")
+        findings = check_all(table, schema, parts, data_id=version.id, task=ws.settings.task)
     gate_rows, gate_schema = table.take(pa.array(parts["gate"])), schema
     unlabelled = unlabelled_rows(ws, schema, gate_rows)
     findings += unlabelled.findings
@@ -66,7 +79,7 @@ def untrained(
 ) -> Untrained | None:
     """How the recipe's encoder embeds rows before it learns; None for a recipe without an encoder."""
     recipe = ws.settings.train
-    if recipe.model != ENCODER or ws.settings.task == "regression":
+    if recipe.model != ENCODER or ws.settings.task in TWINS:
         return None
     from backstay.train.untrained import untrained_embeddings
 
@@ -88,11 +101,11 @@ def train(
 ) -> ModelRecord:
     """Fit the recipe of the settings and file the model. A run that was killed goes on where it stopped."""
     fit = trainer(ws, unlabelled)
-    task = Task(ws.settings.task)
     # A number has no classes.
     named: dict[str, tuple[str, ...]] = {}
-    if task is not Task.REGRESSION:
-        named["classes"] = tuple(sorted(set(texts(table.take(pa.array(parts["train"])), target_of(schema)))))
+    classes = task_of(ws).classes
+    if classes is not None:
+        named["classes"] = classes(texts(table.take(pa.array(parts["train"])), target_of(schema)).tolist())
     trained = fit(
         table,
         schema,
@@ -110,7 +123,7 @@ def train(
     record = ModelRecord(
         id=trained.model_id,
         model=ws.name,
-        task=task,
+        task=Task(ws.settings.task),
         origin="trained",
         created_at=ws.clock.now(),
         bundle=trained.model_id,
@@ -133,20 +146,17 @@ def _pairs(ws: Workspace, table: pa.Table, schema: Schema, rows: npt.NDArray[np.
 
 def trainer(ws: Workspace, unlabelled: pa.Table | None) -> Callable[..., Trained]:
     """What fits the recipe's kind of model. Only an encoder can learn from rows without labels."""
-    model = ws.settings.train.model
-    number = ws.settings.task == "regression"
+    model, task = ws.settings.train.model, ws.settings.task
     try:
-        if model == ENCODER and number:
-            from backstay.train import value_loop
-
+        if model == ENCODER and task in TWINS:
             if unlabelled is not None:
-                raise BackstayError("data.unlabelled names rows without numbers to learn", fix="take it out")
-            return partial(value_loop.fit, root=ws.root)
+                raise BackstayError(f"data.unlabelled names rows without {TWINS[task][1]} to learn", fix="take it out")
+            return partial(import_module(TWINS[task][0]).fit, root=ws.root)
         if model == ENCODER:
             from backstay.train import loop
 
             return partial(loop.fit, unlabelled=unlabelled, root=ws.root, teacher=teacher_of(ws), start=start_of(ws))
-        from backstay.train import classical, regression
+        without = import_module(WITHOUT.get(task, "backstay.train.classical"))
     except ModuleNotFoundError as error:
         raise BackstayError(
             f"training needs {error.name}, which is not installed",
@@ -157,7 +167,8 @@ def trainer(ws: Workspace, unlabelled: pa.Table | None) -> Callable[..., Trained
             f"data.unlabelled names rows without labels, and train.model = {model!r} needs labels",
             fix="take it out, or train an encoder with an objective that learns without labels",
         )
-    return regression.fit if number else classical.fit
+    fit: Callable[..., Trained] = without.fit
+    return fit
 
 
 def live_inputs(ws: Workspace) -> tuple[InputSpec, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from backstay.kernel.errors import BackstayError
+from backstay.loop.gallery import files
 from backstay.loop.keys import active
 from backstay.loop.log_policy import refuse_blind_release
 from backstay.loop.lookup import newest_window
@@ -38,6 +39,7 @@ def serve(
         keys=lambda: active(ws),
         trust=trust(ws),
         watched=lambda: newest_window(ws),
+        galleries=lambda: files(ws),
         journal_directory=ws.state / "journal",
         clock=ws.clock,
         announce=announce,

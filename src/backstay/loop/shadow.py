@@ -14,7 +14,7 @@ import numpy as np
 from backstay.bundle.model import Outputs
 from backstay.journal.rows import Rows
 from backstay.kernel.ids import fraction
-from backstay.kernel.records import Label, Release
+from backstay.kernel.records import Label, Release, Task
 from backstay.labels.training import training_labels
 from backstay.loop.label import live_rows
 from backstay.loop.reference import views
@@ -34,8 +34,9 @@ TINY = 1e-6
 
 def shadow_gain(ws: Workspace, release: Release) -> tuple[Gain | None, str]:
     """Error rates of the live model and of a shadow on the labels for training; None, and why, where that cannot be."""
-    if not ws.model_record(release.model_id).classes:
-        return None, "no shadow: the live model has no classes"
+    record = ws.model_record(release.model_id)
+    if not record.classes or record.task is Task.MULTILABEL:
+        return None, "no shadow: the live model answers no classes"
     rows = live_rows(ws, release=release.id)
     found = _drawn(ws, rows)
     if len(found) < LEAST:

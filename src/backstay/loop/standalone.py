@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from backstay.data.batches import Batches
 from backstay.kernel.clock import Clock, SystemClock
-from backstay.kernel.errors import BackstayError
+from backstay.kernel.errors import BackstayError, nearest
 from backstay.kernel.ports import NoProgress, Progress
 from backstay.kernel.records import Label, LabelUse, WindowResult
 from backstay.loop.lens import LABEL, Lens, Roles
 from backstay.loop.seen import NAME, PLACE, Seen, examples_of, reference_examples
 from backstay.maths.arrays import AnyArray
 from backstay.maths.classification import declined
+from backstay.maths.labelfree_metrics import METRICS
 from backstay.maths.sketches.profile import ColumnProfile
 from backstay.monitor.fitted import Detectors
 from backstay.monitor.memory import Memory
@@ -52,6 +53,8 @@ def watch(
     ignore: Sequence[str] = (),
     window_days: float | None = None,
     window_rows: int | None = None,
+    season: Literal["none", "day", "week", "year"] = "none",
+    metrics: Sequence[str] = (),
     false_alarms_per_year: float = 1.0,
     alpha: float | None = None,
     time_zone: str | None = None,
@@ -62,7 +65,7 @@ def watch(
     """Has this traffic moved from the reference, and is the model worse? No project is made, nothing is written.
 
     A Parquet file, or a folder of them, is streamed: memory does not grow with its rows. Rows with groups are the
-    exception: they are kept, since how they hang together cannot be told from sums.
+    exception: they are kept, since how they hang together cannot be told from sums; so are all rows with a season.
 
     Args:
         traffic: a path, a pandas, polars or pyarrow frame, or embeddings as a NumPy array [rows, width].
@@ -73,6 +76,9 @@ def watch(
         features: the inputs to watch; all columns without a role unless named. `ignore` leaves some out.
         window_days: cut by time into windows of this length, from a Monday at midnight UTC. `window_rows`: cut by
             number, in the order of the rows; the last window may be smaller. Otherwise all rows are one window.
+        season: what repeats and is no news. Rows are compared with reference rows of the same three hours of the day,
+            six hours of the week or seven days of the year, in UTC; both need `time`.
+        metrics: estimated without labels beside accuracy: "auc", "f1", "precision", "recall", "balanced_accuracy".
         false_alarms_per_year: what you accept, over all detectors; a window spends its share by its length. Without
             times a window counts as a week.
         alpha: accept this chance of a false alarm in each window instead, at most .05 for each detector.
@@ -86,8 +92,13 @@ def watch(
         raise BackstayError("windows by time and by number were asked for", fix="give one of the two")
     if window_days is not None and time is None:
         raise BackstayError("windows by time need times", fix="name the column with time=")
+    if season != "none" and time is None:
+        raise BackstayError(f"a season of the {season} needs times", fix="name the column with time=")
     if alpha is not None and not 1e-9 <= alpha <= 0.25:
         raise BackstayError(f"alpha is {alpha!r}", fix="give a chance of a false alarm between 1e-9 and .25")
+    unknown = sorted(set(metrics) - set(METRICS))
+    if unknown:
+        raise BackstayError(f"no estimate without labels of {unknown[0]!r}", fix=nearest(unknown[0], METRICS))
     if window_rows is not None and window_rows < 20:
         raise BackstayError(f"windows of {window_rows} rows", fix="give 20 or more")
     if features is not None and not tuple(features) and prediction is None and embedding is None:
@@ -104,12 +115,14 @@ def watch(
         features=None if features is None else tuple(features),
         ignore=tuple(ignore),
         time_zone=time_zone,
+        timed=season != "none",
     )
-    settings = _settings(false_alarms_per_year, window_days)
+    settings = _settings(false_alarms_per_year, window_days, season, metrics)
     detectors = Detectors.fit(rows, settings)
     cutting = _Cutting(window_days, window_rows, clock.now(), live.rows)
     profiles: dict[str, ColumnProfile] = {}
-    windows = _read(live, lens, detectors, cutting, progress or NoProgress(), profiles if profile else None)
+    gathered = _Gathered(detectors, keep_rows=season != "none")
+    windows = _read(live, lens, gathered, cutting, progress or NoProgress(), profiles if profile else None)
     seen = _judged(windows, detectors, settings, alpha, clock)
     return replace(seen, profile=profiles, reference_examples=reference_examples(rows))
 
@@ -150,14 +163,15 @@ class _Cutting:
 
 @dataclass(slots=True, eq=False)
 class _Gathered:
-    """The windows so far: by sketches, or by all their rows where these belong to groups."""
+    """The windows so far: by sketches, or by all their rows where these belong to groups or go by a season."""
 
     detectors: Detectors
+    keep_rows: bool = False
     sketches: dict[int, WindowSketch] = field(default_factory=dict)
     rows: dict[int, list[WindowData]] = field(default_factory=dict)
 
     def add(self, number: int, part: WindowData) -> None:
-        if part.groups is not None:
+        if self.keep_rows or part.groups is not None:
             self.rows.setdefault(number, []).append(part)
             return
         before = self.sketches.get(number)
@@ -183,12 +197,11 @@ class _Gathered:
 def _read(
     live: Batches,
     lens: Lens,
-    detectors: Detectors,
+    gathered: _Gathered,
     cutting: _Cutting,
     progress: Progress,
     profiles: dict[str, ColumnProfile] | None,
 ) -> Iterator[WindowData]:
-    gathered = _Gathered(detectors)
     first = 0
     with progress.step("rows", total=live.rows) as tick:
         for table in live.read(lens.reads(live.names)):
@@ -264,14 +277,16 @@ def _labelled(window: WindowData, reference: Reference) -> tuple[LabelledRow, ..
     return tuple(found)
 
 
-def _settings(per_year: float, days: float | None) -> Settings:
+def _settings(per_year: float, days: float | None, season: str, metrics: Sequence[str]) -> Settings:
     return parse(
         {
             "version": 1,
             "name": NAME,
             "environment": PLACE,
             "budget": {"false_alarms_per_year": per_year},
-            "watch": {"window_days": days or DEFAULT_DAYS},
+            "watch": {"window_days": days or DEFAULT_DAYS, "season": season},
+            # Estimated is what some rule of the gate reads; here is no gate.
+            "gate": {"rules": [{"rule": "no_worse_than_champion", "metric": name} for name in metrics]},
         }
     )
 

@@ -22,8 +22,9 @@ from backstay.gate.decide import check_policy
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Finding, ModelRecord, Schema, Severity
 from backstay.loop.examples import bring, groups_of, keep, target_of, texts
+from backstay.loop.gate_case import GateRows, case
 from backstay.loop.gate_rows import freshest_gate, without_use
-from backstay.loop.gating import GateRows, Offered, case, offer
+from backstay.loop.gating import Offered, offer
 from backstay.loop.label import live_rows
 from backstay.loop.log_policy import refuse_blind
 from backstay.loop.reference import uses_of, with_use

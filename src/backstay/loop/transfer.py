@@ -25,8 +25,9 @@ from backstay.kernel.errors import BackstayError, nearest
 from backstay.kernel.ids import digest
 from backstay.kernel.records import Interval, Schema
 from backstay.kernel.transfer import Cell, Domain, Transfer
+from backstay.loop.class_gating import controls
 from backstay.loop.examples import keep, project_rows, target_of, texts
-from backstay.loop.gating import GateRows, case, controls
+from backstay.loop.gate_case import GateRows, case
 from backstay.loop.pages import write_page
 from backstay.loop.run import trainer
 from backstay.loop.unlabelled import unlabelled_rows

@@ -13,30 +13,28 @@ import numpy as np
 from backstay.bundle.model import Outputs
 from backstay.journal.importing import rows_from
 from backstay.journal.rows import Rows
-from backstay.kernel.errors import Refused
 from backstay.kernel.ids import fraction
-from backstay.kernel.records import Condition, Decision, LabelUse, ModelRecord, Release, Schema, WindowResult
+from backstay.kernel.records import Condition, Decision, Release, Schema, WindowResult
 from backstay.labels.queue import draw_requests
+from backstay.loop.act import carry_out, decide, tidy
 from backstay.loop.examples import bring, texts
 from backstay.loop.gating import Offered
-from backstay.loop.label import ingest_feedback, live_rows, request, still_logged
+from backstay.loop.label import ingest_feedback, live_rows
 from backstay.loop.lease import lease
 from backstay.loop.lookup import newest_window, window_results
 from backstay.loop.notify import begin, deliver
 from backstay.loop.numbers import measured, with_numbers_of
 from backstay.loop.opinions import heard
-from backstay.loop.promote import promote
 from backstay.loop.reference import reference_of, slices_of, views
-from backstay.loop.retention import expire
-from backstay.loop.retrain import retrain
-from backstay.loop.shadow import shadow_gain
+from backstay.loop.sets import with_sets_of
 from backstay.loop.whole_file import write_whole
+from backstay.loop.window_draw import drawn_of
 from backstay.loop.workspace import Workspace
 from backstay.maths.classification import declined
 from backstay.monitor.fitted import Detectors
 from backstay.monitor.memory import Memory
+from backstay.monitor.reference import Reference
 from backstay.monitor.traffic import LabelledRow, WindowData
-from backstay.monitor.triggers import decide_retrain
 from backstay.monitor.watch import watch_window
 from backstay.monitor.windows import cut, stamp
 from backstay.serve.metrics import watch_text
@@ -124,7 +122,8 @@ def _watch(ws: Workspace, *, close_now: bool, act: bool, dry_run: bool, page: Pa
         for window in windows:
             inside = rows.between(window.start, window.end)
             data = window_data(inside, window.start, window.end, schema, labelled, late=memory.late(rows.times, left))
-            data = with_numbers_of(feedback.into(data, inside), inside, detectors.reference)
+            data = _answered(feedback.into(data, inside), inside, detectors.reference)
+            data = replace(data, drawn=drawn_of(ws, release, labelled, window.start, window.end))
             result, memory = watch_window(memory, data, detectors, ws.settings, ws.clock)
             requested += _ask(ws, inside, result)
             commit(ws, key, release, result, memory)
@@ -133,9 +132,9 @@ def _watch(ws: Workspace, *, close_now: bool, act: bool, dry_run: bool, page: Pa
     history = window_results(ws, release.id)
     latest = history[-1] if history else None
     pending = int(np.count_nonzero(rows.times >= stamp(memory.last_end))) if memory.last_end else len(rows)
-    decision, unknown = _decide(ws, history, release)
-    acted, promoted, said = _act(ws, decision, release, dry_run=dry_run) if act or dry_run else (None, None, [])
-    notes += [*broken, *unknown, *said, *(_tidy(ws) if act and not dry_run else ())]
+    decision, unknown = decide(ws, history, release)
+    acted, promoted, said = carry_out(ws, decision, release, dry_run=dry_run) if act or dry_run else (None, None, [])
+    notes += [*broken, *unknown, *said, *(tidy(ws) if act and not dry_run else ())]
     written = None
     if latest is not None and page is not None:
         # Drawing needs matplotlib, which a look without a page can do without.
@@ -186,9 +185,14 @@ def examine(ws: Workspace, source: Any) -> Watched:
     start = now - timedelta(days=ws.settings.watch.window_days)
     data = window_data(rows, start, now + timedelta(microseconds=1), schema, ())
     detectors = detectors_of(ws, f"watch/{ws.name}/{ws.environment}/{release.id}", release)
-    data = with_numbers_of(data, rows, detectors.reference)
+    data = _answered(data, rows, detectors.reference)
     result, _ = watch_window(Memory.start(release.id, start), data, detectors, ws.settings, ws.clock)
     return Watched((result,), result, 0, notes=tuple(broken))
+
+
+def _answered(window: WindowData, rows: Rows, reference: Reference) -> WindowData:
+    """The window with its answers as the model means them: numbers, sets of labels, or classes as they are."""
+    return with_sets_of(with_numbers_of(window, rows, reference), rows, reference)
 
 
 def with_numbers(rows: Rows) -> tuple[Rows, list[str]]:
@@ -246,6 +250,12 @@ def detectors_of(ws: Workspace, key: str, release: Release) -> Detectors:
 
 def _labelled_rows(ws: Workspace, rows: Rows, release: Release) -> tuple[LabelledRow, ...]:
     """Labels of this release's rows, joined with what was predicted. The memory drops those it has counted."""
+    labels = ws.catalog.labels(ws.name, ws.environment)
+    wanted = {label.prediction_id for label in labels}
+    # Of a long log few rows are labelled: of the others nothing is turned into Python values.
+    held = np.array([i for i, row_id in enumerate(rows.ids) if str(row_id) in wanted], dtype=np.int64)
+    slices = {name: values[held] for name, values in slices_of(ws, rows.inputs).items()}
+    rows = rows.take(held)
     places = {str(row_id): i for i, row_id in enumerate(rows.ids)}
     census = set(ws.settings.labels.census_sources)
     record = ws.model_record(release.model_id)
@@ -253,9 +263,8 @@ def _labelled_rows(ws: Workspace, rows: Rows, release: Release) -> tuple[Labelle
     # Turned into Python values at once: a census of a year is tens of thousands of labels.
     times = rows.times.astype("datetime64[us]").tolist()
     scores = None if rows.scores is None else rows.scores.tolist()
-    slices = slices_of(ws, rows.inputs)
     found: list[LabelledRow] = []
-    for label in ws.catalog.labels(ws.name, ws.environment):
+    for label in labels:
         place = places.get(label.prediction_id)
         if place is not None:
             given = None if scores is None else tuple(scores[place])
@@ -280,84 +289,3 @@ def _ask(ws: Workspace, rows: Rows, result: WindowResult) -> list[str]:
     requests = draw_requests(rows, wanted, purpose="standing", rng=rng, now=ws.clock.now(), **ws.scope)
     ws.catalog.add_requests(requests)
     return [r.prediction_id for r in requests]
-
-
-def _decide(ws: Workspace, history: list[WindowResult], release: Release) -> tuple[Decision | None, list[str]]:
-    """What the trigger says, and notes on what it could not know."""
-    if not history:
-        return None, []
-    # Trusted ones only: nobody who posts feedback makes retraining look cheap.
-    at_hand = sum(
-        1
-        for label in still_logged(ws, ws.catalog.labels(ws.name, ws.environment, use="train"))
-        if label.trusted and label.at >= release.created_at
-    )
-    gain, why = shadow_gain(ws, release) if ws.settings.retrain.shadow else (None, "")
-    decision = decide_retrain(
-        history,
-        ws.settings.retrain,
-        now=ws.clock.now(),
-        last_retrained=release.created_at if release.kind.value == "promoted" else None,
-        live_since=release.created_at,
-        trained=_trained(ws),
-        gain=gain,
-        labels_at_hand=at_hand,
-    )
-    return decision, [why] if why else []
-
-
-def _trained(ws: Workspace) -> list[datetime]:
-    """When successors of a live model were trained here."""
-    records = ws.catalog.find("model", ModelRecord, **ws.scope)
-    return [record.created_at for record in records if record.origin == "trained" and record.parent is not None]
-
-
-def _act(
-    ws: Workspace, decision: Decision | None, release: Release, *, dry_run: bool = False
-) -> tuple[Offered | None, Release | None, list[str]]:
-    """Retrain when it pays; promote by ourselves only where the project file says so. A refusal is no error here."""
-    if decision is None or not decision.retrain:
-        return None, None, []
-    if not ws.settings.retrain.from_log:
-        said = "a new model pays, and is made elsewhere (retrain.from_log): offer it with `backstay adopt --challenger`"
-        return None, None, [said]
-    missing = _labels_missing(ws, release)
-    if dry_run:
-        asked = f"ask for {missing} labels, then " if missing else ""
-        promoted = "promote what passes the gate" if ws.settings.retrain.auto_promote else "promote nothing"
-        return None, None, [f"--act would {asked}train a challenger, offer it to the gate, and {promoted}"]
-    if missing:
-        return None, None, [_ask_for_training(ws, missing)]
-    offered = retrain(ws)
-    if not (offered.verdict.passed and ws.settings.retrain.auto_promote):
-        return offered, None, []
-    try:
-        return offered, promote(ws, offered.model.id, reason=decision.headline), []
-    except Refused as refusal:
-        return offered, None, [str(refusal)]
-
-
-def _tidy(ws: Workspace) -> list[str]:
-    """Sort the log by day and let go what is older than the project file says."""
-    ws.journal.compact(ws.manifests_of_all())
-    expired = expire(ws)
-    return [f"{expired.rows} rows from before {expired.before} have left the log"] if expired.rows else []
-
-
-def _labels_missing(ws: Workspace, release: Release) -> int:
-    """How many labels for training and gate are still wanted, counting trusted ones of this release's time."""
-    there = sum(
-        1
-        for label in still_logged(ws, ws.catalog.labels(ws.name, ws.environment))
-        if label.trusted and label.use is not LabelUse.STANDING and label.at >= release.created_at
-    )
-    return max(ws.settings.retrain.labels - there, 0)
-
-
-def _ask_for_training(ws: Workspace, missing: int) -> str:
-    """Queue rows to learn from; what is queued already is not asked for again."""
-    waiting = ws.catalog.requests(ws.name, ws.environment, status="open")
-    asked = sum(1 for r in waiting if r.purpose == "retrain")
-    if missing > asked:
-        request(ws, missing - asked, purpose="retrain")
-    return f"retraining pays and waits for {missing} labels; see the review queue: `backstay label --export FILE`"

@@ -33,6 +33,12 @@ class PredictionMap:
         if self.classes < 2:
             raise BackstayError(f"a classifier of {self.classes} classes", fix="give the number of classes, 2 or more")
 
+    @property
+    def sure(self) -> slice:
+        """Which of the features say how sure the model is: confidence and entropy; none without scores."""
+        width = 2 * self.classes
+        return slice(width, width + 2) if self.scored else slice(0, 0)
+
     def features(self, predicted: IntArray, scores: FloatArray | None = None) -> FloatArray:
         """Features [n, 2 * classes + 2] (or [n, classes] without scores) of predicted class codes [n]."""
         codes = np.asarray(predicted)

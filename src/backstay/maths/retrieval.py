@@ -1,4 +1,4 @@
-"""How well embeddings find their own kind: recall@1 and MAP@R (Musgrave et al., A Metric Learning Reality Check, 2020).
+"""How well embeddings find their own kind: recall@k and MAP@R (Musgrave et al., A Metric Learning Reality Check, 2020).
 
 Ties are counted against the embedding. Otherwise an encoder that maps everything to one point scores by the order
 of the rows, or perfectly.
@@ -29,7 +29,7 @@ class Retrieval(NamedTuple):
 
     Args:
         queries: which rows were queries, in order.
-        hit: 1 where the nearest other row is of the query's class (recall@1).
+        hit: 1 where one of the nearest other rows, as many as were asked for, is of the query's class (recall@k).
         precision: average precision at R (MAP@R), R being the number of other rows of the query's class.
     """
 
@@ -38,11 +38,24 @@ class Retrieval(NamedTuple):
     precision: FloatArray
 
 
-def retrieval(embeddings: AnyArray, labels: IntArray, *, groups: IntArray | None = None, seed: int = 0) -> Retrieval:
+def retrieval(
+    embeddings: AnyArray,
+    labels: IntArray,
+    *,
+    groups: IntArray | None = None,
+    asked: AnyArray | None = None,
+    within: int = 1,
+    seed: int = 0,
+) -> Retrieval:
     """Each row of `embeddings` [n, d] is a query against all others, by Euclidean distance.
 
     Rows of a query's own group are left out. A row whose class occurs nowhere else is no query. More than 20,000
     rows or 2,000 queries are thinned by a seeded draw (fewer where rows are wide), so time and memory are bounded.
+
+    Args:
+        asked: rows [n] that are queries and not found by others, as truth values; the rest is found and never asks.
+            Where it is left out, every row is both.
+        within: how many of the nearest rows `hit` looks at: k of recall@k.
 
     >>> points = np.array([[0.0], [0.1], [5.0], [5.1]])
     >>> retrieval(points, np.array([0, 0, 1, 1])).hit.tolist()
@@ -59,17 +72,19 @@ def retrieval(embeddings: AnyArray, labels: IntArray, *, groups: IntArray | None
     rows = _draw(np.arange(len(labels)), min(MOST_GALLERY, MOST_CELLS // max(wide.shape[1], 1)), rng)
     truth = labels[rows]
     apart = np.arange(len(rows)) if groups is None else groups[rows]
-    relevant = _relevant(truth, apart)
-    queries = _draw(np.flatnonzero(relevant > 0), min(MOST_QUERIES, MOST_PAIRS // max(len(rows), 1)), rng)
+    there = np.ones(len(rows), dtype=bool) if asked is None else ~asked[rows]
+    relevant = _relevant(truth, apart, there)
+    sought = relevant > 0 if asked is None else (relevant > 0) & ~there
+    queries = _draw(np.flatnonzero(sought), min(MOST_QUERIES, MOST_PAIRS // max(len(rows), 1)), rng)
     hit, precision = np.empty(len(queries)), np.empty(len(queries))
     if len(queries):
         points, grid = _scaled(wide[rows])
-        depth = int(relevant[queries].max())
+        depth = max(int(relevant[queries].max()), within)
         for block in _blocks(len(queries), max(1, BLOCK_PAIRS // len(rows))):
-            asked = queries[block]
-            found = _ranked(points, grid, truth, apart, asked, depth)
-            hit[block] = found[:, 0]
-            precision[block] = _average_precision(found, relevant[asked])
+            these = queries[block]
+            found = _ranked(points, grid, truth, apart, these, depth, there)
+            hit[block] = found[:, :within].max(axis=1)
+            precision[block] = _average_precision(found, relevant[these])
     return Retrieval(rows[queries], hit, precision)
 
 
@@ -86,7 +101,13 @@ def _scaled(points: AnyArray) -> tuple[FloatArray, float]:
 
 
 def _ranked(
-    points: FloatArray, grid: float, truth: IntArray, apart: AnyArray, asked: IntArray, depth: int
+    points: FloatArray,
+    grid: float,
+    truth: IntArray,
+    apart: AnyArray,
+    asked: IntArray,
+    depth: int,
+    there: AnyArray,
 ) -> FloatArray:
     """1 where the neighbour of this rank is of the query's class [queries, depth]; of equals the wrong ones first."""
     block = points[asked]
@@ -96,6 +117,7 @@ def _ranked(
     keys = np.rint(np.sqrt(np.maximum(squared, 0.0)) / grid).astype(np.int32) * 2
     keys += truth[asked][:, None] == truth
     keys[apart[asked][:, None] == apart] = NOWHERE
+    keys[:, ~there] = NOWHERE
     if depth < keys.shape[1]:
         keys = np.partition(keys, depth - 1, axis=1)[:, :depth]
     return np.asarray(np.sort(keys, axis=1) % 2, dtype=np.float64)
@@ -107,14 +129,14 @@ def _average_precision(found: FloatArray, relevant: IntArray) -> FloatArray:
     return np.asarray((np.cumsum(found, axis=1) / ranks * counted).sum(axis=1) / relevant)
 
 
-def _relevant(labels: IntArray, apart: AnyArray) -> IntArray:
-    """Rows of the same class in other groups, for each row."""
+def _relevant(labels: IntArray, apart: AnyArray, there: AnyArray) -> IntArray:
+    """Rows of the same class in other groups that can be found, for each row."""
     if len(labels) == 0:
         return np.zeros(0, dtype=np.int64)
-    _, kind, by_class = np.unique(labels, return_inverse=True, return_counts=True)
-    pairs = np.column_stack([labels, apart])
-    _, pair, by_pair = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
-    return np.asarray(by_class[kind.reshape(-1)] - by_pair[pair.reshape(-1)], dtype=np.int64)
+    kind = np.unique(labels, return_inverse=True)[1].reshape(-1)
+    pair = np.unique(np.column_stack([labels, apart]), axis=0, return_inverse=True)[1].reshape(-1)
+    of_class, of_pair = (np.bincount(codes, weights=there) for codes in (kind, pair))
+    return np.asarray(of_class[kind] - of_pair[pair], dtype=np.int64)
 
 
 def _draw(rows: IntArray, most: int, rng: np.random.Generator) -> IntArray:

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from backstay.kernel.records import Condition, Estimate, Signal
+from backstay.monitor.conviction import CONVICTS, FEWEST, may_convict
 from backstay.monitor.estimate import ENOUGH
 from backstay.monitor.reference import KnownAccuracy
 
 LABELLED = "labelled_error"
 # Labels of the standing sample that are enough to speak without an estimate from the scores.
 ADEQUATE = ENOUGH
-CAN_CONVICT = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class Facts:
         tolerance: how much worse than the reference nobody minds.
         labels_wanted: labels to ask for when some are needed.
         halfwidth: half the interval that these would give.
+        drawn: what labels drawn by doubt say of the newest window that has some.
         absent: detectors that could not be fitted, with the reason.
         answered: False where only inputs are known, so that there is no accuracy to speak of.
     """
@@ -38,6 +39,7 @@ class Facts:
     late: int
     absent: Mapping[str, str]
     answered: bool = True
+    drawn: Estimate | None = None
 
     @property
     def drifted(self) -> tuple[Signal, ...]:
@@ -50,8 +52,18 @@ class Facts:
 
     @property
     def labels_say_worse(self) -> bool:
-        """The labels' interval lies wholly below the reference's, with the tolerance between them."""
-        return self.labelled is not None and self.labelled.labels >= CAN_CONVICT and self._below(self.labelled)
+        """The limit that labels may convict by lies below the reference's interval, with the tolerance between them."""
+        if self.known is None:
+            return False
+        accepted = self.known.bounds.low - self.tolerance
+        said = (e for e in (self.labelled, self.drawn) if e is not None and may_convict(e))
+        return any(float(e.figures.get(CONVICTS, 1.0)) < accepted for e in said)
+
+    @property
+    def labels_doubt(self) -> bool:
+        """The 95% interval of some labels lies there: too little for an alarm when somebody looks each week."""
+        said = (self.labelled, self.drawn)
+        return any(e is not None and e.labels >= FEWEST and self._below(e) for e in said)
 
     @property
     def estimate_says_worse(self) -> bool:
@@ -59,7 +71,14 @@ class Facts:
 
     @property
     def enough_labels(self) -> bool:
-        return self.labelled is not None and self.labelled.labels >= ADEQUATE
+        answered = self.drawn is not None and self.drawn.value is not None
+        return answered or (self.labelled is not None and self.labelled.labels >= ADEQUATE)
+
+    @property
+    def blind(self) -> bool:
+        """No detector could judge the window, and labels do not speak for it either."""
+        looked = any(signal.figures.get("judged", True) for signal in self.signals if signal.detector != LABELLED)
+        return not looked and not self.enough_labels
 
     def _below(self, estimate: Estimate) -> bool:
         if self.known is None or estimate.interval is None:
@@ -78,16 +97,19 @@ class Summary:
 
 
 def summarise(facts: Facts) -> Summary:
-    """WORSE only if labels say so; MOVED if a drift detector alarms; UNKNOWN if only labels could tell; else FINE."""
+    """WORSE only if labels say so; MOVED if a drift detector alarms; UNKNOWN if labels must tell; else FINE."""
     refused = facts.answered and facts.label_free.value is None and not facts.enough_labels
     if facts.convicted is not None or facts.labels_say_worse:
         return Summary(Condition.WORSE, _worse(facts), _advice(facts, _FOR_WORSE), 0)
     doubtful = facts.estimate_says_worse and not facts.enough_labels
-    wanted = facts.labels_wanted if refused or doubtful else 0
+    unsure = refused or doubtful or facts.labels_doubt
+    wanted = facts.labels_wanted if unsure else 0
     if facts.drifted:
         return Summary(Condition.MOVED, _moved(facts, refused), _advice(facts, _FOR_MOVED, wanted), wanted)
-    if refused or doubtful:
+    if unsure:
         return Summary(Condition.UNKNOWN, _unknown(facts, doubtful), _advice(facts, (), wanted), wanted)
+    if facts.blind:
+        return Summary(Condition.UNKNOWN, _blind(facts), _advice(facts, (), 0), 0)
     return Summary(Condition.FINE, _fine(facts), _advice(facts, (), 0), 0)
 
 
@@ -109,12 +131,33 @@ def labels_sentence(estimate: Estimate) -> str:
     days = float(estimate.figures.get("days", 31.0))
     when = f"{days:.0f} days" if days < 28.0 or days > 45.0 else "month"
     drawn = " (drawn from more)" if estimate.figures.get("drawn") else ""
-    sentence = f"Of {estimate.labels}{drawn} labelled in the last {when} {right} were right"
+    span = f"in the last {when}"
+    if estimate.figures.get("matured_days"):
+        span = f"of the {when} to {str(estimate.figures['to'])[:10]}, {estimate.figures['matured_days']:g} days later,"
+    sentence = f"Of {estimate.labels}{drawn} labelled {span} {right} were right"
     if estimate.interval is not None:
         sentence += f"; accuracy is between {estimate.interval.low:.1%} and {estimate.interval.high:.1%}"
     if estimate.labels_needed > 0:
         sentence += f"; {estimate.labels_needed} more would halve that"
     return sentence + "."
+
+
+def drawn_sentence(estimate: Estimate) -> str:
+    """The same of labels that were drawn by doubt, or "" while they wait.
+
+    >>> from backstay.kernel.records import Interval
+    >>> said = drawn_sentence(Estimate("stratified", "accuracy", .943, Interval(.885, .968), 900, "", labels=50,
+    ...     figures={"right": 41, "from": "2026-01-05T00:00:00+00:00", "to": "2026-01-12T00:00:00+00:00"}))
+    >>> said[51:]
+    'to 2026-01-12 41 were right: its accuracy is between 88.5% and 96.8%.'
+    """
+    if estimate.interval is None:
+        return ""
+    start, end = (str(estimate.figures[name])[:10] for name in ("from", "to"))
+    return (
+        f"Of {estimate.labels} drawn by doubt from the window of {start} to {end} {estimate.figures['right']} were "
+        f"right: its accuracy is between {estimate.interval.low:.1%} and {estimate.interval.high:.1%}."
+    )
 
 
 def within(limit: float) -> str:
@@ -133,6 +176,7 @@ def _worse(facts: Facts) -> str:
     parts = ["Worse: labels say that the model is wrong more often than it may be."]
     if facts.labelled is not None:
         parts.append(labels_sentence(facts.labelled))
+    parts += _drawn(facts)
     parts.append(_before(facts))
     if facts.drifted:
         parts.append(f"The traffic moved as well: {_what_moved(facts)}.")
@@ -144,12 +188,18 @@ def _worse(facts: Facts) -> str:
     return _joined(parts)
 
 
+DOUBT = "Labels look worse than the reference, and not yet by as much as an alarm takes of somebody who looks often."
+
+
 def _moved(facts: Facts, refused: bool) -> str:
     parts = [f"Moved: {_what_moved(facts)}."]
     if facts.labelled is not None:
         parts.append(labels_sentence(facts.labelled))
-        if facts.enough_labels:
-            parts.append("Labels do not say that the model is worse.")
+    parts += _drawn(facts)
+    if facts.labels_doubt:
+        parts.append(DOUBT)
+    elif facts.enough_labels:
+        parts.append("Labels do not say that the model is worse.")
     if facts.label_free.value is not None:
         parts.append(_estimated(facts))
     elif refused:
@@ -160,25 +210,40 @@ def _moved(facts: Facts, refused: bool) -> str:
 
 
 def _unknown(facts: Facts, doubtful: bool) -> str:
-    parts = [_please(facts)]
+    parts = [DOUBT, _please(facts)] if facts.labels_doubt else [_please(facts)]
     if doubtful:
         parts.append(_estimated(facts))
     elif facts.label_free.refusals:
         parts.append(f"Accuracy cannot be estimated without labels: {facts.label_free.refusals[0]}.")
     if facts.labelled is not None:
         parts.append(labels_sentence(facts.labelled))
+    parts += _drawn(facts)
     parts.append(_before(facts))
     return _joined(parts)
 
 
+def _blind(facts: Facts) -> str:
+    """Nothing moved where nothing was looked at: that is no good news."""
+    return _known(facts, "Nothing could be judged in this window.")
+
+
 def _fine(facts: Facts) -> str:
-    parts = ["Probably fine: nothing that is watched has moved."]
+    return _known(facts, "Probably fine: nothing that is watched has moved.")
+
+
+def _known(facts: Facts, verdict: str) -> str:
+    parts = [verdict]
     if facts.labelled is not None:
         parts.append(labels_sentence(facts.labelled))
+    parts += _drawn(facts)
     if facts.label_free.value is not None:
         parts.append(_estimated(facts))
     parts.append(_before(facts))
     return _joined(parts)
+
+
+def _drawn(facts: Facts) -> list[str]:
+    return [] if facts.drawn is None else [drawn_sentence(facts.drawn)]
 
 
 def _estimated(facts: Facts) -> str:

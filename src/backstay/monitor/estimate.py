@@ -22,6 +22,7 @@ from backstay.maths.intervals import (
 from backstay.maths.labelfree import ASSUMPTION, LabelFree, estimate_accuracy, predict_correct
 from backstay.maths.ppi import Ppi, labels_for_halfwidth, ppi_plus_plus
 from backstay.maths.ppi_sequence import ppi_sequence
+from backstay.monitor.conviction import CONVICTS, upper_of_labels
 from backstay.monitor.fitted import Detectors
 from backstay.monitor.memory import MOST_CHANCES, MOST_LABELS, ChancePool, LabelPoint, Memory
 from backstay.monitor.reference import Reference
@@ -30,8 +31,9 @@ from backstay.monitor.windows import stamp
 from backstay.settings import Settings
 
 DRAWS = 100
-MOST_REFERENCE_ROWS = 4000
-MOST_WINDOW_ROWS = 4000
+# The luck of a fixed sample of the reference is in every estimate: of 4,000 rows it is a standard error of .006.
+MOST_REFERENCE_ROWS = 20_000
+MOST_WINDOW_ROWS = 10_000
 # With fewer labels prediction-powered inference has nothing to learn its trust from.
 LEAST_FOR_PPI = 20
 LEAST_FOR_CHANCES = 50
@@ -99,12 +101,15 @@ def chance_pool(window: WindowData, model: ChanceModel | None) -> ChancePool:
     return ChancePool(window.start, window.end, window.rows, chances)
 
 
-def from_labels(memory: Memory, model: ChanceModel | None) -> Estimate | None:
+def from_labels(memory: Memory, model: ChanceModel | None, alpha: float = 0.0) -> Estimate | None:
     """Accuracy from standing labels; None before the first label, and when none is left of what the memory keeps.
 
     It is of the newest windows that together hold 30 labels: at most a month of them, or the last two windows.
     Prediction-powered with 20 labels or more and scores; the exact interval of the labels alone otherwise. Labels of
     several windows count by their number, and so do the unlabelled rows beside them.
+
+    Args:
+        alpha: level of this look's limit that may call the model worse (`monitor.conviction`); 0 for none.
     """
     points, pools = _newest(memory)
     if not points:
@@ -142,6 +147,7 @@ def from_labels(memory: Memory, model: ChanceModel | None) -> Estimate | None:
             "to": pools[-1].end.isoformat(),
             "days": (pools[-1].end - pools[0].start).total_seconds() / 86_400,
             "contradicts_label_free": contradicts,
+            CONVICTS: upper_of_labels(right, groups, alpha),
             **_anytime(points, right, pool, pools, groups, powered),
         },
     )
@@ -157,6 +163,7 @@ def mae_from_labels(memory: Memory) -> Estimate | None:
     if len(points) < LEAST_FOR_MEAN or not np.all(np.isfinite(errors)):
         return None
     low, high = mean_interval(errors, _groups(points))
+    wide = mean_interval(errors, _groups(points), CONTRADICTION_LEVEL)
     return Estimate(
         kind="labels",
         metric="mae",
@@ -165,6 +172,7 @@ def mae_from_labels(memory: Memory) -> Estimate | None:
         n=sum(part.rows for part in pools),
         assumption=LABEL_ASSUMPTION,
         labels=len(points),
+        figures={"low_99": max(wide.low, 0.0), "high_99": wide.high},
     )
 
 
@@ -215,10 +223,13 @@ def without_labels(
 
 
 def stale(memory: Memory, now: datetime, settings: Settings) -> tuple[str, ...]:
-    """A refusal when the newest label (or, before any, the release) is older than the settings allow."""
+    """A refusal when the newest label (or, before any, the release) is older than the settings allow.
+
+    Where labels wait before they count, so much more is allowed.
+    """
     age = label_age_days(memory, now)
     days = (now - memory.started).total_seconds() / 86_400 if age is None else age
-    limit = settings.watch.maximum_label_age_days
+    limit = settings.watch.maximum_label_age_days + settings.labels.maturity_days
     if days <= limit:
         return ()
     what = "no row labelled since the release, made" if age is None else "the newest labelled row is from"
@@ -244,6 +255,8 @@ def _lacking(detectors: Detectors, window: WindowData, settings: Settings) -> tu
     found = []
     if reference.limit is not None:
         return ("a model of numbers gives no chance of being right: only labels tell how far it is off",)
+    if reference.members is not None:
+        return ("a chance for each label is no chance that the whole set is right: only labels tell",)
     if reference.scores is None or window.scores is None:
         found.append("the model gives no scores")
     if detectors.space is None or not detectors.space.reads(window):

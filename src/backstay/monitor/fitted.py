@@ -17,7 +17,7 @@ from backstay.monitor.seasons import like_rows
 from backstay.monitor.traffic import WindowData
 from backstay.settings import Settings
 
-VERSION = 2
+VERSION = 3
 # Labels are the only witness of a changed meaning and come in small numbers: their detector gets a double share.
 WEIGHTS = {"labelled_error": 2.0}
 # What these hold is reference rows: they are fitted anew each time rather than kept where data is not.

@@ -22,6 +22,7 @@ VERSION = 1
 # Labels and traffic of about a month speak for "now"; those of the window before always do, since its standing sample
 # is drawn when it closes and answered while the next one fills.
 POOLED = timedelta(days=31)
+NO_WAIT = timedelta(0)
 MOST_LABELS = 2000
 MOST_CHANCES = 1000
 MARK = 6
@@ -108,23 +109,32 @@ class Memory:
         """Remember that these labels have been taken into account."""
         return replace(self, counted=self.counted | {_mark(row) for row in rows})
 
-    def with_labels(self, fresh: tuple[LabelPoint, ...], now: datetime) -> Memory:
+    def with_labels(self, fresh: tuple[LabelPoint, ...], now: datetime, wait: timedelta = NO_WAIT) -> Memory:
         """Remember these labels (each row once) and forget those of rows older than a month and the window before.
+
+        Args:
+            wait: how long labels wait before they count; all is remembered so much longer.
 
         Of more than 2,000 those with the smallest hash of their id are kept: a draw that cannot know the outcome.
         """
         known = {point.prediction_id: point for point in fresh}
         known.update({point.prediction_id: point for point in self.labels})
-        since = min([now - POOLED, *(pool.start for pool in self.pools[-1:])])
+        ripe = [pool.start for pool in self.pools if pool.end <= now - wait]
+        since = min([now - wait - POOLED, *ripe[-1:]])
         kept = [point for point in known.values() if point.at >= since]
         if len(kept) > MOST_LABELS:
             kept = sorted(kept, key=lambda point: fraction(point.prediction_id, "kept"))[:MOST_LABELS]
         return replace(self, labels=tuple(sorted(kept, key=lambda point: (point.at, point.prediction_id))))
 
-    def with_pool(self, pool: ChancePool) -> Memory:
-        """Remember a window's chances; forget windows that ended more than a month before it did, but the last one."""
-        kept = tuple(old for old in self.pools if old.end > pool.end - POOLED)
-        return replace(self, pools=(*(kept or self.pools[-1:]), pool))
+    def with_pool(self, pool: ChancePool, wait: timedelta = NO_WAIT) -> Memory:
+        """Remember a window's chances; forget windows that ended more than a month before it did, but the last one.
+
+        Args:
+            wait: as in `with_labels`; the last one is then the last whose labels count.
+        """
+        ripe = [old for old in self.pools if old.end <= pool.end - wait]
+        since = min([pool.end - wait - POOLED, *(old.end - timedelta(microseconds=1) for old in ripe[-1:])])
+        return replace(self, pools=(*(old for old in self.pools if old.end > since), pool))
 
     def to_json(self) -> Json:
         """JSON types only; floats are exact."""

@@ -51,6 +51,9 @@ class Reference:
         truth: true class names [n], "" where not known: for estimates by class. `correct` alone serves for accuracy.
         numbers: the answers of a regression [n], in the target's unit; None for a model of classes.
         limit: how far such an answer may be from the truth to count as right in `correct`; None for classes.
+        errors: how far each of `numbers` is off [n], NaN where not known or learned from.
+        members: the answers of a multi-label model [n, 2k]: 1 for each of k labels that is said, then the chance of
+            each; None for a model of classes. `labels` names them.
         learned: True for rows that the model was trained on [n]. It is surer of these than of any live row, so its
             answers to them and its embeddings of them are compared with nothing.
     """
@@ -70,6 +73,9 @@ class Reference:
     truth: AnyArray | None = None
     numbers: FloatArray | None = None
     limit: float | None = None
+    errors: FloatArray | None = None
+    members: FloatArray | None = None
+    labels: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.predicted)
@@ -82,6 +88,11 @@ class Reference:
     def answered(self) -> bool:
         """False where only inputs are known, so that there is no accuracy to speak of."""
         return self.classes != (NO_ANSWER,)
+
+    @property
+    def of_classes(self) -> bool:
+        """Whether each answer is one of `classes`: not a number, not a set of labels, not unknown."""
+        return self.answered and self.numbers is None and self.members is None
 
     @property
     def labelled(self) -> AnyArray:
@@ -125,6 +136,9 @@ class Reference:
             times=None if self.times is None else self.times[rows],
             numbers=None if self.numbers is None else self.numbers[rows],
             limit=self.limit,
+            errors=None if self.errors is None else self.errors[rows],
+            members=None if self.members is None else self.members[rows],
+            labels=self.labels,
         )
 
     def to_bytes(self) -> bytes:
@@ -143,6 +157,10 @@ class Reference:
             arrays["truth"] = _text(self.truth)[0]
         if self.numbers is not None:
             arrays["numbers"], head["limit"] = self.numbers, self.limit
+        if self.errors is not None:
+            arrays["errors"] = self.errors
+        if self.members is not None:
+            arrays["members"], head["labels"] = self.members, list(self.labels)
         if self.groups is not None:
             arrays["groups"], arrays["groups_gap"] = _text(self.groups)
         for place, (name, values) in enumerate(self.columns.items()):
@@ -192,6 +210,9 @@ class Reference:
             times=arrays["times"].astype("datetime64[us]") if "times" in arrays else None,
             numbers=arrays.get("numbers"),
             limit=head.get("limit"),
+            errors=arrays.get("errors"),
+            members=arrays.get("members"),
+            labels=tuple(head.get("labels", ())),
         )
 
     @property
@@ -204,7 +225,10 @@ class Reference:
         timed = [] if self.times is None else [self.times.astype("datetime64[us]").astype(np.int64)]
         true = [] if self.truth is None else [np.array(["truth"], dtype=object), self.truth]
         numbers = [] if self.numbers is None else [self.numbers, np.array([self.limit or 0.0])]
-        for values in (*parts, *self.columns.values(), *self.traits.values(), *sliced, *timed, *true, *numbers):
+        numbers += [] if self.errors is None else [self.errors]
+        sets = [] if self.members is None else [self.members, np.array(self.labels, dtype=object)]
+        more = (*sliced, *timed, *true, *numbers, *sets)
+        for values in (*parts, *self.columns.values(), *self.traits.values(), *more):
             total.update(_digestible(values))
         return total.hexdigest()
 

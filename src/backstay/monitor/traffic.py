@@ -51,9 +51,12 @@ class LabelledRow:
 
     @property
     def representative(self) -> bool:
-        """Whether the row may stand for all traffic: trusted, of the standing sample, drawn with a known chance."""
+        """Whether the row may stand for all traffic: trusted, of the standing sample, drawn with a known chance.
+
+        A row drawn by doubt may not: there are more of the doubtful than traffic has (see `Drawn`).
+        """
         drawn = self.census or (self.label.probability is not None and 0.0 < self.label.probability <= 1.0)
-        return self.label.trusted and self.label.use is LabelUse.STANDING and drawn
+        return self.label.trusted and self.label.use is LabelUse.STANDING and drawn and self.label.draw is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,23 @@ class Opinion:
     predicted: str
     predicted_at: datetime
     seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What has come of a draw by doubt from one window of this release, by stratum, the most doubtful first.
+
+    Args:
+        rows: of the stratum that nobody had been asked about. labels: known of these. right: right ones of the labels.
+        waiting: rows of the draw that wait for their label.
+    """
+
+    start: datetime
+    end: datetime
+    rows: tuple[int, ...]
+    labels: tuple[int, ...]
+    right: tuple[int, ...]
+    waiting: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,6 +135,7 @@ class WindowData:
         labels: labels of any rows of this release. All that are known may be given each time: the memory drops
             those that it has counted, and leaves those of rows after `end` for a later window.
         numbers: the answers of a regression [n]; `predicted` then holds the same word for all.
+        members: the answers of a multi-label model as in `Reference`; `predicted` then holds the same word for all.
         late: rows that arrived after their window had been closed; they are told, not tested.
         whole: given where the rows here are a random sample of the window: the tests then read these sketches of all
             its rows, and the sample serves for examples and for estimates.
@@ -124,6 +145,7 @@ class WindowData:
         slices: values of the columns by which results are told apart [n], objects with None; inputs or not.
         rival: rows of another release that answered at the same time.
         failures: when requests failed that were not answered, datetime64[us], UTC [any number].
+        drawn: the newest draw by doubt of this release, mostly of an earlier window, with its labels.
     """
 
     start: datetime
@@ -140,11 +162,13 @@ class WindowData:
     late: int = 0
     whole: Whole | None = None
     numbers: FloatArray | None = None
+    members: FloatArray | None = None
     latencies: FloatArray | None = None
     failures: AnyArray | None = None
     opinions: tuple[Opinion, ...] = ()
     rival: Rival | None = None
     slices: Mapping[str, AnyArray] = field(default_factory=dict)
+    drawn: Drawn | None = None
 
     def __post_init__(self) -> None:
         if utc(self.end) <= utc(self.start):
@@ -156,6 +180,7 @@ class WindowData:
             "scores": self.scores,
             "groups": self.groups,
             "numbers": self.numbers,
+            "members": self.members,
             "latencies": self.latencies,
             **{f"column {name!r}": values for name, values in self.columns.items()},
             **{f"trait {name!r}": values for name, values in self.traits.items()},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from backstay.kernel.clock import Clock, utc
 from backstay.kernel.errors import BackstayError, Conflict
@@ -10,8 +11,10 @@ from backstay.kernel.ids import content_id, digest
 from backstay.kernel.records import Estimate, Json, Signal, WindowResult
 from backstay.maths.budget import Episodes
 from backstay.monitor.condition import LABELLED, Facts, summarise, within
+from backstay.monitor.conviction import PART, alpha_of_look, may_convict
 from backstay.monitor.detectors import Detector, Look
 from backstay.monitor.detectors.verdict import not_judged
+from backstay.monitor.drawn import from_draw
 from backstay.monitor.estimate import (
     ChanceModel,
     chance_pool,
@@ -25,6 +28,8 @@ from backstay.monitor.estimate import (
 )
 from backstay.monitor.fitted import Detectors
 from backstay.monitor.label_counts import labels_by_window
+from backstay.monitor.loss_estimates import mae_without_labels
+from backstay.monitor.maturity import Maturity, dated, mature_windows, ripened
 from backstay.monitor.memory import Memory
 from backstay.monitor.metric_estimates import without_labels_by_metric
 from backstay.monitor.sources import source_count
@@ -50,10 +55,14 @@ def watch_window(
             f"the window from {window.start} was watched already, up to {memory.last_end}",
             fix="read the result that is stored, or begin where the last window ended",
         )
-    window = replace(window, labels=memory.fresh(window.labels, utc(window.end)))
+    window, maturity = ripened(memory, window, settings.labels.maturity_days)
     signals, states = _signals(memory, window, detectors, settings)
     episodes, opened = _episodes(memory, signals, settings)
-    memory, labelled, label_free, wanted = _estimates(memory, window, detectors, settings, signals)
+    alpha = alpha_of_look(detectors.budget(settings), LABELLED, window.days)
+    memory, labelled, label_free, wanted, doubts = _estimates(
+        memory, window, detectors, settings, signals, maturity, alpha
+    )
+    drawn = None if window.drawn is None else from_draw(window.drawn, alpha)
     by_metric = without_labels_by_metric(detectors, window, settings, label_free)
     age = label_age_days(memory, utc(window.end))
     facts = Facts(
@@ -68,19 +77,22 @@ def watch_window(
         late=window.late,
         absent=detectors.absent,
         answered=detectors.reference.answered,
+        drawn=drawn,
     )
+    by_interval = alpha * sum(may_convict(estimate) for estimate in (labelled, drawn))
     summary = summarise(facts)
     headline = summary.headline
     if detectors.reference.limit is not None:
         headline = f"{headline} {within(detectors.reference.limit)}"
-    mean_error = mae_from_labels(memory)
-    by_metric = by_metric if mean_error is None else (*by_metric, mean_error)
+    mean_error = dated(mae_from_labels(mature_windows(memory, maturity)), maturity)
+    free_error = mae_without_labels(detectors, window, settings, doubts, mean_error, wanted)
+    by_metric = (*by_metric, *(e for e in (mean_error, free_error) if e is not None))
     memory = replace(
         memory,
         last_end=utc(window.end),
         rows=memory.rows + window.rows,
         windows=memory.windows + 1,
-        spent=memory.spent + sum(signal.alpha for signal in signals),
+        spent=memory.spent + sum(signal.alpha for signal in signals) + by_interval,
         detectors=states,
         episodes=episodes,
         sources=memory.sources if window.groups is None else memory.sources.add(window.groups),
@@ -95,16 +107,21 @@ def watch_window(
         rows=window.rows,
         condition=summary.condition,
         signals=signals,
-        estimates=tuple(e for e in (labelled, label_free, *by_metric) if e is not None and facts.answered),
+        estimates=tuple(e for e in (labelled, facts.drawn, label_free, *by_metric) if e is not None and facts.answered),
         headline=headline,
-        advice=summary.advice,
+        advice=(*summary.advice, *maturity.advice()),
         label_age_days=age,
         budget_spent=memory.spent,
         budget=settings.budget.false_alarms_per_year * _years_begun(memory, window),
         created_at=clock.now(),
         new_alarms=opened,
         labels_requested=summary.labels_wanted,
-        figures={**_figures(facts, window), "labels_counted": labels_by_window(window.labels, memory)},
+        figures={
+            **_figures(facts, window),
+            "alpha_by_interval": by_interval,
+            **maturity.told(),
+            "labels_counted": labels_by_window(window.labels, memory),
+        },
     )
     return result, memory
 
@@ -125,7 +142,7 @@ def _signals(
             break
         look = Look(
             alpha=min(budget.window_alpha(name, 365.0 / window.days), MOST_ALPHA),
-            per_year=budget.share(name),
+            per_year=budget.share(name) * (1.0 - PART if name == LABELLED else 1.0),
             years=memory.years(window.end),
             labels_per_year=12.0 * settings.budget.labels_per_month,
             tolerance=settings.watch.tolerance,
@@ -162,17 +179,25 @@ def _episodes(
 
 
 def _estimates(
-    memory: Memory, window: WindowData, detectors: Detectors, settings: Settings, signals: tuple[Signal, ...]
-) -> tuple[Memory, Estimate | None, Estimate, int]:
+    memory: Memory,
+    window: WindowData,
+    detectors: Detectors,
+    settings: Settings,
+    signals: tuple[Signal, ...],
+    maturity: Maturity,
+    alpha: float,
+) -> tuple[Memory, Estimate | None, Estimate, int, tuple[str, ...]]:
+    """Memory, accuracy with labels and without, labels to ask for, and why nothing is believed without labels."""
     model = ChanceModel.fit(detectors.reference)
     end = utc(window.end)
-    memory = memory.with_counted(window.labels).with_labels(label_points(window.labels, model), end)
-    memory = memory.with_pool(chance_pool(window, model))
+    wait = timedelta(days=maturity.days)
+    memory = memory.with_counted(window.labels).with_labels(label_points(window.labels, model), end, wait)
+    memory = memory.with_pool(chance_pool(window, model), wait)
     times = [row.predicted_at for row in window.labels if row.representative]
     newest = max((utc(at) for at in times), default=None)
     if newest is not None and (memory.newest_label is None or newest > memory.newest_label):
         memory = replace(memory, newest_label=newest)
-    labelled = from_labels(memory, model)
+    labelled = dated(from_labels(mature_windows(memory, maturity), model, alpha), maturity)
     refusals = list(stale(memory, end, settings))
     if any(signal.alarm for signal in signals if signal.detector == LABELLED):
         refusals.append("the labelled errors say that being right no longer goes with the inputs as it did")
@@ -181,7 +206,7 @@ def _estimates(
     monthly = settings.budget.labels_per_month or 50
     wanted = max(monthly - (0 if labelled is None else labelled.labels), 0)
     label_free = without_labels(detectors, window, settings, tuple(refusals), wanted)
-    return memory, labelled, label_free, max(wanted, 1)
+    return memory, labelled, label_free, max(wanted, 1), tuple(refusals)
 
 
 def _years_begun(memory: Memory, window: WindowData) -> int:

@@ -21,7 +21,12 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FLOOR, CEILING = 0.01, 100.0
 TRUTH = "true accuracy (known to the demo only)"
 # Colour and marker: no two series differ by colour alone.
-ESTIMATES = {"label-free": ("blue", "o"), "ppi": ("orange", "D"), "labels": ("purple", "s")}
+ESTIMATES = {
+    "label-free": ("blue", "o"),
+    "ppi": ("orange", "D"),
+    "labels": ("purple", "s"),
+    "stratified": ("green", "^"),
+}
 SERIES = (("blue", "o"), ("purple", "^"), ("green", "s"), ("gold", "D"), ("sky", "v"), ("orange", "P"))
 MARKS = {
     "adopted": ("ink", "o"),

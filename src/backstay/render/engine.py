@@ -29,6 +29,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "percent": prose.percent,
         "number": prose.number,
+        "figure": lambda value, metric: prose.figure(metric, value),
         "evidence": prose.evidence,
         "chance": prose.chance,
         "day": prose.day,

@@ -23,6 +23,7 @@ _ESTIMATES = {
     "label-free": "estimated without labels",
     "ppi": "from labels, helped by the scores",
     "labels": "from labels alone",
+    "stratified": "from labels drawn by doubt, of an earlier window",
 }
 _KINDS = {
     "adopted": "adopted",
@@ -168,7 +169,7 @@ def metric_name(metric: str) -> str:
     >>> metric_name("recall_at_1"), metric_name("auc")
     ('recall at 1', 'AUC')
     """
-    return "AUC" if metric == "auc" else metric.replace("_", " ")
+    return metric.upper() if metric in ("auc", "psnr") else metric.replace("_", " ")
 
 
 def control_name(of: str) -> str:

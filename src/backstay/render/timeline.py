@@ -11,6 +11,7 @@ from backstay.kernel.records import LedgerRow, Release, WindowResult
 from backstay.render.prose import day, known, short, utc
 
 REFUSED = "refused"
+DRAWN = "stratified"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +108,17 @@ def _estimates(result: WindowResult, window: Window) -> list[EstimatePoint]:
     for estimate in result.estimates:
         if estimate.metric != "accuracy":
             continue
+        at = window.middle
+        if estimate.kind == DRAWN:
+            if not known(estimate.value):
+                continue  # it waits for answers
+            start, end = (datetime.fromisoformat(estimate.figures[name]) for name in ("from", "to"))
+            at = start + (end - start) / 2
         if not known(estimate.value):
             found.append(EstimatePoint(window.middle, REFUSED))
             continue
         low, high = (estimate.interval.low, estimate.interval.high) if estimate.interval else (None, None)
-        found.append(EstimatePoint(window.middle, estimate.kind, estimate.value, low, high))
+        found.append(EstimatePoint(at, estimate.kind, estimate.value, low, high))
     return found
 
 

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from typing import Any
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from backstay.access.keys import Forbidden, KeyRecord, Unauthenticated, verify
+from backstay.bundle.gallery import GalleryFile
 from backstay.bundle.model import Outputs
 from backstay.journal.entries import FAILURE, Feedback, Predictions, tensor
 from backstay.journal.writer import JournalFull, JournalWriter
@@ -22,12 +23,15 @@ from backstay.kernel.clock import Clock
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.ids import event_id
 from backstay.serve.batcher import Batcher, Ticket
+from backstay.serve.enhance import ImageAnswers
+from backstay.serve.feedback import feedback_entries
 from backstay.serve.live import Live, Loaded
 from backstay.serve.loopback import is_loopback
 from backstay.serve.metrics import Metrics
 from backstay.serve.outside import outside_entries
 from backstay.serve.problems import Problem
-from backstay.serve.protocol import MOST_ID, Question, answer, metadata, parse
+from backstay.serve.protocol import Question, answer, metadata, parse
+from backstay.serve.search import Galleries
 from backstay.settings import Settings
 
 OUR_FAULT = 500
@@ -37,28 +41,12 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 MODEL = re.compile(
-    r"^/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?:/(?P<verb>ready|infer|feedback|predictions))?/?$"
+    r"^/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?:/(?P<verb>ready|infer|search|enhance|feedback|predictions))?/?$"
 )
 KINDS = ("application/json", "application/octet-stream", "")
 HEADER_LENGTH = b"inference-header-content-length"
-MOST_FEEDBACK = 10_000
-MOST_VALUE = 1024
-MOST_SECONDS = 30 * 86_400
 # The source of what the server itself says.
 SERVER = "server"
-FEEDBACK_KINDS = ("label", "rating", "override", "seeded", "click", "conversion", "dwell")
-
-
-class FeedbackItem(msgspec.Struct):
-    """What a client says of a prediction."""
-
-    id: str
-    value: str | int | float | bool
-    kind: str = "label"
-    seconds: float | None = None
-
-
-_feedback = msgspec.json.Decoder(list[FeedbackItem])
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +62,23 @@ class Reply:
 class App:
     """One server's routes over a live model, a batcher and a log."""
 
-    def __init__(self, settings: Settings, live: Live, journal: JournalWriter, metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        live: Live,
+        journal: JournalWriter,
+        metrics: Metrics,
+        clock: Clock,
+        galleries: Callable[[], Mapping[str, GalleryFile]] = dict,
+    ) -> None:
         self._settings = settings
         self._serve = settings.serve
         self._live = live
         self._journal = journal
         self._metrics = metrics
         self._clock = clock
+        self._images = ImageAnswers(settings.name, self._serve.max_rows)
+        self._galleries = Galleries(settings.name, galleries, self._serve.max_neighbours, self._serve.max_rows)
         self._batcher = Batcher(
             self._record,
             metrics,
@@ -148,24 +146,33 @@ class App:
             self._allow(headers, "read", "predict", "feedback")
             raise Problem(404, f"there is no model {model[:100]!r}", f"this server has {self._settings.name!r}")
         if verb == "feedback" and version is None:
-            if method != "POST":
-                raise Problem(405, f"{method} is not for this address", "use POST")
+            _only("POST", method)
             key = self._allow(headers, "feedback")
             return self._take_feedback(await self._body(headers, receive), key)
         if verb == "predictions" and version is None:
-            if method != "POST":
-                raise Problem(405, f"{method} is not for this address", "use POST")
+            _only("POST", method)
             self._allow(headers, "predict")
             return self._take_predictions(await self._body(headers, receive))
+        if verb == "search":
+            _only("POST", method)
+            self._allow(headers, "search")
+            loaded = self._loaded(version)
+            body = await self._body(headers, receive)
+            return _json(await self._galleries.answer(loaded, body, _length(headers), self._batcher))
+        if verb == "enhance":
+            _only("POST", method)
+            self._allow(headers, "predict")
+            loaded = self._loaded(version)
+            body = await self._body(headers, receive)
+            content, json_length = await self._images.answer(loaded, body, _length(headers))
+            return Reply(200, content, _kind(json_length), json_length)
         self._allow(headers, "predict", "read")
         loaded = self._loaded(version)
         if verb == "infer":
-            if method != "POST":
-                raise Problem(405, f"{method} is not for this address", "use POST")
+            _only("POST", method)
             self._allow(headers, "predict")
             return await self._count_failures(self._infer(loaded, headers, receive))
-        if method != "GET":
-            raise Problem(405, f"{method} is not for this address", "use GET")
+        _only("GET", method)
         if verb == "ready":
             return _json({"name": model, "ready": True})
         return _json(metadata(loaded.model.manifest, model, sorted(self._live.warm, key=int)))
@@ -258,8 +265,7 @@ class App:
             parameters=parameters,
         )
         self._metrics.latency.observe(time.perf_counter() - began)
-        kind = b"application/json" if json_length is None else b"application/octet-stream"
-        return Reply(200, content, kind, json_length)
+        return Reply(200, content, _kind(json_length), json_length)
 
     async def _count_failures(self, reply: Awaitable[Reply]) -> Reply:
         """Log a request that we failed to answer: what is never in the log of answers the monitor should see as well.
@@ -326,35 +332,15 @@ class App:
         return _json({"accepted": len(entries), "release": release.id})
 
     def _take_feedback(self, body: bytes, key: KeyRecord | None) -> Reply:
-        try:
-            items = _feedback.decode(body if body.lstrip()[:1] == b"[" else b"[" + body + b"]")
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Problem(
-                400, f"the body is not feedback: {error}", 'send {"id": ..., "value": ...} or a list'
-            ) from error
-        if not 0 < len(items) <= MOST_FEEDBACK:
-            raise Problem(413 if items else 400, f"{len(items)} entries, 1 to {MOST_FEEDBACK} are taken at a time")
         at = int(self._clock.now().timestamp() * 1_000_000)
         source = "anonymous" if key is None else key.source
-        entries = [self._feedback_entry(item, source, at) for item in items]
+        entries = feedback_entries(body, self._settings.name, self._settings.environment, source=source, at=at)
         try:
             self._journal.append_feedback(entries)
         except JournalFull as error:
             raise Problem(507, f"the feedback could not be kept: {error.what}", error.fix) from error
         self._metrics.feedback.inc(len(entries))
         return _json({"accepted": len(entries)})
-
-    def _feedback_entry(self, item: FeedbackItem, source: str, at: int) -> Feedback:
-        if item.kind not in FEEDBACK_KINDS:
-            raise Problem(400, f"{item.kind[:50]!r} is not a kind of feedback", f"known: {', '.join(FEEDBACK_KINDS)}")
-        value = str(item.value).lower() if isinstance(item.value, bool) else str(item.value)
-        if not 0 < len(item.id) <= MOST_ID or not 0 < len(value) <= MOST_VALUE:
-            raise Problem(400, "an id or a value is empty or too long", f"up to {MOST_ID} and {MOST_VALUE} characters")
-        seconds = 0.0 if item.seconds is None else item.seconds
-        if not 0.0 <= seconds <= MOST_SECONDS:
-            raise Problem(400, f"a decision of {seconds:g} seconds", f"give seconds between 0 and {MOST_SECONDS}")
-        scope = (self._settings.name, self._settings.environment)
-        return Feedback(*scope, item.id, value, source, at, item.kind, seconds)
 
 
 def _hashes(question: Question) -> list[str]:
@@ -376,6 +362,15 @@ def _length(headers: dict[bytes, bytes]) -> int | None:
     if not given.isdigit():
         raise Problem(400, f"Inference-Header-Content-Length is {given[:40]!r}", "send a whole number")
     return int(given)
+
+
+def _only(wanted: str, method: str) -> None:
+    if method != wanted:
+        raise Problem(405, f"{method} is not for this address", f"use {wanted}")
+
+
+def _kind(json_length: int | None) -> bytes:
+    return b"application/json" if json_length is None else b"application/octet-stream"
 
 
 def _json(value: dict[str, Any]) -> Reply:

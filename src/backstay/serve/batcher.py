@@ -151,43 +151,18 @@ class Batcher:
             model.run({n: v[start : start + LARGEST_RUN] for n, v in joined.items()})
             for start in range(0, rows, LARGEST_RUN)
         ]
-        return _deal(_join(runs), [t.question.rows for t in batch])
+        return _deal(Outputs.joined(runs), [t.question.rows for t in batch])
 
 
 def _shapes(ticket: Ticket) -> list[tuple[int, ...]]:
     return [values.shape[1:] for values in ticket.question.arrays.values()]
 
 
-def _join(runs: list[Outputs]) -> Outputs:
-    if len(runs) == 1:
-        return runs[0]
-    scores = [r.scores for r in runs if r.scores is not None]
-    embeddings = [r.embeddings for r in runs if r.embeddings is not None]
-    distances = [r.distances for r in runs if r.distances is not None]
-    numbers = [r.numbers for r in runs if r.numbers is not None]
-    return Outputs(
-        np.concatenate([r.labels for r in runs]),
-        np.concatenate(scores) if scores else None,
-        np.concatenate(embeddings) if embeddings else None,
-        np.concatenate(distances) if distances else None,
-        np.concatenate(numbers) if numbers else None,
-    )
-
-
 def _deal(outputs: Outputs, sizes: list[int]) -> list[Outputs]:
     """Each request its own rows."""
     dealt, start = [], 0
     for size in sizes:
-        part = slice(start, start + size)
-        dealt.append(
-            Outputs(
-                outputs.labels[part],
-                None if outputs.scores is None else outputs.scores[part],
-                None if outputs.embeddings is None else outputs.embeddings[part],
-                None if outputs.distances is None else outputs.distances[part],
-                None if outputs.numbers is None else outputs.numbers[part],
-            )
-        )
+        dealt.append(outputs.take(slice(start, start + size)))
         start += size
     return dealt
 

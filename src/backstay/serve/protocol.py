@@ -6,7 +6,7 @@ Source: kserve/open-inference-protocol (REST) and its binary tensor data extensi
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -17,9 +17,12 @@ from backstay.bundle.datatypes import FLOATS, numpy_dtype
 from backstay.bundle.manifest import InputSpec, Manifest
 from backstay.bundle.model import Outputs
 from backstay.serve.problems import Problem
+from backstay.serve.set_answers import set_answers
 
 MOST_ID = 256
 LENGTH = struct.Struct("<I")
+# What an output is sent as, by its role, whatever the graph has inside.
+TYPES = {"label": "BYTES", "number": "FP64", "members": "BOOL"}
 
 
 class RequestTensor(msgspec.Struct):
@@ -54,6 +57,7 @@ class Question:
         ids: a prediction id a row.
         wanted: output names, each with whether it is to be sent as binary; empty for all, as JSON.
         probe: not logged: somebody checks that the server answers.
+        parameters: what the request says besides, as it came.
     """
 
     request_id: str | None
@@ -64,6 +68,7 @@ class Question:
     context: dict[str, list[str | None]]
     wanted: dict[str, bool]
     probe: bool
+    parameters: dict[str, Any] = field(default_factory=dict)
 
 
 _decoder = msgspec.json.Decoder(InferRequest)
@@ -111,6 +116,7 @@ def parse(body: bytes, header_length: int | None, manifest: Manifest, *, max_row
         context=_context(request.parameters.get("context"), rows),
         wanted=_wanted(request, manifest),
         probe=request.parameters.get("probe") is True,
+        parameters=request.parameters,
     )
 
 
@@ -290,6 +296,7 @@ def answer(
         "embedding": outputs.embeddings,
         "distance": outputs.distances,
         "number": outputs.numbers,
+        "members": outputs.members,
     }
     tensors: list[dict[str, Any]] = []
     blobs: list[bytes] = []
@@ -297,7 +304,7 @@ def answer(
         values = by_role.get(spec.role)
         if values is None or (question.wanted and spec.name not in question.wanted):
             continue
-        datatype = {"label": "BYTES", "number": "FP64"}.get(spec.role, "FP32")
+        datatype = TYPES.get(spec.role, "FP32")
         entry: dict[str, Any] = {"name": spec.name, "datatype": datatype, "shape": list(values.shape)}
         if question.wanted.get(spec.name):
             blob = _blob(values, datatype)
@@ -306,6 +313,8 @@ def answer(
         else:
             entry["data"] = values.reshape(-1).tolist()
         tensors.append(entry)
+    if outputs.members is not None and not question.wanted:
+        parameters = {**parameters, "answers": set_answers(outputs, manifest.classes)}
     body: dict[str, Any] = {"model_name": name, "model_version": version, "outputs": tensors, "parameters": parameters}
     if question.request_id is not None:
         body["id"] = question.request_id
@@ -325,7 +334,7 @@ def metadata(manifest: Manifest, name: str, versions: list[str]) -> dict[str, An
     outputs = [
         {
             "name": o.name,
-            "datatype": {"label": "BYTES", "number": "FP64"}.get(o.role, o.datatype),
+            "datatype": TYPES.get(o.role, o.datatype),
             "shape": list(o.shape),
         }
         for o in manifest.outputs

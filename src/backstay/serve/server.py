@@ -6,7 +6,7 @@ import json
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import uvicorn
 
 from backstay.access.keys import KeyRecord
+from backstay.bundle.gallery import GalleryFile
 from backstay.journal.writer import JournalWriter
 from backstay.kernel.clock import Clock
 from backstay.kernel.errors import BackstayError
@@ -34,6 +35,7 @@ def run_server(
     keys: Callable[[], list[KeyRecord]],
     trust: Callable[[Path], None] = lambda _: None,
     watched: Callable[[], WindowResult | None] = lambda: None,
+    galleries: Callable[[], Mapping[str, GalleryFile]] = dict,
     journal_directory: Path,
     clock: Clock,
     announce: Callable[[str], None],
@@ -43,6 +45,7 @@ def run_server(
     Args:
         trust: asked before a bundle is loaded; raises where it should not be.
         watched: reads the newest window that was judged, for the metrics.
+        galleries: reads where the galleries are that can be searched, by name.
         announce: told one JSON line an event: "serving" with the address, "live" at each swap.
 
     Raises:
@@ -60,7 +63,7 @@ def run_server(
         live = Live(pointer, keys, metrics, say, trust, watched)
         live.start()
         journal = JournalWriter(journal_directory, minimum_free_bytes=wanted.minimum_free_bytes)
-        app = App(settings, live, journal, metrics, clock)
+        app = App(settings, live, journal, metrics, clock, galleries)
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         say({"event": "serving", "url": f"http://{shown}:{port}", "model": settings.name})

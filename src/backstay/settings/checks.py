@@ -13,7 +13,7 @@ READERS = ("columns", "schema")
 
 def contradictions(settings: Settings) -> list[tuple[str, str]]:
     """Each contradiction, and a way out of it."""
-    return [*_blinded(settings), *_no_start(settings), *_too_short(settings)]
+    return [*_blinded(settings), *_without_encoder(settings), *_too_short(settings)]
 
 
 def _blinded(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -43,8 +43,8 @@ def _blinded(settings: Settings) -> Iterator[tuple[str, str]]:
         )
 
 
-def _no_start(settings: Settings) -> Iterator[tuple[str, str]]:
-    """A start for what starts from nothing."""
+def _without_encoder(settings: Settings) -> Iterator[tuple[str, str]]:
+    """A start, a decoder or ranks of a classifier's encoder, where there is none."""
     train = settings.train
     if settings.data.pairs and (train.model != "encoder" or settings.task != "classification"):
         yield "data.pairs teaches the encoder of a classifier, and there is none", "take data.pairs out"
@@ -54,6 +54,13 @@ def _no_start(settings: Settings) -> Iterator[tuple[str, str]]:
         yield (
             f"train.{name} is about the encoder of a classifier, and {what}",
             'set train.start_from = "" and train.freeze = false',
+        )
+    if (train.enhance or train.head == "anomaly") and (train.model != "encoder" or settings.task != "classification"):
+        name = "train.enhance" if train.enhance else 'train.head = "anomaly"'
+        what = f'train.model = "{train.model}"' if train.model != "encoder" else f'task = "{settings.task}"'
+        yield (
+            f"{name} needs the encoder of a classifier, and {what}",
+            'set train.enhance = false, and train.head = "linear"',
         )
 
 
@@ -67,6 +74,13 @@ def _too_short(settings: Settings) -> Iterator[tuple[str, str]]:
             f"log.keep_days = {kept} is shorter than two windows of watch.window_days = {watch.window_days:g}: rows "
             "are drawn for labels when their window closes, and looked at while the next one fills",
             f"keep {math.ceil(2 * watch.window_days)} days or more, or shorten the windows",
+        )
+    waits = settings.labels.maturity_days
+    if waits and kept < waits + watch.window_days:
+        yield (
+            f"log.keep_days = {kept} is shorter than a window and labels.maturity_days = {waits:g}: when labels count, "
+            "their rows would be gone",
+            f"keep {math.ceil(waits + watch.window_days)} days or more, or lower labels.maturity_days",
         )
     if kept < watch.maximum_label_age_days:
         yield (

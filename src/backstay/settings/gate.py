@@ -25,8 +25,8 @@ class Rule(Section):
     """no_slice_worse judges slices from so many rows on."""
     control: str | None = None
     """beats_controls looks at this control only: majority, raw_knn, tf_idf_linear for texts, or last_label
-    with data.time (of a regression mean, median, raw_knn, last_value); without it also at the
-    encoder's own neighbours against those by the raw input and by the untrained encoder."""
+    with data.time (of a regression mean, median, raw_knn, last_value; of sets of labels most_frequent_set, raw_knn);
+    without it also at the encoder's own neighbours against those by the raw input and by the untrained encoder."""
 
 
 # What asks of a regression what the usual policy asks of a classifier, in a figure that has no unit.
@@ -34,6 +34,14 @@ VALUE_RULES = (
     Rule(rule="beats_controls", metric="skill", margin=0.02),
     Rule(rule="no_worse_than_champion", metric="skill", margin=0.02),
     Rule(rule="no_slice_worse", metric="skill", margin=0.05),
+)
+
+
+# The same of sets of labels: how much of the two sets, the answered and the true, is common to both, row by row.
+SET_RULES = (
+    Rule(rule="beats_controls", metric="jaccard", margin=0.02),
+    Rule(rule="no_worse_than_champion", metric="jaccard", margin=0.02),
+    Rule(rule="no_slice_worse", metric="jaccard", margin=0.05),
 )
 
 
@@ -47,7 +55,7 @@ class GateSettings(Section):
         Rule(rule="no_worse_than_champion", margin=0.02),
         Rule(rule="no_slice_worse", margin=0.05),
     )
-    """All must pass; of a regression the same three read `skill`.
+    """All must pass; of a regression the same three read `skill`, of sets of labels `jaccard`.
     minimum_n and no_open_findings are asked besides, whatever stands here."""
 
     @property

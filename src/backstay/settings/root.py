@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from backstay.settings.data import DataSettings, PredictionSettings
-from backstay.settings.gate import VALUE_RULES, GateSettings
+from backstay.settings.gate import SET_RULES, VALUE_RULES, GateSettings, Rule
 from backstay.settings.notify import NotifySettings
 from backstay.settings.retrain import RetrainSettings
 from backstay.settings.section import Section
@@ -16,6 +16,11 @@ from backstay.settings.train import ENCODER, TrainSettings
 from backstay.settings.watch import BudgetSettings, LabelSettings, WatchSettings
 
 VERSION = 1
+# What an encoder's recipe and the policy are, unless said otherwise, for a target that is no class.
+OTHERWISE: dict[str, tuple[dict[str, Any], tuple[Rule, ...]]] = {
+    "regression": ({"objective": "huber", "head": "value", "augmentation": 0.0}, VALUE_RULES),
+    "multilabel": ({"objective": "binary_cross_entropy", "head": "labels"}, SET_RULES),
+}
 
 
 class Settings(Section):
@@ -27,8 +32,9 @@ class Settings(Section):
     """What the model is called, in addresses and in the ledger."""
     environment: str = Field("production", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
     """Where it runs; each environment has its own releases."""
-    task: Literal["classification", "regression", "predictions"] = "classification"
-    """"regression": the target is a number. "predictions": the model lives elsewhere and only its answers are known."""
+    task: Literal["classification", "regression", "multilabel", "predictions"] = "classification"
+    """"regression": the target is a number. "multilabel": the target is a set of labels. "predictions": the model lives
+    elsewhere and only its answers are known."""
     data: DataSettings = DataSettings()
     """The rows."""
     predictions: PredictionSettings = PredictionSettings()
@@ -58,12 +64,13 @@ class Settings(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _of_numbers(cls, given: Any) -> Any:
-        """Where the target is a number, the parts that speak of classes have other defaults."""
-        if not isinstance(given, dict) or given.get("task") != "regression":
+    def _of_other_targets(cls, given: Any) -> Any:
+        """Where the target is no class, the parts that speak of classes have other defaults."""
+        if not isinstance(given, dict) or str(given.get("task")) not in OTHERWISE:
             return given
+        recipe, rules = OTHERWISE[str(given["task"])]
         train, gate = dict(given.get("train") or {}), dict(given.get("gate") or {})
         if train.get("model", ENCODER) == ENCODER:
-            train = {"objective": "huber", "head": "value", "augmentation": 0.0, "early_stopping": "loss", **train}
-        gate.setdefault("rules", [rule.model_dump() for rule in VALUE_RULES])
+            train = {**recipe, "early_stopping": "loss", **train}
+        gate.setdefault("rules", [rule.model_dump() for rule in rules])
         return {**given, "train": train, "gate": gate}

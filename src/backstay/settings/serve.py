@@ -24,6 +24,8 @@ class ServeSettings(Section):
     """Most bytes in one request."""
     max_batch_rows: int = Field(64, ge=1)
     """Most rows that are run through the model together."""
+    max_neighbours: int = Field(100, ge=1, le=10_000)
+    """Most neighbours of one row that a search answers with."""
     log_inputs: Literal["all", "hashed", "none"] = "all"
     """What is kept of inputs: "all", "hashed" (a SHA-256 a row), or "none". Without them no detector that reads
     inputs can watch and nothing can be learned from the log: leave "columns" out of `watch.detectors` and set

@@ -30,6 +30,9 @@ class TrainSettings(Section):
     """Options of the objective; docs/learning.md names them."""
     head_options: dict[str, float | int | str | bool] = Field({})
     """Options of the head; docs/learning.md names them."""
+    enhance: bool = False
+    """The bundle also answers an image for an image, as the objective "denoising" or "variational" rebuilds it: see
+    docs/images.md."""
     start_from: str = ""
     """Where the encoder's weights begin: "" draws them, "champion" takes those of the live model where there is one
     (with its scales, categories and tokens), and a model's id those of that model."""

@@ -16,6 +16,8 @@ class BudgetSettings(Section):
     """Expected false alarms a year that the team accepts, over all detectors."""
     labels_per_month: int = Field(50, ge=0)
     """Labels that the team gives each month for the standing sample."""
+    window_labels_per_month: int = Field(50, ge=0)
+    """Labels that may be asked for besides in any month by doubt, `backstay label --request N --purpose window`."""
     weights: dict[str, Annotated[float, Field(gt=0)]] = Field({})
     """A detector's part of the false alarms relative to the others, by name."""
 
@@ -58,6 +60,8 @@ class LabelSettings(Section):
     """Sources that are believed. Keys that post feedback are `key:NAME`."""
     census_sources: tuple[str, ...] = ()
     """Trusted sources that label every row, late or soon: a third of their labels are the standing sample."""
+    maturity_days: float = Field(0.0, ge=0, le=730)
+    """How long labels may take to come: those of a window count once it has been over for so long, all together."""
     train_share: float = Field(0.5, gt=0, lt=1)
     """Share of the trusted labels that is learned from; the rest goes to the gate."""
     source_cap: float = Field(0.1, ge=0, le=1)

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from backstay.bundle.gallery import STATE as GALLERIES
 from backstay.kernel.clock import Clock
 from backstay.kernel.records import DataVersion, ModelRecord, Report, Verdict
 from backstay.store.files import size_of
@@ -67,4 +68,5 @@ def _named(store: Store) -> tuple[set[str], set[str]]:
     needed |= {name for v in store.find("verdict", Verdict) for name in (v.candidate, v.champion) if name}
     needed |= {r.model_id for r in store.find("report", Report)}
     bundles = {str(models[i].bundle) for i in needed if i in models and models[i].bundle}
-    return bundles, {d.blob for d in store.find("data", DataVersion)}
+    galleries = {str(state["file"]) for state in store.states(GALLERIES).values() if state}
+    return bundles, {d.blob for d in store.find("data", DataVersion)} | galleries

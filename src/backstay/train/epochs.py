@@ -18,9 +18,10 @@ from backstay.settings import TrainSettings
 from backstay.train import checkpoint
 from backstay.train.augment import checked
 from backstay.train.collapse import COLLAPSED
+from backstay.train.fitted import prepare
 from backstay.train.heads.examples import ByExamples
 from backstay.train.held_out import Look, behind, finite, stopped
-from backstay.train.network import Network, embed
+from backstay.train.network import Network, embed, told
 from backstay.train.objectives.contract import Batch, Objective
 from backstay.train.pairs import JudgedPairs
 from backstay.train.part import Part
@@ -67,6 +68,7 @@ def run_epochs(
     Raises:
         BackstayError: the loss is not finite, or the encoder has collapsed.
     """
+    prepare(network, train.tensors, train.weights, recipe, progress)
     learner = Learner(network, objective, pairs).to(device_of(recipe))
     optimiser = torch.optim.AdamW(learner.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     look = Look.of(train, tune, objective, recipe)
@@ -100,6 +102,8 @@ def run_epochs(
     network.load_state_dict(best)
     network.cpu()
     _finish(network, objective, train.labelled(), tune.labelled())
+    if network.frozen and objective.trains_head:  # its figures are those of the head that was fitted, not of its steps
+        history[-1].update(look.figures(network, objective))
     return history
 
 
@@ -182,8 +186,7 @@ def _finish(network: Network, objective: Objective, train: Part, tune: Part) -> 
     held_out = embed(network, tune.tensors)
     if isinstance(network.head, ByExamples):
         network.head.bound(held_out)
-    with torch.no_grad():
-        logits = network.head(held_out)
+    logits = told(network, held_out, tune.tensors)
     network.head.calibrate(logits, tune.labels)  # type: ignore[operator] # a head of the shelf has `calibrate`
 
 

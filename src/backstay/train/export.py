@@ -129,7 +129,11 @@ def _core(network: Network, profile: Profile, example: tuple[Tensor, ...]) -> on
         )
     if program is None:
         raise RuntimeError("torch.onnx.export answered nothing")
-    model: onnx.ModelProto = program.model_proto
+    return versioned(program.model_proto)
+
+
+def versioned(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same graph under the version of the format that every graph of a bundle has."""
     model.ir_version = _IR
     return model
 

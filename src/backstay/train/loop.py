@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
+from backstay.bundle.enhance import ENHANCE_FILE
 from backstay.bundle.inputs import arrays_for
 from backstay.bundle.manifest import InputSpec, Manifest, format_for
 from backstay.bundle.model import Model, open_session
@@ -27,9 +28,11 @@ from backstay.kernel.ids import content_id, digest
 from backstay.kernel.ports import NoProgress, Progress
 from backstay.kernel.records import Schema, Task
 from backstay.settings import TrainSettings
+from backstay.train.enhance import enhancer_of, refuse_no_images
 from backstay.train.epochs import device_of, run_epochs
 from backstay.train.examples import Profile, profile_of, tensors_of
 from backstay.train.export import export
+from backstay.train.heads.anomaly import AnomalyHead
 from backstay.train.heads.examples import ByExamples
 from backstay.train.held_out import behind
 from backstay.train.network import Network, build, embed
@@ -40,11 +43,21 @@ from backstay.train.options import Options
 from backstay.train.pairs import JudgedPairs
 from backstay.train.part import Part
 from backstay.train.quarter_turns import TURNS, refuse_turns
-from backstay.train.rows import judged_of, part_of, refuse_loners, row_weights, usable_rows, with_unlabelled
+from backstay.train.rebuild import rebuild_of
+from backstay.train.rows import (
+    judged_of,
+    part_of,
+    refuse_loners,
+    row_weights,
+    usable_rows,
+    with_unlabelled,
+    without_anomalies,
+)
 from backstay.train.teacher import same_space, width_of
 from backstay.train.weights import WEIGHTS_FILE, Start, packed, start_of
 
 PARITY = 1e-4
+BY = "train.head_options.by"
 _PARITY_ROWS = 256
 
 
@@ -121,8 +134,17 @@ def fit(
         if recipe.quarter_turns:
             refuse_turns(profile.shape, profile.kind, objective, recipe.objective)
         _refuse_untrainable(network, objective, recipe)
+        if isinstance(network.head, AnomalyHead):
+            network.head.named(classes)
+            if network.head.by_rebuilding:
+                network.rebuild = rebuild_of(objective, recipe.objective, BY, frozen=recipe.freeze)
+        if recipe.enhance:
+            network.rebuild = rebuild_of(objective, recipe.objective, "train.enhance", frozen=recipe.freeze)
+            refuse_no_images(network.rebuild)
         train, tune = (part_of(profile, table, codes, weights, rows, teacher) for rows in (train_rows, tune_rows))
         train = train.labelled() if objective.needs_labels else train
+        if isinstance(network.head, AnomalyHead) and not objective.needs_labels:
+            train = without_anomalies(train, network.head)
         if unlabelled is not None:
             train = with_unlabelled(train, profile, unlabelled, objective, recipe, teacher)
         if float(train.labelled().weights.sum()) <= 0:
@@ -146,9 +168,10 @@ def fit(
                 draft = replace(draft, space_id=begun.space_id)
             parity = _parity(network, profile, check, content, draft)
             directory = bundles or workdir / "bundles"
-            model_id = write_bundle(
-                directory, content, draft, files={**files_of(profile), WEIGHTS_FILE: packed(network.encoder, profile)}
-            )
+            files = {**files_of(profile), WEIGHTS_FILE: packed(network.encoder, profile)}
+            if recipe.enhance:
+                files[ENHANCE_FILE] = enhancer_of(network, tune.tensors[0][:_PARITY_ROWS])
+            model_id = write_bundle(directory, content, draft, files=files)
     saved.unlink(missing_ok=True)
     kept = min(reversed(history), key=behind)  # of equals the last, whose weights are kept
     figures: dict[str, Any] = {
@@ -213,7 +236,7 @@ def _objective(profile: Profile, recipe: TrainSettings, classes: int, taught: in
 
 def _refuse_untrainable(network: Network, objective: Objective, recipe: TrainSettings) -> None:
     """An objective that learns through the head needs one that it can change."""
-    if objective.trains_head and isinstance(network.head, ByExamples) and not network.head.trainable:
+    if objective.trains_head and not getattr(network.head, "trainable", True):
         raise BackstayError(
             f"the objective {recipe.objective!r} trains the head, and the head {recipe.head!r} is made of examples",
             fix='set train.objective = "supcon", or another one that trains the encoder alone',
@@ -301,7 +324,8 @@ def behind_inputs(content: bytes, draft: Manifest, wanted: tuple[InputSpec, ...]
 @torch.no_grad()
 def _parity(network: Network, profile: Profile, table: pa.Table, content: bytes, draft: Manifest) -> float:
     """Largest difference between torch and the exported graph on these rows, from raw columns to scores."""
-    embeddings, scores, _ = network.eval()(*tensors_of(profile, table))
+    tensors = tensors_of(profile, table)
+    embeddings, scores, _ = network.eval()(*tensors)
     tokens = Tokens(profile.tokenizer.encode()) if profile.text else None
     said = Model(Path(), draft, open_session(content), tokens).run(arrays_for(draft, table))
     if said.scores is None or said.embeddings is None:
@@ -311,6 +335,8 @@ def _parity(network: Network, profile: Profile, table: pa.Table, content: bytes,
     settled = np.ones(len(scores), dtype=bool)
     if isinstance(network.head, ByExamples):
         settled = network.head.settled(embeddings).numpy()
+    elif isinstance(network.head, AnomalyHead):
+        settled = network.head.settled(network.told(embeddings, tensors)).numpy()
     gap = max(
         float(np.max(np.abs(said.scores - scores.numpy())[settled], initial=0.0)),
         float(np.max(np.abs(said.embeddings - embeddings.numpy()))),

@@ -9,7 +9,9 @@ from backstay.settings import TrainSettings
 from backstay.train.encoders import ENCODERS
 from backstay.train.examples import Profile
 from backstay.train.heads import HEADS
+from backstay.train.heads.anomaly import AnomalyHead
 from backstay.train.options import Options
+from backstay.train.rebuild import Rebuild
 
 _BATCH = 4096
 
@@ -17,6 +19,7 @@ _BATCH = 4096
 class Network(nn.Module):
     """Rows in; embeddings, calibrated scores and the index of the class out. This is what is exported.
 
+    `rebuild`: where rows are rebuilt from embeddings for other ends than learning, the objective's decoder.
     `half_precision`: in training, the encoder computes in bfloat16 on a CPU too; weights and answers have float32.
     """
 
@@ -27,6 +30,7 @@ class Network(nn.Module):
         self.half_precision = False
         self.encoder = encoder
         self.head = head
+        self.rebuild: Rebuild | None = None
 
     def freeze(self) -> None:
         """From now on the encoder stays as it is: no gradient, no dropout, no statistics of batches."""
@@ -42,8 +46,17 @@ class Network(nn.Module):
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         embeddings = self.encoder(*tensors)
-        scores = self.head.scores(self.head(embeddings))  # type: ignore[operator] # a head of the shelf has `scores`
+        scores = self.head.scores(self.told(embeddings, tensors))  # type: ignore[operator] # a head of the shelf has `scores`
+        if isinstance(self.head, AnomalyHead):
+            return embeddings, scores, self.head.chosen(scores)
         return embeddings, scores, scores.argmax(dim=1)
+
+    def told(self, embeddings: Tensor, tensors: tuple[Tensor, ...]) -> Tensor:
+        """What the head makes of rows, before calibration: of their embeddings, or of how badly they are rebuilt."""
+        if self.rebuild is not None and isinstance(self.head, AnomalyHead) and self.head.by_rebuilding:
+            embeddings = self.rebuild.misfit(embeddings, tensors)
+        told: Tensor = self.head(embeddings)
+        return told
 
 
 def build(profile: Profile, recipe: TrainSettings, classes: int) -> Network:
@@ -65,5 +78,16 @@ def embed(network: Network, tensors: tuple[Tensor, ...]) -> Tensor:
     parts = [
         network.encoder(*(t[start : start + _BATCH].to(device) for t in tensors)).cpu()
         for start in range(0, len(tensors[0]), _BATCH)
+    ]
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def told(network: Network, embeddings: Tensor, tensors: tuple[Tensor, ...]) -> Tensor:
+    """What the head makes of all rows, before calibration."""
+    size = _BATCH if network.rebuild is not None else max(len(embeddings), 1)
+    parts = [
+        network.told(embeddings[start : start + size], tuple(t[start : start + size] for t in tensors))
+        for start in range(0, len(embeddings), size)
     ]
     return torch.cat(parts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -12,6 +14,7 @@ from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Schema
 from backstay.settings import TrainSettings
 from backstay.train.examples import Profile, class_codes, tensors_of
+from backstay.train.heads.anomaly import AnomalyHead
 from backstay.train.objectives.contract import Objective
 from backstay.train.pairs import JudgedPairs
 from backstay.train.part import Part
@@ -130,3 +133,9 @@ def with_unlabelled(
         torch.cat([train.weights, train.weights.new_ones(count)]),
         None if train.aims is None or teacher is None else torch.cat([train.aims, aims_of(teacher, unlabelled)]),
     )
+
+
+def without_anomalies(train: Part, head: AnomalyHead) -> Part:
+    """The same rows with a weight of 0 for those that are known to be anomalous: they are not to be learned from."""
+    normal = head.normal_of(train.labels)
+    return replace(train, weights=train.weights * ((train.labels == normal) | (train.labels < 0)))

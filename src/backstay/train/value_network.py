@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import onnx
 import torch
@@ -14,6 +12,7 @@ from torch.nn import functional
 from backstay.bundle.manifest import InputSpec, OutputSpec
 from backstay.kernel.errors import BackstayError
 from backstay.settings import TrainSettings
+from backstay.train.direct_epochs import Loss
 from backstay.train.encoders import ENCODERS
 from backstay.train.examples import Profile
 from backstay.train.export import core_graph, input_specs, rename_value
@@ -58,11 +57,8 @@ def build_value(profile: Profile, recipe: TrainSettings) -> Network:
     return Network(encoder, ValueHead(recipe.dimension), "codes" if profile.weights else profile.kind)
 
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-
-
 def loss_of(recipe: TrainSettings) -> Loss:
-    """What is minimised a row, of values and truths in standard deviations.
+    """What is minimised, of values and truths in standard deviations.
 
     squared: (v - y)^2, which aims at the mean. huber: squared up to `delta` (1), straight beyond, so that few wild
     targets do not rule (Huber 1964). Raises BackstayError for an objective that speaks of classes.

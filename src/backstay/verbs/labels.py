@@ -24,7 +24,10 @@ class LabelVerbs:
         return queue(self.ws, export=export)
 
     def request(self, n: int, *, purpose: str = "estimate") -> Queue:
-        """Draw rows of the live release for review, uniformly; the probability is logged with each."""
+        """Draw rows of the live release for review; the probability is logged with each.
+
+        Uniformly, or with purpose "window" from the newest window, more where the model's answers are doubtful.
+        """
         from backstay.loop.label import request
 
         return request(self.ws, n, purpose=purpose)

@@ -12,8 +12,11 @@ from backstay.kernel.errors import BackstayError
 
 if TYPE_CHECKING:
     from backstay.kernel.transfer import Transfer
+    from backstay.loop.enhance import Enhanced
+    from backstay.loop.gallery import Indexed
     from backstay.loop.gating import Offered
     from backstay.loop.predict import Predicted
+    from backstay.loop.search import Searched
     from backstay.loop.workspace import Workspace
 
 
@@ -84,3 +87,42 @@ class ModelVerbs:
         from backstay.loop.predict import predict
 
         return predict(self.ws, source, output=output, record=record)
+
+    def enhance(self, source: Any, *, output: Path | None = None) -> Enhanced:
+        """Answer images with the images that the champion makes of them. `source`: a png or jpg, or rows."""
+        from backstay.loop.enhance import enhance
+
+        return enhance(self.ws, source, output=output)
+
+    def index(self, source: Any, *, name: str = "default", keep: Sequence[str] = (), add: bool = False) -> Indexed:
+        """Embed rows with the champion and keep them as a gallery to search in. `source`: a file, or a frame.
+
+        Args:
+            name: of the gallery; one of this name is replaced, or added to with `add`.
+            keep: columns that a search shows beside a row; the labels are kept too where the rows have them.
+        """
+        from backstay.loop.gallery import index
+
+        return index(self.ws, source, name=name, keep=keep, add=add)
+
+    def galleries(self) -> dict[str, Indexed]:
+        """Every gallery by its name."""
+        from backstay.loop.gallery import galleries
+
+        return galleries(self.ws)
+
+    def unindex(self, name: str) -> Indexed:
+        """Take a gallery away; answers what it was."""
+        from backstay.loop.gallery import remove
+
+        return remove(self.ws, name)
+
+    def search(self, source: Any = None, *, like: str | None = None, k: int = 10, name: str = "default") -> Searched:
+        """The k rows of a gallery nearest by cosine to each row of a file or frame, or to its own row `like`."""
+        from backstay.loop import search
+
+        if (source is None) == (like is None):
+            raise BackstayError("a search asks for rows or for one row's like", fix="give a file, or an id, not both")
+        if like is not None:
+            return search.like(self.ws, like, k=k, name=name)
+        return search.search(self.ws, source, k=k, name=name)

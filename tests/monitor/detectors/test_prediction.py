@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from backstay.kernel.errors import BackstayError
 from backstay.monitor.detectors.prediction import PredictionDetector
+from backstay.monitor.reference import fit_reference
 
 
 def test_it_says_which_class_swelled(world, look):
@@ -60,3 +64,50 @@ def test_more_rows_that_are_none_of_these_are_seen_beside_scores(world, look):
     assert signal.moved[0] == "answers 'none': 0.0% -> 15.0%"
     again = PredictionDetector.from_json(detector.to_json())
     assert again.look({}, stirred, look())[0].evidence == signal.evidence
+
+
+def unsure(rng, n, classes, share=0.0):
+    """Answers and scores of a model of many classes, a share of the rows without any favourite."""
+    logits = rng.normal(size=(n, classes))
+    logits[np.arange(n), rng.integers(classes, size=n)] += rng.uniform(0.0, 9.0, n) * (rng.random(n) >= share)
+    scores = np.exp(logits)
+    scores /= scores.sum(axis=1, keepdims=True)
+    return np.array([str(code) for code in scores.argmax(axis=1)], dtype=object), scores
+
+
+def test_a_few_unsure_rows_are_seen_among_many_classes(world, look):
+    rng, classes = np.random.default_rng(4), tuple(str(code) for code in range(40))
+    predicted, scores = unsure(rng, 4000, 40)
+    detector = PredictionDetector.fit(fit_reference(predicted, classes, scores=scores))
+    joint_only = replace(detector, sure=None)
+    found = []
+    for share in (0.0, 0.1):
+        answers, likely = unsure(rng, 1000, 40, share)
+        window = replace(world.window(n=1000), predicted=answers, scores=likely)
+        found.append((detector.look({}, window, look())[0], joint_only.look({}, window, look())[0]))
+    (calm, _), (stirred, without) = found
+    assert not calm.alarm
+    assert stirred.alarm
+    assert not without.alarm
+    assert stirred.moved[0].startswith("mean confidence: ")
+    assert stirred.figures["evidence_sureness"] == stirred.evidence > stirred.figures["evidence_answers"]
+    rows = [int(np.flatnonzero(window.ids == one)[0]) for one in stirred.example_ids]
+    assert likely[rows].max(axis=1).max() < np.quantile(likely.max(axis=1), 0.1)
+    again = PredictionDetector.from_json(detector.to_json())
+    assert again.look({}, window, look())[0].evidence == stirred.evidence
+
+
+@pytest.mark.prove
+def test_two_tests_keep_the_level_of_one(world, look):
+    """150 references of ten classes, 20 windows each, at .05."""
+    rng, classes = np.random.default_rng(5), tuple(str(code) for code in range(10))
+    alarms = 0
+    for _ in range(150):
+        predicted, scores = unsure(rng, 1000, 10)
+        detector = PredictionDetector.fit(fit_reference(predicted, classes, scores=scores))
+        for _ in range(20):
+            answers, likely = unsure(rng, 300, 10)
+            window = replace(world.window(n=300), predicted=answers, scores=likely)
+            alarms += detector.look({}, window, look(alpha=0.05))[0].alarm
+    print("alarms in 3000 windows at .05:", alarms)
+    assert alarms <= binom.ppf(0.999, 3000, 0.05)

@@ -31,6 +31,7 @@ CHECKS = Shelf(
             "identifiers",
             "imbalance",
             "label_errors",
+            "label_sets",
             "missing",
             "single_class",
             "target_leak",
@@ -39,6 +40,9 @@ CHECKS = Shelf(
     },
 )
 OF_CLASSES = frozenset({"imbalance", "label_errors", "single_class", "target_leak"})
+OF_SETS = frozenset({"label_sets"})
+# Checks that do not apply, by task; where nothing is said, the target is a class.
+LEFT_OUT = {"regression": OF_CLASSES | OF_SETS, "multilabel": OF_CLASSES}
 ORDER = {Severity.HIGH: 0, Severity.MEDIUM: 1, Severity.LOW: 2}
 
 
@@ -49,7 +53,7 @@ def audit(
     *,
     fit_predict: FitPredict | None = None,
     data_id: str,
-    numeric: bool = False,
+    task: str = "classification",
 ) -> tuple[Finding, ...]:
     """What all checks see in conformed rows and their parts, the most severe first.
 
@@ -58,12 +62,13 @@ def audit(
         fit_predict: `(x_train, y_train, x_test, classes) -> scores [n, classes]`, used out of fold to find label
             errors; a ridge classifier when absent.
         data_id: id of these rows, written into every finding.
-        numeric: the target is a number, so that the checks that speak of classes do not apply.
+        task: what the target is; checks that speak of another kind of target do not apply.
     """
     from backstay.data.audit.subject import Subject
 
     subject = Subject(table, schema, dict(parts), data_id, fit_predict)
-    asked = [name for name in CHECKS if not (numeric and name in OF_CLASSES)]
+    left_out = LEFT_OUT.get(task, OF_SETS)
+    asked = [name for name in CHECKS if name not in left_out]
     found = [finding for name in asked for finding in CHECKS[name](subject)]
     return tuple(sorted(found, key=lambda f: ORDER[f.severity]))
 

@@ -53,6 +53,7 @@ METRICS = Shelf(
         "calibration_error": "backstay.evaluate.metrics.scores:calibration_error",
         "recall_at_1": "backstay.evaluate.metrics.embeddings:recall_at_1",
         "map_at_r": "backstay.evaluate.metrics.embeddings:map_at_r",
+        "silhouette": "backstay.evaluate.metrics.embeddings:silhouette",
         "called_none": "backstay.evaluate.metrics.unknown:called_none",
         "unknown_recall": "backstay.evaluate.metrics.unknown:unknown_recall",
         "unknown_auc": "backstay.evaluate.metrics.unknown:unknown_auc",

@@ -7,20 +7,22 @@ from backstay.gate.rules import Context
 from backstay.kernel.records import Report, RuleOutcome
 from backstay.settings import Rule
 
-CONSTANTS = ("control:majority", "control:mean", "control:median")
+CONSTANTS = ("control:majority", "control:mean", "control:median", "control:most_frequent_set")
 KNN = "knn_accuracy"
+PSNR, DAMAGED = "psnr", "control:damaged_input"
 ENCODER_CONTROLS = ("control:raw_knn", "control:random_encoder")
 
 
 def check(report: Report, rule: Rule, _context: Context) -> RuleOutcome:
-    """Pass when the model is above every constant answer (majority class; mean, median), and behind no other control
-    by more than `margin`.
+    """Pass when the model is above every constant answer (majority class; mean, median; most frequent set), and behind
+    no other control by more than `margin`.
 
     "Behind" is judged by the one-sided lower bound of the paired difference. `control` narrows it to one control.
     With a time column, what was known last is a control too (last_label, last_value): the truth of the newest row
     strictly before, in the row's own group where it has one. It is given at once, which live truths seldom are.
     Where an encoder was trained, its nearest neighbours must not be behind those among raw rows or by the same encoder
-    untrained either: a head can hide a space that is worse than none.
+    untrained either: a head can hide a space that is worse than none. Where a model answers images for images, they
+    must be nearer to the clean ones (PSNR) than the damaged images that they were made of.
     """
     name = f"beats_controls {rule.metric}"
     wanted = None if rule.control is None else f"control:{rule.control}"
@@ -37,7 +39,7 @@ def check(report: Report, rule: Rule, _context: Context) -> RuleOutcome:
     behind = [c for c in found if c.one_sided_low <= (0.0 if c.against in CONSTANTS else -rule.margin)]
     evidence = {"margin": rule.margin, "controls": [facts(c) for c in found]}
     measured = wanted is None and any(m.metric == KNN and m.of == "model" for m in report.measurements)
-    refusal = _encoder(report, rule, name) if measured else None
+    refusal = _enhancer(report, name) or (_encoder(report, rule, name) if measured else None)
     if behind:
         told = ", ".join(f"{c.against.removeprefix('control:')} by {-c.difference:+.3f}" for c in behind)
         message = f"may be behind simple controls: {told} (margin {rule.margin:g})"
@@ -46,6 +48,22 @@ def check(report: Report, rule: Rule, _context: Context) -> RuleOutcome:
     if refusal is not None:
         return refusal
     return RuleOutcome(name, True, f"behind none of {len(found)} controls by {rule.margin:g}", evidence)
+
+
+def _enhancer(report: Report, name: str) -> RuleOutcome | None:
+    """Why the images that it answers are refused; None where it answers none, or better ones than were given."""
+    if not any(m.metric == PSNR and m.of == "model" for m in report.measurements):
+        return None
+    found = [c for c in report.comparisons if c.metric == PSNR and c.against == DAMAGED and not c.slice]
+    if not found or not all(sound(c) for c in found):
+        return refused(name, "the enhanced images were not compared with the damaged ones, or it is not a number")
+    if all(c.one_sided_low > 0.0 for c in found):
+        return None
+    return refused(
+        name,
+        f"the enhanced images may be no nearer to the clean ones than those given: PSNR {found[0].difference:+.2f} dB",
+        controls=[facts(c) for c in found],
+    )
 
 
 def _encoder(report: Report, rule: Rule, name: str) -> RuleOutcome | None:

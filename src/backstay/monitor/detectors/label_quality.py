@@ -64,8 +64,8 @@ class LabelQualityDetector:
     @classmethod
     def fit(cls, reference: Reference) -> LabelQualityDetector | None:
         """Always: whether feedback tells of decisions is seen in the windows. None where only inputs are known, and of
-        numbers, where a correction says no class."""
-        return cls(reference.classes) if reference.answered and reference.limit is None else None
+        numbers and sets of labels, where a correction says no class."""
+        return cls(reference.classes) if reference.of_classes else None
 
     def look(self, state: Json, window: WindowData, look: Look) -> tuple[Signal, Json]:
         """Bet on the outcomes that have come since the last look."""

@@ -8,7 +8,8 @@ late in a way that has to do with their being right.
 
 Budget: steps, not labels, are rationed. `labels_per_year` and one month in advance are the steps of the first year;
 when more labels than that come, consecutive labels are bet on as block means, which also is what a stream with good
-and bad days needs (docs/statistics.md).
+and bad days needs (docs/statistics.md). A quarter of its share of the budget pays for "worse" by the interval of the
+labels, which sees a large fall sooner than the bets do.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ HEADS = Shelf(
     "head",
     "backstay.heads",
     {
+        "anomaly": "backstay.train.heads.anomaly:build",
         "knn": "backstay.train.heads.knn:build",
         "linear": "backstay.train.heads.linear:build",
         "prototype": "backstay.train.heads.prototype:build",

@@ -18,13 +18,14 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from backstay.train.augmentations.rows import corrupt
 from backstay.train.decoders import Decoder, decoder_of, mean_of
 from backstay.train.network import Network
 from backstay.train.objectives.contract import Batch, Objective, Problem
 from backstay.train.options import Options
+from backstay.train.rebuild import Rebuild
 
 _NOISE = 25.0
 
@@ -43,6 +44,9 @@ class Denoising(Objective):
         embeddings = network.encoder(*damaged(batch, self.hidden))
         told = self.decoder(embeddings.float() * embeddings.shape[1] ** 0.5)
         return mean_of(self.decoder.misfit(told, batch.tensors), batch.weights)
+
+    def rebuild(self) -> Rebuild:
+        return Rebuild(self.decoder, nn.Identity())
 
 
 def damaged(batch: Batch, share: float) -> tuple[Tensor, ...]:

@@ -26,6 +26,7 @@ from backstay.train.decoders import Decoder, decoder_of, mean_of
 from backstay.train.network import Network
 from backstay.train.objectives.contract import Batch, Objective, Problem
 from backstay.train.options import Options
+from backstay.train.rebuild import Rebuild
 
 _LEAST, _MOST = -10.0, 5.0
 
@@ -55,6 +56,10 @@ class Variational(Objective):
         told = self.decoder(mu + (0.5 * log_variance).exp() * noise)
         each = self.decoder.misfit(told, batch.tensors) + self.beta / self.size * divergence(mu, log_variance)
         return mean_of(each, batch.weights)
+
+    def rebuild(self) -> Rebuild:
+        """From the middle of each row's cloud."""
+        return Rebuild(self.decoder, self.mu)
 
 
 def build(options: Options, problem: Problem) -> Variational:

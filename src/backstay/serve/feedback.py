@@ -1,0 +1,60 @@
+"""What a client says of predictions: one JSON object or a list of them, all taken or none."""
+
+from __future__ import annotations
+
+import msgspec
+
+from backstay.bundle.sets import set_text
+from backstay.journal.entries import Feedback
+from backstay.serve.problems import Problem
+from backstay.serve.protocol import MOST_ID
+
+MOST_FEEDBACK = 10_000
+MOST_VALUE = 1024
+MOST_SECONDS = 30 * 86_400
+FEEDBACK_KINDS = ("label", "rating", "override", "seeded", "click", "conversion", "dwell")
+
+
+class FeedbackItem(msgspec.Struct):
+    """What a client says of a prediction. A list is a set of labels."""
+
+    id: str
+    value: str | int | float | bool | list[str]
+    kind: str = "label"
+    seconds: float | None = None
+
+
+_feedback = msgspec.json.Decoder(list[FeedbackItem])
+
+
+def feedback_entries(body: bytes, model: str, environment: str, *, source: str, at: int) -> list[Feedback]:
+    """The entries of a request's body. Raises Problem.
+
+    Args:
+        source: who says so. at: when, in microseconds since 1970.
+    """
+    try:
+        items = _feedback.decode(body if body.lstrip()[:1] == b"[" else b"[" + body + b"]")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Problem(400, f"the body is not feedback: {error}", 'send {"id": ..., "value": ...} or a list') from error
+    if not 0 < len(items) <= MOST_FEEDBACK:
+        raise Problem(413 if items else 400, f"{len(items)} entries, 1 to {MOST_FEEDBACK} are taken at a time")
+    return [_entry(item, (model, environment), source, at) for item in items]
+
+
+def _entry(item: FeedbackItem, scope: tuple[str, str], source: str, at: int) -> Feedback:
+    if item.kind not in FEEDBACK_KINDS:
+        raise Problem(400, f"{item.kind[:50]!r} is not a kind of feedback", f"known: {', '.join(FEEDBACK_KINDS)}")
+    value = _text(item.value)
+    if not 0 < len(item.id) <= MOST_ID or not 0 < len(value) <= MOST_VALUE:
+        raise Problem(400, "an id or a value is empty or too long", f"up to {MOST_ID} and {MOST_VALUE} characters")
+    seconds = 0.0 if item.seconds is None else item.seconds
+    if not 0.0 <= seconds <= MOST_SECONDS:
+        raise Problem(400, f"a decision of {seconds:g} seconds", f"give seconds between 0 and {MOST_SECONDS}")
+    return Feedback(*scope, item.id, value, source, at, item.kind, seconds)
+
+
+def _text(value: str | int | float | bool | list[str]) -> str:
+    if isinstance(value, list):
+        return set_text(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
