@@ -18,14 +18,14 @@ from backstay.kernel.clock import ManualClock
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Condition
 from backstay.loop import lens
-from backstay.monitor import estimate
+from backstay.monitor import label_free
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
 def _few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(estimate, "DRAWS", 20)
+    monkeypatch.setattr(label_free, "DRAWS", 20)
 
 
 def frame(rows: int, seed: int, *, shift: float = 0.0, flipped: bool = False) -> pa.Table:

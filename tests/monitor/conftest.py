@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from backstay.kernel.records import Label, LabelUse
-from backstay.monitor import estimate
+from backstay.monitor import label_free
 from backstay.monitor.detectors import Look
 from backstay.monitor.reference import Reference, fit_reference
 from backstay.monitor.traffic import LabelledRow, WindowData
@@ -141,7 +141,7 @@ def look_of(alpha: float = 0.01, **parts) -> Look:
 @pytest.fixture(autouse=True)
 def _few_draws(monkeypatch):
     """Bootstraps of 30 draws: these tests are not about the last digit of an interval."""
-    monkeypatch.setattr(estimate, "DRAWS", 30)
+    monkeypatch.setattr(label_free, "DRAWS", 30)
 
 
 @pytest.fixture

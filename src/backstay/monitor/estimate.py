@@ -1,4 +1,4 @@
-"""How accurate is the model now? Without labels while that can be believed, with labels as soon as there are some."""
+"""How accurate is the model now, by labels? As soon as there are some, with predictions to make the most of them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from datetime import datetime
 
 import numpy as np
 
-from backstay.kernel.errors import BackstayError
-from backstay.kernel.ids import digest
 from backstay.kernel.records import Estimate, Interval
 from backstay.maths.arrays import AnyArray, FloatArray
 from backstay.maths.intervals import (
@@ -19,21 +17,17 @@ from backstay.maths.intervals import (
     proportion,
     proportion_effective_n,
 )
-from backstay.maths.labelfree import ASSUMPTION, LabelFree, estimate_accuracy, predict_correct
+from backstay.maths.labelfree import predict_correct
 from backstay.maths.ppi import Ppi, labels_for_halfwidth, ppi_plus_plus
 from backstay.maths.ppi_sequence import ppi_sequence
 from backstay.monitor.conviction import CONVICTS, upper_of_labels
-from backstay.monitor.fitted import Detectors
+from backstay.monitor.label_free import MOST_REFERENCE_ROWS, draw_rows
 from backstay.monitor.memory import MOST_CHANCES, MOST_LABELS, ChancePool, LabelPoint, Memory
 from backstay.monitor.reference import Reference
 from backstay.monitor.traffic import LabelledRow, WindowData
 from backstay.monitor.windows import stamp
 from backstay.settings import Settings
 
-DRAWS = 100
-# The luck of a fixed sample of the reference is in every estimate: of 4,000 rows it is a standard error of .006.
-MOST_REFERENCE_ROWS = 20_000
-MOST_WINDOW_ROWS = 10_000
 # With fewer labels prediction-powered inference has nothing to learn its trust from.
 LEAST_FOR_PPI = 20
 LEAST_FOR_CHANCES = 50
@@ -196,32 +190,6 @@ def _anytime(
     return {"anytime_low": bounds.low, "anytime_high": bounds.high}
 
 
-def without_labels(
-    detectors: Detectors, window: WindowData, settings: Settings, more_refusals: tuple[str, ...], labels_wanted: int
-) -> Estimate:
-    """The label-free estimate of this window, or a refusal that says why and how many labels would replace it."""
-    reference = detectors.reference
-    lacks = _lacking(detectors, window, settings)
-    if lacks:
-        return _refused(window, (*lacks, *more_refusals), labels_wanted, None)
-    try:
-        found = _estimate(detectors, reference, window)
-    except BackstayError as error:
-        return _refused(window, (str(error), *more_refusals), labels_wanted, None)
-    refusals = (*found.reasons, *more_refusals)
-    if refusals or found.estimate is None or found.low is None or found.high is None:
-        return _refused(window, refusals, labels_wanted, found)
-    return Estimate(
-        kind="label-free",
-        metric="accuracy",
-        value=found.estimate,
-        interval=Interval(found.low, found.high, 0.95, "weighted Platt, bootstrap"),
-        n=found.n,
-        assumption=ASSUMPTION,
-        figures=_figures(found),
-    )
-
-
 def stale(memory: Memory, now: datetime, settings: Settings) -> tuple[str, ...]:
     """A refusal when the newest label (or, before any, the release) is older than the settings allow.
 
@@ -248,70 +216,6 @@ def promised_halfwidth(reference: Reference, labels: int) -> float:
     known = reference.accuracy()
     share = 0.9 if known is None else known.value
     return clopper_pearson(share * labels, labels).width / 2.0
-
-
-def _lacking(detectors: Detectors, window: WindowData, settings: Settings) -> tuple[str, ...]:
-    reference, minimum = detectors.reference, settings.watch.label_free_minimum
-    found = []
-    if reference.limit is not None:
-        return ("a model of numbers gives no chance of being right: only labels tell how far it is off",)
-    if reference.members is not None:
-        return ("a chance for each label is no chance that the whole set is right: only labels tell",)
-    if reference.scores is None or window.scores is None:
-        found.append("the model gives no scores")
-    if detectors.space is None or not detectors.space.reads(window):
-        found.append("neither inputs nor embeddings are known")
-    if len(reference.labelled) < minimum:
-        found.append(f"only {len(reference.labelled)} labelled reference rows: at least {minimum} are needed")
-    return tuple(found)
-
-
-def _estimate(detectors: Detectors, reference: Reference, window: WindowData) -> LabelFree:
-    known = draw_rows(reference.labelled, MOST_REFERENCE_ROWS, "label-free reference")
-    live = draw_rows(np.arange(len(window)), MOST_WINDOW_ROWS, f"label-free {window.start.isoformat()}")
-    space = detectors.space
-    inputs = None if space is None else space.rows(reference, known)
-    target = None if space is None else space.rows(window, live)
-    if reference.scores is None or reference.correct is None or window.scores is None:
-        raise BackstayError("the label-free estimate lacks scores or labels", fix="log scores with every prediction")
-    if inputs is None or target is None:
-        raise BackstayError("the label-free estimate lacks inputs", fix="log inputs with every prediction")
-    codes, window_codes = reference.codes, window.codes
-    return estimate_accuracy(
-        reference.scores[known],
-        reference.correct[known],
-        inputs,
-        np.asarray(window.scores[live], dtype=np.float64),
-        target,
-        rng=seeded(f"bootstrap {window.start.isoformat()}"),
-        reference_groups=None if codes is None else codes[known],
-        target_groups=None if window_codes is None else window_codes[live],
-        draws=DRAWS,
-    )
-
-
-def _refused(window: WindowData, reasons: tuple[str, ...], wanted: int, found: LabelFree | None) -> Estimate:
-    return Estimate(
-        kind="label-free",
-        metric="accuracy",
-        value=None,
-        interval=None,
-        n=window.rows,
-        assumption=ASSUMPTION,
-        refusals=reasons,
-        labels_needed=wanted,
-        figures={} if found is None else _figures(found),
-    )
-
-
-def _figures(found: LabelFree) -> dict[str, float | int | None]:
-    """`withheld` is what would have been said: for a timeline that shows what labels have corrected."""
-    return {
-        "ess_ratio": found.ess_ratio,
-        "outlier_share": found.outlier_share,
-        "reference_rows": found.n_reference,
-        "withheld": found.estimate,
-    }
 
 
 def _powered(points: tuple[LabelPoint, ...], right: FloatArray, pool: FloatArray, gain: float, level: float) -> Ppi:
@@ -387,15 +291,3 @@ def _groups(points: tuple[LabelPoint, ...]) -> AnyArray | None:
     if all(point.group is None for point in points):
         return None
     return np.asarray([point.group if point.group is not None else f"\x00{i}" for i, point in enumerate(points)])
-
-
-def seeded(purpose: str) -> np.random.Generator:
-    """Chance that is the same whenever the same window is watched: a restart changes no figure."""
-    return np.random.Generator(np.random.PCG64(int(digest(purpose)[:16], 16)))
-
-
-def draw_rows(rows: AnyArray, most: int, purpose: str) -> AnyArray:
-    """At most so many of these row numbers, drawn by the purpose."""
-    if len(rows) <= most:
-        return rows
-    return np.sort(seeded(purpose).choice(rows, most, replace=False))

@@ -9,8 +9,8 @@ from backstay.kernel.records import Estimate, Interval, Json
 from backstay.maths.arrays import FloatArray
 from backstay.maths.labelfree import LabelFree
 from backstay.maths.labelfree_losses import Described, estimate_loss
-from backstay.monitor.estimate import MOST_REFERENCE_ROWS, MOST_WINDOW_ROWS, draw_rows, seeded
 from backstay.monitor.fitted import Detectors
+from backstay.monitor.label_free import MOST_REFERENCE_ROWS, MOST_WINDOW_ROWS, draw_rows, seeded
 from backstay.monitor.traffic import WindowData
 from backstay.settings import Settings
 

@@ -9,8 +9,8 @@ from backstay.kernel.records import Estimate, Interval, Json
 from backstay.maths.arrays import AnyArray, IntArray
 from backstay.maths.labelfree import ASSUMPTION
 from backstay.maths.labelfree_metrics import METRICS, LabelFreeMetrics, Scored, estimate_metrics
-from backstay.monitor.estimate import MOST_REFERENCE_ROWS, MOST_WINDOW_ROWS, draw_rows, seeded
 from backstay.monitor.fitted import Detectors
+from backstay.monitor.label_free import MOST_REFERENCE_ROWS, MOST_WINDOW_ROWS, draw_rows, seeded
 from backstay.monitor.reference import Reference
 from backstay.monitor.traffic import WindowData
 from backstay.settings import Settings

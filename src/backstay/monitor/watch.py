@@ -24,10 +24,10 @@ from backstay.monitor.estimate import (
     mae_from_labels,
     promised_halfwidth,
     stale,
-    without_labels,
 )
 from backstay.monitor.fitted import Detectors
 from backstay.monitor.label_counts import labels_by_window
+from backstay.monitor.label_free import without_labels
 from backstay.monitor.loss_estimates import mae_without_labels
 from backstay.monitor.maturity import Maturity, dated, mature_windows, ripened
 from backstay.monitor.memory import Memory
