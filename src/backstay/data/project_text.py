@@ -1,0 +1,175 @@
+"""The words of a first project file: each section with the comments that a person corrects it by."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Roles and kinds as found in the rows."""
+
+    target: str
+    id: str | None
+    time: str | None
+    group: str | None
+    naive: bool
+    kinds: dict[str, str]
+    slices: tuple[str, ...]
+    ignore: tuple[str, ...]
+    classes: tuple[str, ...]
+    features: tuple[str, ...]
+    part: str | None
+    left: tuple[str, ...]
+    vector: str | None
+    task: str = "classification"
+
+
+def top(name: str, rows: int, seen: Seen, *, predictions_only: bool = False) -> list[str]:
+    """Version, name and task."""
+    if seen.task == "regression":
+        what, task = "a number to predict", ['task = "regression"  # the target is a number']
+        return _head(name, rows, seen, what, task)
+    listing = ", ".join(seen.classes[:8]) + (", ..." if len(seen.classes) > 8 else "")
+    if seen.task == "multilabel":
+        what, task = (
+            f"sets of {len(seen.classes)} labels ({_comment(listing)})",
+            ['task = "multilabel"  # sets of labels'],
+        )
+        return _head(name, rows, seen, what, task)
+    task = (
+        ['task = "predictions"  # the model lives elsewhere, only what it answers is known'] if predictions_only else []
+    )
+    return _head(name, rows, seen, f"{len(seen.classes)} classes ({_comment(listing)})", task)
+
+
+def _head(name: str, rows: int, seen: Seen, what: str, task: list[str]) -> list[str]:
+    return [
+        "# Backstay's project file. It belongs under version control; secrets do not belong here.",
+        f"# Proposed from {rows} rows: {len(seen.features)} features, {what}.",
+        "# Every key is explained in docs/settings.md. What is left out has its default.",
+        "",
+        "version = 1",
+        f"name = {_text(name)}",
+        *task,
+        "",
+    ]
+
+
+def data(source: Path, folder: Path | None, seen: Seen, *, list_features: bool = False) -> list[str]:
+    """Where the rows are, and what each column is."""
+    lines = ["[data]", f"source = {_text(_relative(source, folder))}", f"target = {_text(seen.target)}"]
+    lines.append(
+        f"id = {_text(seen.id)}  # unique per row"
+        if seen.id
+        else '# id = "..."  # a column with a value of its own per row'
+    )
+    lines.append(
+        f"time = {_text(seen.time)}  # when the row happened"
+        if seen.time
+        else '# time = "..."  # when the row happened'
+    )
+    if seen.naive:
+        lines.append("# The times carry no zone. Say which one they are in; until then they are refused.")
+        lines.append('# time_zone = "Europe/Berlin"')
+    lines.append(
+        f"group = {_text(seen.group)}  # rows of one group stay on one side of the gate"
+        if seen.group
+        else '# group = "..."  # rows of one person, machine or document: they then stay on one side of the gate'
+    )
+    if list_features:
+        # Answers of the model are kept beside the inputs, so they are left out of `features`, not ignored.
+        lines.append(f"features = {_list(seen.features)}  # what the model sees; its answers are no inputs")
+    if seen.ignore:
+        lines.append(f"ignore = {_list(seen.ignore)}  # a value of its own in nearly every row: no inputs")
+    if seen.left and not list_features:
+        lines.append(f"# Not read: {_comment(', '.join(seen.left))}. Texts and vectors are learned from alone:")
+        lines.append(f"# features = {_list(seen.left[:1])}")
+    lines.append("# Slices are measured on their own; the gate refuses a model that is worse on one of them.")
+    lines.append(f"slices = {_list(seen.slices)}")
+    if any(k != "image" for k in seen.kinds.values()):
+        lines += ["", "# How each feature is read. Correct what was taken for the wrong kind.", "[data.columns]"]
+        lines += [f"{_text(n)} = {_text(k)}" for n, k in seen.kinds.items() if k != "image"]
+    return [*lines, ""]
+
+
+def split(seen: Seen) -> list[str]:
+    """Which rows train, tune and judge."""
+    if seen.part:
+        comment = f"# The column {_comment(seen.part)} is an official split: its test rows are the gate's."
+    else:
+        comment = "# Rows are dealt by a hash, so that new rows move none of the old ones."
+    by = ['# by = "time"  # the newest rows for the gate'] if seen.time and not seen.part else []
+    return [comment, "[data.split]", "train = 0.6", "tune = 0.15", "gate = 0.25", *by, ""]
+
+
+def value_policy() -> list[str]:
+    """What learns a number, and figures without a unit by which it is judged."""
+    return [
+        "# A model without an encoder; the others stand in docs/regression.md.",
+        "[train]",
+        'model = "gradient_boosting"',
+        "",
+        "# skill: the share of the median's absolute error that the model takes away; a figure without a unit.",
+        *(
+            line
+            for rule, margin in (("beats_controls", 0.02), ("no_worse_than_champion", 0.02), ("no_slice_worse", 0.05))
+            for line in ("[[gate.rules]]", f'rule = "{rule}"', 'metric = "skill"', f"margin = {margin}", "")
+        ),
+    ]
+
+
+def predictions(seen: Seen, prediction: str, score: str | None, positive: str | None) -> list[str]:
+    """Columns of files of predictions, for a model that lives elsewhere."""
+    lines = ["# Columns of the files of predictions.", "[predictions]", f"id = {_text(str(seen.id))}"]
+    lines.append(f"prediction = {_text(prediction)}")
+    if seen.time:
+        lines.append(f"time = {_text(seen.time)}")
+    if seen.vector:
+        lines.append(f"embedding = {_text(seen.vector)}")
+    if score:
+        lines.append(f"score = {_text(score)}")
+        # Of two classes the second in order is the one that a single score usually means.
+        lines.append(
+            f"positive = {_text(positive or seen.classes[-1])}  # the class that the score is the probability of"
+        )
+    if seen.group:
+        lines.append(f"group = {_text(seen.group)}")
+    return [*lines, ""]
+
+
+def rest() -> list[str]:
+    """Budget and retraining."""
+    return [
+        "# What the team accepts.",
+        "[budget]",
+        "false_alarms_per_year = 1.0",
+        "labels_per_month = 50",
+        "",
+        "[retrain]",
+        "auto_promote = false  # `watch --act` prepares a successor; a person promotes it",
+        "",
+    ]
+
+
+def _relative(source: Path, folder: Path | None) -> str:
+    if folder is None:
+        return Path(source).as_posix()
+    here, there = Path(folder).resolve(), Path(source).resolve()
+    return Path(os.path.relpath(there, here)).as_posix() if there.is_relative_to(here) else there.as_posix()
+
+
+def _text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _list(values: Iterable[str]) -> str:
+    return "[" + ", ".join(_text(v) for v in values) + "]"
+
+
+def _comment(value: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in value)
