@@ -236,6 +236,12 @@ TABLE = [
     Bad("log: an unknown ending", lambda t: ["log", text(t, "day.docx", "x")], (".docx", ".parquet")),
     Bad("predict: a missing column", other_columns("b"), ("'b'",)),
     Bad(
+        "predict: a folder to write to",
+        plain("predict", "@rows.parquet", "--output", "@.backstay", "--log"),
+        ("is a folder", "rows.parquet"),
+    ),
+    Bad("predict: an ending that is not written", plain("predict", "@rows.parquet", "--output", "@a.xyz"), ("/a.xyz",)),
+    Bad(
         "label: ids that were never logged",
         labels_of("id,label\nlive-0,yes\nghost,no\n"),
         ("ghost", "never logged", "leave"),
@@ -247,7 +253,8 @@ TABLE = [
         plain("label", "--request", "3", "--purpose", "retrian"),
         ("retrian", "retrain"),
     ),
-    Bad("label: more rows than there are", plain("label", "--request", "9"), ("9 rows", "at most 0")),
+    Bad("label: no rows asked for", plain("label", "--request", "0"), ("0 rows", "at least one")),
+    Bad("label: more rows than there are", plain("label", "--request", "9"), ("9 rows", "wait for more traffic")),
     Bad("retrain: no labels", plain("retrain"), ("no new labels", "backstay label")),
     Bad("audit: one class", single("audit"), ("'y' has one class (yes)", "at least two")),
     Bad("run: one class", single("run"), ("'y' has one class (yes)", "at least two")),

@@ -149,7 +149,7 @@ def test_watch_says_what_it_saw_and_writes_the_page(lived, command):
     said = command("watch", "--page", str(page), "--explain", project=lived.folder)
     assert said.code == 0
     assert "please label" in said.out
-    assert "no label yet" in said.out
+    assert "no standing label yet" in said.out
     assert "alarm budget" in said.out
     assert page.read_text().lstrip().lower().startswith("<!doctype html")
     value = command("watch", "--json", project=lived.folder).json
@@ -230,6 +230,7 @@ def test_labels_of_a_source_nobody_vouches_for(lived, command):
     said = command("label", "--answers", str(answers), "--source", "key:app", "--json", project=lived.folder)
     assert said.json["trusted"] is False
     assert said.json["by_use"] == {"train": 1}
+    assert "nobody drew" in command("label", "--answers", str(answers), project=lived.folder).out
     assert "untrusted" in command("label", "--answers", str(answers), "--source", "key:b", project=lived.folder).out
 
 

@@ -90,6 +90,19 @@ def test_npz_floats_and_extras(tmp_path: Path) -> None:
     assert int(pixels_of(table.column("image")).max()) == 255
 
 
+def test_npz_without_labels(tmp_path: Path) -> None:
+    np.savez(tmp_path / "images.npz", x=np.zeros((2, 3, 3), np.uint8), id=np.array(["a", "b"]))
+    assert read(tmp_path / "images.npz").column_names == ["image", "id"]
+    np.savez(tmp_path / "vectors.npz", x=np.zeros((2, 3)))
+    assert read(tmp_path / "vectors.npz").column_names == ["vector"]
+
+
+def test_what_is_no_archive_is_not_told_how_to_unpickle(tmp_path: Path) -> None:
+    (tmp_path / "d.npz").write_text("hello")
+    with pytest.raises(BackstayError, match="it is no zip archive"):
+        read(tmp_path / "d.npz")
+
+
 @pytest.mark.parametrize(
     ("arrays", "says"),
     [
@@ -98,6 +111,9 @@ def test_npz_floats_and_extras(tmp_path: Path) -> None:
         ({"x": np.zeros((2, 3), np.uint8), "y": np.zeros(2)}, "[n, height, width]"),
         ({"x": np.full((2, 3, 3), -4.0), "y": np.zeros(2)}, "from -4 to -4"),
         ({"z": np.zeros(2)}, "has the arrays z"),
+        ({"x": np.zeros(()), "y": np.zeros(())}, "one label for each row of x"),
+        ({"x": np.zeros(())}, "[n, height, width]"),
+        ({"y": np.zeros(2)}, "x alone where rows need no labels"),
     ],
 )
 def test_bad_npz(tmp_path: Path, arrays: dict[str, np.ndarray], says: str) -> None:

@@ -26,6 +26,8 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
         write_table(images, tmp_path / "out.csv")
     with pytest.raises(BackstayError, match="which is not written"):
         write_table(images, tmp_path / "out.xlsx")
+    with pytest.raises(BackstayError, match="is a folder"):
+        write_table(images, tmp_path)
     (tmp_path / "file").write_text("x")
     with pytest.raises(BackstayError, match="cannot be written"):
         write_table(images, tmp_path / "file" / "out.parquet")

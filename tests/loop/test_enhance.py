@@ -100,6 +100,8 @@ def test_files_in_and_out_by_the_command_line(project: Project, scans: np.ndarra
     Image.fromarray(np.zeros((9, 8), np.uint8)).save(tmp_path / "tall.png")
     assert run(["enhance", str(tmp_path / "tall.png"), "--output", str(tmp_path / "no.png"), *where]) == 2
     assert "8x8x1" in capsys.readouterr().err
+    assert run(["enhance", str(tmp_path / "nowhere.png"), "--output", str(tmp_path / "no.png"), *where]) == 2
+    assert "there is no file" in capsys.readouterr().err
     assert not (tmp_path / "no.png").exists()
 
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from backstay.loop.label import live_rows
 from backstay.loop.shadow import cross_fitted, shadow_gain
 from backstay.maths.paired import paired_difference
 
 
 def labelled(place, n: int, *, wrong: bool) -> None:
-    """A census of drawn rows: the truth is as the model learned it, or turned round."""
+    """A census of drawn rows: the truth is what the model answers, or the reverse of what it learned."""
     rows = place.log(n, 5, "s")
     project = place.open()
     project.labels.request(n // 2, purpose="retrain")
-    truth = dict(zip(rows.column("id").to_pylist(), rows.column("y").to_pylist(), strict=True))
+    learned = dict(zip(rows.column("id").to_pylist(), rows.column("y").to_pylist(), strict=True))
+    live = live_rows(project.ws)
+    answered = dict(zip(map(str, live.ids), map(str, live.predictions), strict=True))
     other = {"yes": "no", "no": "yes"}
-    asked = [r.prediction_id for r in project.labels.queue().requests if r.prediction_id in truth]
-    given = [{"id": i, "label": other[truth[i]] if wrong else truth[i]} for i in asked]
+    asked = [r.prediction_id for r in project.labels.queue().requests if r.prediction_id in learned]
+    given = [{"id": i, "label": other[learned[i]] if wrong else answered[i]} for i in asked]
     project.labels.answer(given)
 
 

@@ -179,6 +179,12 @@ def test_windows_by_number(reference) -> None:
     assert ends == sorted(ends)
 
 
+@pytest.mark.parametrize("alpha", [3.0, 0.0, float("nan"), "0.01"])
+def test_an_alpha_that_is_none_is_refused(reference, alpha) -> None:
+    with pytest.raises(BackstayError, match="give a chance of a false alarm"):
+        look(frame(1000, 6), reference, alpha=alpha, features=["x", "y"])
+
+
 def test_alpha_is_of_each_window(reference) -> None:
     seen = look(frame(1000, 6), reference, alpha=0.01, features=["x", "y"])
     assert sum(signal.alpha for signal in seen.signals) == pytest.approx(0.01)

@@ -77,6 +77,7 @@ def test_moved_inputs_alarm_once_and_are_shown(trained):
     assert seen.windows[-1].condition in (Condition.MOVED, Condition.WORSE, Condition.UNKNOWN)
     assert seen.windows[-1].signals[0].example_ids
     assert "m-" in page.read_text()
+    assert "backstay_use" not in page.read_text()
     ledger = [r.body["detector"] for r in trained.open().ws.ledger.rows("alarm")]
     assert sorted(ledger) == sorted(seen.new_alarms)
     trained.open().models.predict(moved.set_column(0, "id", pa.array([f"n-{i}" for i in range(300)])), record=True)

@@ -14,7 +14,7 @@ from backstay.kernel.ids import canonical_json
 from backstay.kernel.records import Condition, WindowResult
 from backstay.monitor.fitted import Detectors
 from backstay.monitor.memory import Memory
-from backstay.monitor.watch import watch_window
+from backstay.monitor.watch import LEAST_ALPHA, watch_window
 
 
 def watch_all(windows, detectors, settings, begin, between=lambda memory: memory):
@@ -166,9 +166,9 @@ def test_an_unusable_label_does_not_stand_in_the_way_of_a_good_one(world, settin
         [replace(first, labels=untrusted), replace(second, labels=untrusted + first.labels)], detectors, settings, begin
     )
     errors = [next(s for s in r.signals if s.detector == "labelled_error") for r in results]
-    assert "25 labels speak for no one" in errors[0].message
+    assert "25 labels do not speak for all" in errors[0].message
     assert errors[1].n == 25
-    assert "speak for no one" not in errors[1].message
+    assert "do not speak for all" not in errors[1].message
     assert len(memory.labels) == 25
 
 
@@ -237,3 +237,13 @@ def test_sources_that_come_again_raise_no_alarm_by_their_luck(make_world, settin
 
     assert alarms(told=True) <= 1
     assert alarms(told=False) >= 3
+
+
+def test_a_window_of_a_moment_is_judged_all_the_same(world, settings, begin):
+    detectors = Detectors.fit(world.reference(1000), settings)
+    window = world.window(0)
+    moment = replace(window, end=window.start + timedelta(microseconds=1))
+    result, _ = watch_all([moment], detectors, settings, begin)
+    judged = [s for s in result[0].signals if s.alpha]
+    assert {"embedding", "columns", "prediction"} <= {s.detector for s in judged}
+    assert all(s.alpha == LEAST_ALPHA for s in judged if s.detector != "labelled_error")

@@ -273,7 +273,7 @@ def test_an_empty_window_still_makes_a_page(results, condition):
     html = watch_page(bare, model="", environment="")
     assert_self_contained(html)
     text = Page(html).text
-    assert "no labels yet" in text
+    assert "no standing label yet" in text
     assert condition.value in text
     assert "No budget is set" in text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -44,7 +45,11 @@ care.register(app)
 
 def main() -> None:
     """Entry point: runs a verb and turns what went wrong into one clear message and an exit code."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code == STOPPED:
+        # All is said and done: pressing the keys again while the interpreter ends adds nothing but its traceback.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:

@@ -68,7 +68,7 @@ def label(
         Path | None, typer.Option(help="Rows with columns id and label (and at, where known): csv, parquet, ...")
     ] = None,
     source: Annotated[str, typer.Option(help="Who says so. Sources are trusted in the project file.")] = "review",
-    request: Annotated[int, typer.Option(help="Draw this many more rows for review.")] = 0,
+    request: Annotated[int | None, typer.Option(help="Draw this many more rows for review.")] = None,
     purpose: Annotated[
         str, typer.Option(help="What the drawn rows are for: estimate, window (by doubt) or retrain.")
     ] = "estimate",
@@ -82,7 +82,7 @@ def label(
     from backstay.cli import show
 
     labels = opened(project, model, environment).labels
-    if request:
+    if request is not None:
         labels.request(request, purpose=purpose)
     if answers is not None:
         answer(labels.answer(answers, source=source), as_json, show.labelled)

@@ -152,7 +152,11 @@ def window(result: WindowResult) -> None:
         say(f"    {mark} {signal.detector} ({signal.evidence:.2f} of its threshold): {signal.message}")
     for e in result.estimates:
         say(f"    {estimate(e)}")
-    age = "no label yet" if result.label_age_days is None else f"newest label {result.label_age_days:.0f} days old"
+    age = (
+        "no standing label yet"
+        if result.label_age_days is None
+        else f"newest label {result.label_age_days:.0f} days old"
+    )
     say(f"    {age}; alarm budget {result.budget_spent:.2f} of {result.budget:g} expected false alarms used")
     for line in result.advice:
         say(f"    -> {line}")
@@ -186,6 +190,8 @@ def labelled(value: Labelled) -> None:
     trust = "trusted" if value.trusted else "untrusted: capped in training, never in gate rows"
     uses = ", ".join(f"{n} {use}" for use, n in sorted(value.by_use.items()))
     say(f"{value.added} labels added ({trust}; {uses}), {value.repeated} seen before")
+    if value.added and value.trusted and "standing" not in value.by_use:
+        say("nobody drew their rows, so none of them tells how good the model is: `backstay label --request 50`")
 
 
 def messages(value: Sequence[Message]) -> None:

@@ -135,7 +135,11 @@ def _accounts(value: Watched, latest: WindowResult) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column()
-    age = "no label yet" if latest.label_age_days is None else f"newest label {latest.label_age_days:.0f} days old"
+    age = (
+        "no standing label yet"
+        if latest.label_age_days is None
+        else f"newest label {latest.label_age_days:.0f} days old"
+    )
     table.add_row("labels", Text(age))
     share = latest.budget_spent / latest.budget if latest.budget > 0 else 0.0
     said = Text(f"{latest.budget_spent:.2f} of {latest.budget:g} expected false alarms used")

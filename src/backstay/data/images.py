@@ -45,22 +45,25 @@ def pixels_of(column: pa.ChunkedArray) -> npt.NDArray[np.uint8]:
 def read_npz(path: Path) -> pa.Table:
     """Arrays x and y, or x_train, y_train, x_test, y_test: columns image, label and, for the latter, part.
 
-    Where x is [n, d] of floats it holds vectors, and the column is called vector.
+    x alone holds rows without labels, to predict or to search for. Where x is [n, d] of floats it holds vectors, and
+    the column is called vector.
     Other arrays with one value a row come along as columns of their own.
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: _member(archive, name, path) for name in archive.files}
     except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
-        raise BackstayError(f"{path} is not a whole npz file ({error})", fix="write it with np.savez again") from error
+        # Of a file that is no archive numpy says how to unpickle it, which is no advice of ours.
+        why = "it is no zip archive" if "pickle" in str(error).lower() else str(error)
+        raise BackstayError(f"{path} is not a whole npz file ({why})", fix="write it with np.savez again") from error
     if {"x_train", "y_train"} <= set(arrays):
         return _official(arrays, path)
-    if not {"x", "y"} <= set(arrays):
+    if "x" not in arrays:
         raise BackstayError(
             f"{path} has the arrays {', '.join(sorted(arrays)) or 'none'}",
-            fix="give x and y, or x_train, y_train, x_test, y_test",
+            fix="give x and y, or x_train, y_train, x_test, y_test; x alone where rows need no labels",
         )
-    columns = _pair(arrays["x"], arrays["y"], path, "x", "y")
+    columns = _pair(arrays["x"], arrays.get("y"), path, "x", "y")
     rows = len(arrays["x"])
     extra = {n: a for n, a in arrays.items() if n not in ("x", "y") and a.shape == (rows,) and n not in columns}
     return pa.table({**columns, **{n: pa.array(a) for n, a in extra.items()}})
@@ -94,16 +97,17 @@ def _official(arrays: dict[str, npt.NDArray[Any]], path: Path) -> pa.Table:
         ) from error
 
 
-def _pair(x: npt.NDArray[Any], y: npt.NDArray[Any], path: Path, x_name: str, y_name: str) -> dict[str, Any]:
-    if len(x) != len(y) or y.ndim != 1:
+def _pair(x: npt.NDArray[Any], y: npt.NDArray[Any] | None, path: Path, x_name: str, y_name: str) -> dict[str, Any]:
+    if y is not None and (x.ndim == 0 or y.ndim != 1 or len(x) != len(y)):
         raise BackstayError(
             f"in {path} {x_name} has shape {x.shape} and {y_name} {y.shape}", fix="give one label for each row of x"
         )
+    labels = {} if y is None else {"label": pa.array(y)}
     if x.ndim == 2 and x.shape[1] and x.dtype.kind == "f":
         # Left as they are: `conform` says which rows are not finite.
         flat = pa.array(np.ascontiguousarray(x).reshape(-1))
-        return {"vector": pa.FixedSizeListArray.from_arrays(flat, x.shape[1]), "label": pa.array(y)}
-    return {"image": image_array(_pixels(x, path, x_name)), "label": pa.array(y)}
+        return {"vector": pa.FixedSizeListArray.from_arrays(flat, x.shape[1]), **labels}
+    return {"image": image_array(_pixels(x, path, x_name)), **labels}
 
 
 def _pixels(x: npt.NDArray[Any], path: Path, name: str) -> npt.NDArray[np.uint8]:

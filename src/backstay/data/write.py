@@ -14,15 +14,28 @@ import pyarrow.parquet as pq
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.ids import event_id
 
+ENDINGS = (".csv", ".tsv", ".parquet", ".arrow", ".feather", ".jsonl")
+
+
+def check_place(path: Path) -> None:
+    """Refuse a place where `write_table` could not put rows, before the work that makes them.
+
+    Raises:
+        BackstayError: the ending is none that is written, or the place is a folder.
+    """
+    if path.is_dir():
+        raise BackstayError(f"{path} is a folder", fix=f"name a file in it, for example {path / 'rows.parquet'}")
+    if path.suffix.lower() not in ENDINGS:
+        raise BackstayError(
+            f"{path} has the ending {path.suffix!r}, which is not written",
+            fix="end it in .csv, .tsv, .parquet, .arrow or .jsonl",
+        )
+
 
 def write_table(table: pa.Table, path: Path) -> None:
     """Write csv, tsv, parquet, arrow/feather or jsonl, by the ending. Images go to parquet and arrow only."""
+    check_place(path)
     suffix = path.suffix.lower()
-    if suffix not in (".csv", ".tsv", ".parquet", ".arrow", ".feather", ".jsonl"):
-        raise BackstayError(
-            f"{path} has the ending {suffix!r}, which is not written",
-            fix="end it in .csv, .tsv, .parquet, .arrow or .jsonl",
-        )
     images = [f.name for f in table.schema if isinstance(f.type, pa.FixedShapeTensorType)]
     if images and suffix in (".csv", ".tsv", ".jsonl"):
         raise BackstayError(

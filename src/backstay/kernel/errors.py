@@ -50,6 +50,10 @@ class StoreTooNew(BackstayError):
     """The store was written by a newer Backstay than this one."""
 
 
+# Of many names (features, rows of a gallery) the nearest and these are told.
+LISTED = 50
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint that names the valid values, the nearest one first.
 
@@ -57,8 +61,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     "did you mean 'accuracy'? known: accuracy, recall"
     >>> nearest("zzz", ["accuracy"])
     'known: accuracy'
+    >>> nearest("r99", [f"row-{i}" for i in range(1000)])[-20:]
+    'row-142 and 950 more'
     """
     names = sorted(known)
-    listing = f"known: {', '.join(names)}" if names else "there are none yet"
+    listing = f"known: {', '.join(names[:LISTED])}" if names else "there are none yet"
+    if len(names) > LISTED:
+        listing += f" and {len(names) - LISTED} more"
     close = get_close_matches(name, names, n=1)
     return f"did you mean {close[0]!r}? {listing}" if close else listing

@@ -14,7 +14,7 @@ from backstay.bundle.model import Model
 from backstay.data.images import image_array, pixels_of, read_image, write_image
 from backstay.data.write import write_table
 from backstay.evaluate.enhancement import NOISE, measured_enhancement
-from backstay.kernel.errors import BackstayError
+from backstay.kernel.errors import BackstayError, NotFound
 from backstay.kernel.records import Comparison, Measurement
 from backstay.loop.examples import bring, groups_of
 from backstay.loop.gate_case import GateRows
@@ -52,6 +52,8 @@ def enhance(ws: Workspace, source: Any, *, output: Path | None = None) -> Enhanc
         )
     name = model.manifest.columns[0]
     if isinstance(source, (str, Path)) and Path(source).suffix.lower() in SINGLE:
+        if not Path(source).exists():
+            raise NotFound(f"there is no file {source}", fix="check the path and the folder that it is relative to")
         channels = model.manifest.inputs[0].column_shape[-1]
         table = pa.table({name: image_array(read_image(Path(source), channels)[None])})
     else:

@@ -12,7 +12,7 @@ from backstay.journal.rows import Rows
 from backstay.kernel.records import ColumnKind, Decision, Release, Schema, Task, WindowResult
 from backstay.loop.reference import pixels_of
 from backstay.loop.whole_file import write_whole
-from backstay.loop.workspace import Workspace
+from backstay.loop.workspace import USE_COLUMN, Workspace
 from backstay.render.examples import Example
 from backstay.render.watch_page import watch_page
 
@@ -72,7 +72,7 @@ def examples_of(table: pa.Table, schema: Schema) -> list[Example]:
     kinds = {c.name: c.kind for c in schema.columns}
     image = next((n for n in table.column_names if kinds.get(n) is ColumnKind.IMAGE), None)
     pixels = None if image is None else pixels_of(table, image)
-    plain = table.select([n for n in table.column_names if n != image]).to_pylist()
+    plain = table.select([n for n in table.column_names if n not in (image, USE_COLUMN)]).to_pylist()
     return [
         Example(None if pixels is None else pixels[i], {k: v for k, v in row.items() if v is not None})
         for i, row in enumerate(plain)

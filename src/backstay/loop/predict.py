@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from backstay.bundle.model import Outputs
 from backstay.bundle.sets import labels_in
-from backstay.data.write import write_table
+from backstay.data.write import check_place, write_table
 from backstay.journal.rows import Rows
 from backstay.kernel.ids import event_id
 from backstay.loop.examples import bring, texts
@@ -33,6 +33,8 @@ class Predicted:
 
 def predict(ws: Workspace, source: Any, *, output: Path | None = None, record: bool = False) -> Predicted:
     """Answer rows with the champion; with `record` they are logged as live predictions, and handed out only then."""
+    if output is not None:
+        check_place(Path(output))
     release = ws.champion()
     model_record = ws.model_record(release.model_id)
     model = ws.load_model(model_record)

@@ -94,7 +94,7 @@ def watch(
         raise BackstayError("windows by time need times", fix="name the column with time=")
     if season != "none" and time is None:
         raise BackstayError(f"a season of the {season} needs times", fix="name the column with time=")
-    if alpha is not None and not 1e-9 <= alpha <= 0.25:
+    if alpha is not None and not _is_alpha(alpha):
         raise BackstayError(f"alpha is {alpha!r}", fix="give a chance of a false alarm between 1e-9 and .25")
     unknown = sorted(set(metrics) - set(METRICS))
     if unknown:
@@ -289,6 +289,10 @@ def _settings(per_year: float, days: float | None, season: str, metrics: Sequenc
             "gate": {"rules": [{"rule": "no_worse_than_champion", "metric": name} for name in metrics]},
         }
     )
+
+
+def _is_alpha(value: object) -> bool:
+    return isinstance(value, (int, float)) and 1e-9 <= value <= 0.25
 
 
 def _spending(settings: Settings, alpha: float, days: float) -> Settings:

@@ -38,6 +38,9 @@ from backstay.settings import Settings
 
 # No window spends more than this, however long it is and however large the budget.
 MOST_ALPHA = 0.05
+# Nor less, and be it a window of seconds that `--now` closed: thresholds are computed down to a tenth of this, and a
+# detector splits it. A look a minute the whole year round spends 0.005 false alarms more than its share.
+LEAST_ALPHA = 1e-8
 
 
 def watch_window(
@@ -79,6 +82,10 @@ def watch_window(
         answered=detectors.reference.answered,
         drawn=drawn,
     )
+    if facts.labels_doubt:
+        # The month's share has given rise to the doubt: another month's share, at once, is what settles it.
+        more = settings.budget.labels_per_month or 50
+        facts = replace(facts, labels_wanted=more, halfwidth=promised_halfwidth(detectors.reference, more))
     by_interval = alpha * sum(may_convict(estimate) for estimate in (labelled, drawn))
     summary = summarise(facts)
     headline = summary.headline
@@ -141,7 +148,7 @@ def _signals(
         if budget is None:
             break
         look = Look(
-            alpha=min(budget.window_alpha(name, 365.0 / window.days), MOST_ALPHA),
+            alpha=max(min(budget.window_alpha(name, 365.0 / window.days), MOST_ALPHA), LEAST_ALPHA),
             per_year=budget.share(name) * (1.0 - PART if name == LABELLED else 1.0),
             years=memory.years(window.end),
             labels_per_year=12.0 * settings.budget.labels_per_month,

@@ -91,10 +91,10 @@ def _paint(timeline: Timeline, narrow: bool) -> Figure:
     rows = lanes(offsets, days * 0.27 / (width - 0.8))
     top = _LANE_INCHES * (max(rows, default=-1) + 1) + 0.05
     heights = [max(top, 0.05), 2.9, 1.9 if timeline.evidence else 0.01]
-    figure = Figure(figsize=(width, sum(heights) + 0.75))
+    figure = Figure(figsize=(width, sum(heights) + 0.85))
     grid = figure.add_gridspec(
         3, 1, height_ratios=heights, hspace=0.06, left=0.62 / width, right=1 - 0.12 / width,
-        top=1 - 0.08 / (sum(heights) + 0.75), bottom=0.36 / (sum(heights) + 0.75),
+        top=1 - 0.08 / (sum(heights) + 0.85), bottom=0.46 / (sum(heights) + 0.85),
     )  # fmt: skip
     axes = [figure.add_subplot(grid[i]) for i in range(3)]
     paint_marks(axes[0], timeline.marks, rows)

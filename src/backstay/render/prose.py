@@ -141,10 +141,10 @@ def label_age(days: float | None) -> str:
     """How old the newest label is.
 
     >>> label_age(None), label_age(0.2), label_age(1.4), label_age(40.0)
-    ('no labels yet', 'less than a day old', '1 day old', '40 days old')
+    ('no standing label yet', 'less than a day old', '1 day old', '40 days old')
     """
     if days is None or not math.isfinite(days):
-        return "no labels yet"
+        return "no standing label yet"
     if days < 1:
         return "less than a day old"
     whole = round(days)

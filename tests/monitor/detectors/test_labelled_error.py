@@ -76,7 +76,7 @@ def test_labels_that_nobody_drew_are_left_out(world, make_label, begin, look):
     """Only wrong answers are complained of: selective labels would convict any model."""
     signals, _ = run(world, make_label, begin, look, [1.0] * 4, probability=None)
     assert not any(signal.alarm for signal in signals)
-    assert "12 labels speak for no one but themselves" in signals[0].message
+    assert "12 labels do not speak for all traffic" in signals[0].message
     convicted, _ = run(world, make_label, begin, look, [1.0] * 4)
     assert any(signal.alarm for signal in convicted)
 

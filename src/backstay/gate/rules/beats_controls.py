@@ -41,7 +41,7 @@ def check(report: Report, rule: Rule, _context: Context) -> RuleOutcome:
     measured = wanted is None and any(m.metric == KNN and m.of == "model" for m in report.measurements)
     refusal = _enhancer(report, name) or (_encoder(report, rule, name) if measured else None)
     if behind:
-        told = ", ".join(f"{c.against.removeprefix('control:')} by {-c.difference:+.3f}" for c in behind)
+        told = ", ".join(f"{c.against.removeprefix('control:')} by {0.0 - c.difference:+.3f}" for c in behind)
         message = f"may be behind simple controls: {told} (margin {rule.margin:g})"
         also = "" if refusal is None else f"; {refusal.message}"
         return RuleOutcome(name, False, message + also, evidence)

@@ -125,7 +125,10 @@ def _message(recent: Sequence[Sequence[Any]], m0: float, evidence: float, alarm:
 
 
 def _unusable(count: int) -> str:
-    return f"{count} labels speak for no one but themselves (untrusted, or nobody knows how their rows were chosen)"
+    return (
+        f"{count} labels do not speak for all traffic (untrusted, drawn by doubt, or nobody knows how their rows were "
+        "chosen)"
+    )
 
 
 def _confusions(recent: Sequence[Sequence[Any]]) -> tuple[str, ...]:
