@@ -253,11 +253,13 @@ def test_rows_without_times_are_refused(folder: Path) -> None:
         opened(folder).monitor.backfill(write(folder, traffic(1).drop_columns(["at"])))
 
 
-def test_a_model_that_is_here_answers_the_past_itself(tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", ["at the adoption", "afterwards"])
+def test_a_model_that_is_here_answers_the_past_itself(tmp_path: Path, named: str) -> None:
     linear = pytest.importorskip("sklearn.linear_model")
     folder = tmp_path / "here"
     folder.mkdir()
-    known = answered(600, 0, START - timedelta(days=90), 30).select(["id", "at", "x", "y"])
+    columns = ["id", "at", "x", "y"] if named == "at the adoption" else ["id", "x", "y"]
+    known = answered(600, 0, START - timedelta(days=90), 30).select(columns)
     pq.write_table(known, folder / "reference.parquet")
     model = linear.LogisticRegression().fit(np.asarray(known["x"])[:, None].astype(np.float32), np.asarray(known["y"]))
     backstay.adopt(
@@ -265,11 +267,14 @@ def test_a_model_that_is_here_answers_the_past_itself(tmp_path: Path) -> None:
         reference=folder / "reference.parquet",
         target="y",
         row_id="id",
-        time="at",
+        time="at" if "at" in columns else None,
         name="tiny",
         folder=folder,
         clock=ManualClock(START),
     )
+    if "at" not in columns:
+        file = folder / "backstay.toml"
+        file.write_text(file.read_text().replace("[data]", '[data]\ntime = "at"'))
     seen = opened(folder).monitor.backfill(write(folder, traffic(2, moved=1).select(["at", "x"])))
     assert [window.rows for window in seen.windows] == [400, 400]
     assert [window.condition.value == "moved" for window in seen.windows] == [False, True]

@@ -84,6 +84,13 @@ def test_labels_go_before_the_estimate_without_them():
     assert current_loss([]) is None
 
 
+def test_labels_drawn_by_doubt_speak_where_the_standing_sample_does_not():
+    drawn = replace(labels(0.70, 0.10, n=40), kind="stratified")
+    assert current_loss([result(0, REFUSED, drawn)]).value == pytest.approx(0.30)
+    assert current_loss([result(0, drawn, labels(0.80, 0.08))]).value == pytest.approx(0.20)
+    assert current_loss([result(0, replace(drawn, metric="mae"))]) is None
+
+
 def test_the_newest_window_counts_in_any_order():
     assert current_loss([result(2, labels(0.7, 0.05)), result(0, labels(0.9, 0.05))]).value == pytest.approx(0.3)
 

@@ -173,7 +173,8 @@ class _Reading:
     def time(self) -> str:
         """The column that holds the time of each row."""
         elsewhere = self.record.bundle is None
-        time = self.ws.settings.predictions.time if elsewhere else self.schema.time
+        # A reference may have had no times where its project names the column of those to come.
+        time = self.ws.settings.predictions.time if elsewhere else self.schema.time or self.ws.settings.data.time
         if time is None:
             raise BackstayError(
                 "a backfill needs the time of each row",

@@ -22,6 +22,9 @@ VOLUME_WINDOWS = 4
 LEAST_LABELS = 20
 DAYS_A_YEAR = 365
 LABELLED = "labelled_error"
+FREE = "label-free"
+# Kinds of estimates, the first that says something counts.
+ORDER = ("ppi", "labels", "stratified", FREE)
 
 
 class Loss(NamedTuple):
@@ -53,13 +56,16 @@ def loss_of(estimate: Estimate) -> Loss | None:
 
 
 def current_loss(results: Sequence[WindowResult]) -> Loss | None:
-    """The newest window's loss: from 20 labels or more when there are, else from the label-free estimate."""
+    """The newest window's loss: from 20 labels or more when there are, else from the label-free estimate.
+
+    Labels of the standing sample go before those drawn by doubt, which speak for one window only.
+    """
     if not results:
         return None
     newest = max(results, key=lambda result: result.end)
-    labelled = [e for e in newest.estimates if e.kind in ("ppi", "labels") and e.labels >= LEAST_LABELS]
-    others = [e for e in newest.estimates if e.kind == "label-free" and e.metric == "accuracy"]
-    return next((loss for loss in map(loss_of, [*labelled, *others]) if loss is not None), None)
+    known = [e for e in newest.estimates if e.metric == "accuracy" and (e.kind == FREE or e.labels >= LEAST_LABELS)]
+    ordered = sorted((e for e in known if e.kind in ORDER), key=lambda e: ORDER.index(e.kind))
+    return next((loss for loss in map(loss_of, ordered) if loss is not None), None)
 
 
 def reference_loss(results: Sequence[WindowResult]) -> Loss | None:
