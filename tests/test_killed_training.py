@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import os
 import random
 import shutil
@@ -10,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,26 +25,38 @@ from backstay.project import Project
 from backstay.train import checkpoint
 
 FORKING = """
-import glob, os, signal, sys, time
+from __future__ import annotations
+
+import glob, json, os, signal, sys, time
+from pathlib import Path
 import torch, onnx, onnxscript
 import backstay.train.loop, backstay.train.untrained, backstay.loop.run
-{prepared}
+from backstay.cli.main import run
+
+{source}
+
+def attempt(folder, more):
+    if (folder / "backstay.toml").exists():
+        return run(["run", "--project", str(folder)])
+    os.write(1, trained(folder, **more).encode())
+    return 0
+
 print("ready", flush=True)
 for line in sys.stdin:
-    seconds, answer = line.strip().split(" ", 1)
+    asked = json.loads(line)
     child = os.fork()
     if not child:
         code = 1
         try:
-            os.dup2(os.open(answer, os.O_WRONLY | os.O_CREAT), 1)
-            code = attempt()
+            os.dup2(os.open(asked["answer"], os.O_WRONLY | os.O_CREAT), 1)
+            code = attempt(Path(asked["folder"]), asked["more"])
         finally:
             os._exit(code)
     began = time.monotonic()
     ended, status = os.waitpid(child, os.WNOHANG)
-    while not ended and time.monotonic() < began + float(seconds):
+    while not ended and time.monotonic() < began + asked["seconds"]:
         time.sleep(0.002)
-        if len(sys.argv) > 2 and not glob.glob(sys.argv[2]):
+        if asked["begin"] and not glob.glob(asked["begin"]):
             began = time.monotonic()
         ended, status = os.waitpid(child, os.WNOHANG)
     if not ended:
@@ -51,36 +64,9 @@ for line in sys.stdin:
         status = os.waitpid(child, 0)[1]
     print(os.waitstatus_to_exitcode(status), flush=True)
 """
-"""Forks a process for each attempt, so that only one pays for the imports. With a second argument the clock of each
-attempt begins when there is a file of that pattern."""
-
-TRAINING = """
-import numpy as np, pyarrow as pa
-from pathlib import Path
-from backstay.kernel.records import Column, ColumnKind, Schema
-from backstay.settings import TrainSettings
-
-rng = np.random.default_rng(3)
-x = rng.normal(size=(400, 3))
-table = pa.table({**{f"x{i}": x[:, i] for i in range(3)}, "y": np.where(x[:, 0] > 0, "u", "v").tolist()})
-columns = (*(Column(f"x{i}", ColumnKind.NUMBER) for i in range(3)), Column("y", ColumnKind.CATEGORY))
-schema = Schema(columns, ("x0", "x1", "x2"), target="y")
-parts = {"train": np.arange(300), "tune": np.arange(300, 400)}
-recipe = TrainSettings(epochs=30, patience=30, batch_size=32, dimension=8, **MORE)
-
-def attempt():
-    trained = backstay.train.loop.fit(table, schema, parts, recipe, classes=("u", "v"), workdir=Path(sys.argv[1]))
-    os.write(1, trained.model_id.encode())
-    return 0
-"""
-
-RUNNING = """
-from backstay.cli.main import run
-
-def attempt():
-    return run(["run", "--project", sys.argv[1]])
-"""
-
+"""Forks a process for each attempt, so that only one pays for the imports: it runs the project in the folder, or else
+trains the network that the folder is named by. Where a pattern is given, the clock of the
+attempt begins when there is a file of it."""
 
 FOREVER = 600.0
 KILLED = -int(signal.SIGKILL)
@@ -88,33 +74,66 @@ KILLED = -int(signal.SIGKILL)
 
 @dataclass
 class Attempts:
-    """Attempts at one piece of work in a folder of its own, and what became of each."""
+    """Attempts at pieces of work, each in a folder of its own, and what became of each."""
 
     process: subprocess.Popen[str]
-    answer: Path
     codes: list[int] = field(default_factory=list)
 
-    def one(self, seconds: float = FOREVER) -> int:
+    def one(self, folder: Path, seconds: float = FOREVER, *, begin: str = "", **more: Any) -> int:
         """Begin, and kill what is still at work after so long. Answers the exit code."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.answer.unlink(missing_ok=True)
-        self.process.stdin.write(f"{seconds} {self.answer}\n")
+        answer = answer_of(folder)
+        answer.parent.mkdir(parents=True, exist_ok=True)
+        answer.unlink(missing_ok=True)
+        asked = {"seconds": seconds, "folder": str(folder), "answer": str(answer), "begin": begin, "more": more}
+        self.process.stdin.write(f"{json.dumps(asked)}\n")
         self.process.stdin.flush()
         self.codes.append(int(self.process.stdout.readline()))
         return self.codes[-1]
 
-    def kill(self, times: int, longest: float, seed: int) -> None:
+    def kill(self, folder: Path, times: int, longest: float, seed: int, **more: Any) -> None:
         """Attempts that are killed at random moments up to `longest` seconds; a whole one is none of them."""
         rng = random.Random(seed)
-        while self.codes.count(KILLED) < times:
-            assert self.one(rng.uniform(0.0, longest)) in (KILLED, 0, 3)
+        done = self.codes.count(KILLED)
+        while self.codes.count(KILLED) < done + times:
+            assert self.one(folder, rng.uniform(0.0, longest), **more) in (KILLED, 0, 3)
 
 
-@contextmanager
-def attempts(prepared: str, folder: Path, *begin: str) -> Iterator[Attempts]:
+def answer_of(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.answer")
+
+
+def trained(folder: Path, **more: Any) -> str:
+    """The id of a small network that learns the task that the folder is named by. It stands on its own legs, because
+    its source is what the killed process runs."""
+    import numpy as np
+    import pyarrow as pa
+
+    from backstay.bundle.sets import texts_of
+    from backstay.data.schema import conform, infer_schema
+    from backstay.settings import Settings
+    from backstay.train import loop, set_loop, value_loop
+
+    task = folder.name
+    x = np.random.default_rng(3).normal(size=(400, 3))
+    fit, target, classes = {
+        "classification": (loop.fit, np.where(x[:, 0] > 0, "u", "v").tolist(), ("u", "v")),
+        "regression": (value_loop.fit, 9 + 4 * x[:, 0], ()),
+        "multilabel": (set_loop.fit, texts_of(x[:, :2] > 0, ("p", "q")).tolist(), ("p", "q")),
+    }[task]
+    table = pa.table({**{f"x{i}": x[:, i] for i in range(3)}, "y": target})
+    schema = infer_schema(table, target="y", task=task)
+    parts = {"train": np.arange(300), "tune": np.arange(300, 400)}
+    wanted = {"epochs": 30, "patience": 30, "batch_size": 32, "dimension": 8, **more}
+    recipe = Settings.model_validate({"task": task, "train": wanted}).train
+    return fit(conform(table, schema), schema, parts, recipe, classes=classes, workdir=folder).model_id
+
+
+@pytest.fixture(scope="module")
+def work() -> Iterator[Attempts]:
     process = subprocess.Popen(
-        [sys.executable, "-c", FORKING.format(prepared=prepared), str(folder), *begin],
+        [sys.executable, "-c", FORKING.replace("{source}", inspect.getsource(trained))],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -124,7 +143,7 @@ def attempts(prepared: str, folder: Path, *begin: str) -> Iterator[Attempts]:
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        yield Attempts(process, folder.with_name(f"{folder.name}.answer"))
+        yield Attempts(process)
     finally:
         process.kill()
         process.communicate()
@@ -161,11 +180,12 @@ def assert_same(folder: Path, calm: Path) -> None:
     load(folder / ".backstay" / "bundles" / made(folder), expected_id=made(folder))
 
 
-def test_a_run_that_is_killed_ends_at_the_same_model(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_is_killed_ends_at_the_same_model(
+    tiny: Any, work: Attempts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calm = undisturbed(tiny)
     saved = str(tiny.folder / ".backstay" / "training" / "*.npz")
-    with attempts(RUNNING, tiny.folder, saved) as work:
-        assert work.one(random.Random().uniform(0.0, 0.1)) == KILLED
+    assert work.one(tiny.folder, random.Random().uniform(0.0, 0.1), begin=saved) == KILLED
     done: list[int] = []
     real = checkpoint.restore
 
@@ -180,35 +200,50 @@ def test_a_run_that_is_killed_ends_at_the_same_model(tiny: Any, monkeypatch: pyt
     assert_same(tiny.folder, calm)
 
 
+@pytest.mark.parametrize("task", ["regression", "multilabel"])
+def test_networks_of_numbers_and_of_sets_that_are_killed_end_at_the_same_models(
+    task: str, tmp_path: Path, work: Attempts
+) -> None:
+    calm, killed = tmp_path / "calm" / task, tmp_path / "killed" / task
+    assert work.one(killed, random.Random().uniform(0.0, 0.1), begin=str(killed / "*.npz")) == KILLED
+    assert list(killed.glob("*.npz"))
+    assert trained(killed) == trained(calm)
+    assert not list(killed.glob("*.npz"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [2, 3])
-def test_a_run_that_is_killed_twenty_times_ends_at_the_same_model(tiny: Any, seed: int) -> None:
+def test_a_run_that_is_killed_twenty_times_ends_at_the_same_model(tiny: Any, work: Attempts, seed: int) -> None:
     calm = undisturbed(tiny)
     again = tiny.folder.with_name("again")
     shutil.copytree(tiny.folder, again)
-    with attempts(RUNNING, again) as work:
-        began = time.monotonic()
-        assert work.one() in (0, 3)
-        took = time.monotonic() - began
-    with attempts(RUNNING, tiny.folder) as work:
-        work.kill(20, took, seed)
-        assert work.one() in (0, 3)
+    began = time.monotonic()
+    assert work.one(again) in (0, 3)
+    work.kill(tiny.folder, 20, time.monotonic() - began, seed)
+    assert work.one(tiny.folder) in (0, 3)
     assert_same(tiny.folder, calm)
     assert_same(again, calm)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("objective", ["supcon", "cross_entropy"])
-def test_a_trainer_that_is_killed_forty_times_ends_at_the_same_model(tmp_path: Path, objective: str) -> None:
-    code = TRAINING.replace("MORE", repr({"objective": objective}))
-    with attempts(code, tmp_path / "calm") as calm:
-        began = time.monotonic()
-        assert calm.one() == 0
-        took = time.monotonic() - began
-    with attempts(code, tmp_path / "killed") as work:
-        work.kill(40, took, seed=4)
-        assert work.one() == 0
-        assert work.answer.read_text() == calm.answer.read_text()
-    [bundle] = (tmp_path / "killed" / "bundles").glob("model-*")
-    assert bundle.name == work.answer.read_text()
-    assert not list((tmp_path / "killed").glob("*.npz"))
+@pytest.mark.parametrize(
+    ("task", "objective"),
+    [
+        ("classification", "supcon"),
+        ("classification", "cross_entropy"),
+        ("regression", "huber"),
+        ("multilabel", "binary_cross_entropy"),
+    ],
+)
+def test_a_trainer_that_is_killed_forty_times_ends_at_the_same_model(
+    tmp_path: Path, work: Attempts, task: str, objective: str
+) -> None:
+    calm, killed = tmp_path / "calm" / task, tmp_path / "killed" / task
+    began = time.monotonic()
+    assert work.one(calm, objective=objective) == 0
+    work.kill(killed, 40, time.monotonic() - began, seed=4, objective=objective)
+    assert work.one(killed, objective=objective) == 0
+    assert answer_of(killed).read_text() == answer_of(calm).read_text()
+    [bundle] = (killed / "bundles").glob("model-*")
+    assert bundle.name == answer_of(killed).read_text()
+    assert not list(killed.glob("*.npz"))

@@ -36,7 +36,7 @@ def save(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, best: S
 def restore(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[State, dict[str, Any]] | None:
     """Put model and optimiser back where they were; None when there is no checkpoint or it cannot be read."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
             progress = json.loads(arrays.pop("progress").tobytes())
     except (FileNotFoundError, zipfile.BadZipFile, ValueError, KeyError, EOFError):

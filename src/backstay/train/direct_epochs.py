@@ -1,12 +1,12 @@
 """Epochs of an encoder whose head answers the target itself: a number, or a chance for each label.
 
-Shorter than `train.epochs`: no checkpoint (a run that was killed begins again), CPU only.
+Shorter than `train.epochs`: CPU only.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +18,14 @@ from backstay.kernel.errors import BackstayError
 from backstay.kernel.ids import digest
 from backstay.kernel.ports import Progress
 from backstay.settings import TrainSettings
+from backstay.train import checkpoint
 from backstay.train.augmentations.images import Changes
 from backstay.train.collapse import COLLAPSED, collapse_figures
 from backstay.train.epochs import step_size
 from backstay.train.examples import Profile, tensors_of
 from backstay.train.fitted import prepare
-from backstay.train.network import Network, embed
+from backstay.train.held_out import behind, finite, stopped
+from backstay.train.network import Network, glanced
 from backstay.train.objectives.contract import Batch, embed_view, pieces_of
 from backstay.train.options import Options
 
@@ -40,6 +42,11 @@ class Aimed:
         self.truth = truth
         self.weights = weights
 
+    @property
+    def content(self) -> tuple[Tensor, ...]:
+        """All that the rows are."""
+        return (*self.tensors, self.truth, self.weights)
+
     @classmethod
     def of(
         cls,
@@ -55,29 +62,41 @@ class Aimed:
 
 
 def direct_epochs(
-    network: Network, loss: Loss, train: Aimed, tune: Aimed, recipe: TrainSettings, progress: Progress
+    network: Network,
+    loss: Loss,
+    train: Aimed,
+    tune: Aimed,
+    recipe: TrainSettings,
+    *,
+    saved: Path,
+    progress: Progress,
 ) -> list[dict[str, float]]:
-    """Train until the tune loss has not fallen for `patience` epochs; the best epoch's weights stay."""
+    """Train until the tune loss has not fallen for `patience` epochs; the best epoch's weights stay.
+
+    Args:
+        saved: where each epoch leaves what a killed run goes on from.
+    """
     prepare(network, train.tensors, train.weights, recipe, progress)
     optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     history: list[dict[str, float]] = []
-    best: dict[str, Tensor] = {}
+    best: checkpoint.State = {}
+    found = checkpoint.restore(saved, network, optimiser)
+    if found is not None:
+        best, history = found[0], found[1]["history"]
     with progress.step("train", total=recipe.epochs) as tick:
-        for epoch in range(recipe.epochs):
-            lost = _epoch(network, optimiser, loss, train, recipe, epoch)
-            with torch.no_grad():
-                held_out = embed(network, tune.tensors)
-                each = loss(network.head(held_out), tune.truth)
-            deviation, rank = collapse_figures(held_out)
-            tuned = float(each.mean())
-            if not (math.isfinite(lost) and math.isfinite(tuned)):
-                raise BackstayError(f"the loss became {lost} in epoch {epoch + 1}", fix="lower train.learning_rate")
-            history.append({"loss": lost, "tune_loss": tuned, "feature_std": deviation, "effective_rank": rank})
-            if tuned <= min(h["tune_loss"] for h in history):
-                best = {k: v.detach().clone() for k, v in network.state_dict().items()}
-            tick(1, note=f"loss {lost:.3f}, tune {tuned:.3f}")
-            if len(history) - int(np.argmin([h["tune_loss"] for h in history])) > recipe.patience:
+        if history:
+            tick(len(history), note="resumed")
+        for epoch in range(len(history), recipe.epochs):
+            if stopped(history, recipe.patience):
                 break
+            lost = _epoch(network, optimiser, loss, train, recipe, epoch)
+            history.append({"loss": lost, **_look(network, loss, tune)})
+            if not finite(history[-1]):
+                raise BackstayError(f"the loss became {lost} in epoch {epoch + 1}", fix="lower train.learning_rate")
+            if behind(history[-1]) <= min(behind(h) for h in history):
+                best = {k: v.detach().clone() for k, v in network.state_dict().items()}
+            checkpoint.save(saved, network, optimiser, best, {"history": history})
+            tick(1, note=f"loss {lost:.3f}, tune {behind(history[-1]):.3f}")
     network.load_state_dict(best)
     if all(h["feature_std"] < COLLAPSED for h in history[-2:]):
         raise BackstayError(
@@ -85,6 +104,15 @@ def direct_epochs(
             fix="lower train.learning_rate or train.weight_decay",
         )
     return history
+
+
+@torch.no_grad()
+def _look(network: Network, loss: Loss, tune: Aimed) -> dict[str, float]:
+    """How the tune part is answered, and how wide its embeddings lie."""
+    held_out = glanced(network, tune.tensors)
+    deviation, rank = collapse_figures(held_out)
+    lost = float(loss(network.head(held_out), tune.truth).mean())
+    return {"tune_loss": lost, "feature_std": deviation, "effective_rank": rank}
 
 
 def _epoch(

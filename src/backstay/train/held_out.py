@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from backstay.settings import TrainSettings
 from backstay.train.collapse import collapse_figures
-from backstay.train.network import Network, embed
+from backstay.train.network import Network, glanced
 from backstay.train.objectives.contract import Objective
 from backstay.train.part import Part
 
@@ -48,10 +48,10 @@ class Look:
     @torch.no_grad()
     def figures(self, network: Network, objective: Objective) -> dict[str, float]:
         """Tune loss and accuracy, by the head or else by class means; by neighbours too where they decide; collapse."""
-        held_out = embed(network, self.tune.tensors)
+        held_out = glanced(network, self.tune.tensors)
         known = None
         if self.by_neighbours or not objective.trains_head:
-            known = embed(network, self.train.tensors)
+            known = glanced(network, self.train.tensors)
         if objective.trains_head or known is None:
             device = next(network.head.parameters()).device
             logits = network.head(held_out.to(device)).cpu()
@@ -80,6 +80,11 @@ def behind(figures: dict[str, float]) -> float:
     """What training lowers, epoch by epoch: the share of rows whose neighbours are wrong where that is known, else the
     tune loss."""
     return 1.0 - figures["tune_knn"] if "tune_knn" in figures else figures["tune_loss"]
+
+
+def kept(history: list[dict[str, float]]) -> dict[str, float]:
+    """The epoch whose weights are kept: the least behind, of equals the last."""
+    return min(reversed(history), key=behind)
 
 
 def nearest_classes(queries: Tensor, known: Tensor, labels: Tensor, classes: int) -> Tensor:

@@ -6,114 +6,60 @@ Each label is learned on its own, "has it" against "has it not", by the model th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from onnx import TensorProto
 
-from backstay.bundle.inputs import arrays_for, table_from
-from backstay.bundle.manifest import InputSpec, Manifest, OutputSpec, format_for
-from backstay.bundle.model import Model, open_session
+from backstay.bundle.manifest import Manifest, OutputSpec
 from backstay.bundle.sets import members
-from backstay.bundle.write import write_bundle
 from backstay.kernel.errors import BackstayError
-from backstay.kernel.ports import NoProgress, Progress
-from backstay.kernel.records import Schema, Task
+from backstay.kernel.records import Task
 from backstay.maths.arrays import BoolArray, FloatArray
 from backstay.maths.thresholds import best_f1_thresholds
-from backstay.settings import TrainSettings
-from backstay.train.classical import levels_of, refuse_other_kinds, rows_of, threads
 from backstay.train.convert.graph import Graph
-from backstay.train.convert.parity import LIMIT, harder, require_parity
+from backstay.train.convert.parity import LIMIT, answers, require_parity
 from backstay.train.estimators import ESTIMATORS
-from backstay.train.estimators.contract import Estimator, Problem, Rows
-from backstay.train.estimators.reading import codes_of, numbers_of, refuse_infinite, write_reading
-from backstay.train.examples import Profile, profile_of
+from backstay.train.estimators.contract import Estimator, Rows
+from backstay.train.estimators.reading import write_reading
+from backstay.train.examples import Profile
 from backstay.train.export import input_specs
-from backstay.train.loop import Trained, behind_inputs
-from backstay.train.options import Options
-from backstay.train.rows import row_weights
 from backstay.train.sets import members_name, refuse_few, set_figures
+from backstay.train.table_rows import MADE_BY, TableRows, shelved, threads, unlabelled
+from backstay.train.work import Trained, Work, takes
 
-_PARITY_ROWS = 2000
 
-
-def fit(
-    table: pa.Table,
-    schema: Schema,
-    parts: dict[str, npt.NDArray[np.int64]],
-    recipe: TrainSettings,
-    *,
-    classes: tuple[str, ...],
-    workdir: Path,
-    bundles: Path | None = None,
-    progress: Progress | None = None,
-    data_id: str | None = None,
-    reference_data_id: str | None = None,
-    sample_weight: npt.NDArray[np.float64] | None = None,
-    answering: tuple[InputSpec, ...] = (),
-) -> Trained:
+@takes(Work)
+def fit(work: Work) -> Trained:
     """Train one model a label on `parts["train"]`, choose each label's cut on `parts["tune"]`, write a bundle.
 
-    Args:
-        classes: the labels that sets are made of, in the order of the scores. Others: `train.loop.fit`.
+    Arguments: `train.work.Work`.
 
     Raises:
         BackstayError: an unknown model or option, columns that it cannot read, too few rows, a label that no row of
             weight has or that every one has, or a graph that answers otherwise than scikit-learn.
     """
-    progress = progress or NoProgress()
-    make = ESTIMATORS[recipe.model]
-    refuse_other_kinds(schema, recipe)
-    if schema.target is None or schema.target not in table.column_names:
-        raise BackstayError("the rows have no target column", fix="name it with data.target")
-    there = members(table.column(schema.target).to_pylist(), classes)
-    weights = row_weights(sample_weight, table.num_rows).astype(np.float64)
-    train_rows, tune_rows = (np.asarray(parts[name], dtype=np.int64) for name in ("train", "tune"))
-    train_rows = train_rows[weights[train_rows] > 0]
-    refuse_few(there[train_rows], len(tune_rows), classes)
-    _refuse_ubiquitous(there[train_rows], classes)
-    profile = profile_of(table, schema, train_rows)
+    build = shelved(ESTIMATORS, work)
+    there = members(work.target.to_pylist(), work.classes)
+    train_rows, tune_rows = work.weighty()
+    refuse_few(there[train_rows], len(tune_rows), work.classes)
+    _refuse_ubiquitous(there[train_rows], work.classes)
+    rows = TableRows.of(work, train_rows, tune_rows)
     estimators: list[Estimator] = []
-    chances: list[FloatArray] = []
-    with progress.step("train", total=len(classes)) as tick, threads(recipe.threads):
-        for place, name in enumerate(classes):
-            labels = there[:, place].astype(np.int64)
-            train, tune = (rows_of(profile, table, rows, labels, weights) for rows in (train_rows, tune_rows))
-            refuse_infinite(profile, train.numbers)
-            refuse_infinite(profile, tune.numbers)
-            options = Options("train.model_options", recipe.model_options)
-            estimator: Estimator = make(Problem(len(profile.numbers), levels_of(profile), 2, recipe.seed), options)
-            options.done()
+    with work.told.step("train", total=len(work.classes)) as tick, threads(work.recipe.threads):
+        for place, name in enumerate(work.classes):
+            estimator: Estimator = rows.model(build, work, 2)
+            has_it = there[:, place].astype(np.int64)
+            train, tune = replace(rows.train, labels=has_it[train_rows]), replace(rows.tune, labels=has_it[tune_rows])
             estimator.fit(train, tune)
             estimators.append(estimator)
-            chances.append(estimator.probabilities(tune)[:, 1])
             tick(1, note=name)
-    scores = np.column_stack(chances)
+        scores = _scores(estimators, rows.tune)
     thresholds = best_f1_thresholds(scores, there[tune_rows])
-    with progress.step("export"):
-        made = _Made(tuple(estimators), profile, classes, thresholds)
-        content, draft = made.draft(recipe, data_id, reference_data_id)
-        check = table.take(pa.array(tune_rows[:_PARITY_ROWS])).select(list(schema.features))
-        parity = max(made.parity(rows, content, draft) for rows in (check, harder(check, seed=recipe.seed)))
-        content, successor = behind_inputs(content, draft, answering)
-        if successor.inputs != draft.inputs:
-            # Other inputs may round: what the graph is then asked is what scikit-learn is asked.
-            seen = table_from(successor, arrays_for(successor, check))
-            parity = max(parity, made.parity(seen, content, successor))
-        directory = bundles or workdir / "bundles"
-        model_id = write_bundle(directory, content, successor)
-    figures = {
-        **set_figures(scores, there[tune_rows], thresholds, classes),
-        "train_rows": len(train_rows),
-        "tune_rows": len(tune_rows),
-        "parity": parity,
-    }
-    return Trained(directory / model_id, model_id, figures, parity)
+    fitted = _Fitted(tuple(estimators), rows.profile, work.classes, thresholds)
+    return rows.keep(work, fitted, set_figures(scores, there[tune_rows], thresholds, work.classes))
 
 
 def _refuse_ubiquitous(there: BoolArray, classes: tuple[str, ...]) -> None:
@@ -125,8 +71,13 @@ def _refuse_ubiquitous(there: BoolArray, classes: tuple[str, ...]) -> None:
         )
 
 
+def _scores(estimators: Sequence[Estimator], rows: Rows) -> FloatArray:
+    """scikit-learn's own chances [n, labels]."""
+    return np.column_stack([estimator.probabilities(rows)[:, 1] for estimator in estimators])
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class _Made:
+class _Fitted:
     """A fitted model for each label, and the cut of each: what the graph must answer."""
 
     estimators: tuple[Estimator, ...]
@@ -134,15 +85,7 @@ class _Made:
     classes: tuple[str, ...]
     thresholds: FloatArray
 
-    def scores(self, table: pa.Table) -> FloatArray:
-        """scikit-learn's own chances [n, labels]."""
-        nothing = np.zeros(table.num_rows)
-        rows = Rows(numbers_of(self.profile, table), codes_of(self.profile, table), nothing.astype(np.int64), nothing)
-        return np.column_stack([estimator.probabilities(rows)[:, 1] for estimator in self.estimators])
-
-    def draft(
-        self, recipe: TrainSettings, data_id: str | None, reference_data_id: str | None
-    ) -> tuple[bytes, Manifest]:
+    def draft(self, work: Work) -> tuple[bytes, Manifest]:
         graph, inputs, labels = Graph(), input_specs(self.profile), len(self.classes)
         tensors = write_reading(graph, self.profile, inputs)
         each = [graph.columns(estimator.write(graph, tensors), [1]) for estimator in self.estimators]
@@ -153,22 +96,11 @@ class _Made:
             OutputSpec("scores", "FP32", (-1, labels), "scores"),
         )
         content = graph.model({outputs[0].name: (said, outputs[0]), "scores": (scores, outputs[1])})
-        return content, Manifest(
-            format_version=format_for(inputs, outputs),
-            task=Task.MULTILABEL.value,
-            inputs=inputs,
-            outputs=outputs,
-            classes=self.classes,
-            recipe=recipe.model_dump(mode="json"),
-            data_id=data_id,
-            reference_data_id=reference_data_id,
-            versions={name: version(name) for name in ("backstay", "scikit-learn", "onnx", "numpy")},
-        )
+        return content, work.manifest(Task.MULTILABEL, inputs, outputs, made_by=MADE_BY)
 
-    def parity(self, table: pa.Table, content: bytes, draft: Manifest) -> float:
+    def gap(self, table: pa.Table, content: bytes, draft: Manifest) -> float:
         """Largest difference of the graph's chances from scikit-learn's on these rows; the sets must be the same."""
-        found = Model(Path(), draft, open_session(content)).run(arrays_for(draft, table))
-        wanted = self.scores(table)
+        found, wanted = answers(content, draft, table), _scores(self.estimators, unlabelled(self.profile, table))
         wide = None if found.scores is None else found.scores.astype(np.float64)
         gap = require_parity(wanted, wide, rows=table, what="scikit-learn")
         sure = np.abs(wanted - self.thresholds) > LIMIT

@@ -11,7 +11,6 @@ import torch
 
 from backstay.bundle.model import Model
 from backstay.kernel.errors import BackstayError
-from backstay.kernel.records import Schema
 from backstay.settings import TrainSettings
 from backstay.train.examples import Profile, class_codes, tensors_of
 from backstay.train.heads.anomaly import AnomalyHead
@@ -19,29 +18,24 @@ from backstay.train.objectives.contract import Objective
 from backstay.train.pairs import JudgedPairs
 from backstay.train.part import Part
 from backstay.train.teacher import aims_of
+from backstay.train.work import Work
 
 _LEAST_TUNE_ROWS = 2
 
 
 def usable_rows(
-    table: pa.Table,
-    schema: Schema,
-    parts: dict[str, npt.NDArray[np.int64]],
-    classes: tuple[str, ...],
-    *,
-    unlabelled: bool = False,
+    work: Work, *, unlabelled: bool = False
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Labelled rows of both parts (of train the unlabelled too, where asked for), and the class codes of the table."""
-    if schema.target is None or schema.target not in table.column_names:
-        raise BackstayError("the rows have no target column", fix="name it with data.target")
+    target, classes = work.target, work.classes
     if len(classes) < 2 or len(set(classes)) != len(classes):
         raise BackstayError(
             f"the target has {len(set(classes))} class{'' if len(set(classes)) == 1 else 'es'} "
             f"({', '.join(classes[:5])}), a classifier needs two different ones or more",
             fix="give rows of another class, or check data.target",
         )
-    codes = class_codes(table.column(schema.target), classes)
-    train, tune = (np.asarray(parts[name], dtype=np.int64) for name in ("train", "tune"))
+    codes = class_codes(target, classes)
+    train, tune = (np.asarray(work.parts[name], dtype=np.int64) for name in ("train", "tune"))
     tune, labelled = tune[codes[tune] >= 0], train[codes[train] >= 0]
     present = {classes[c] for c in np.unique(codes[labelled])}
     if len(present) < 2:
@@ -56,19 +50,6 @@ def usable_rows(
             fix="give more rows, or raise data.split.tune",
         )
     return train if unlabelled else labelled, tune, codes
-
-
-def row_weights(given: npt.NDArray[np.float64] | None, rows: int) -> npt.NDArray[np.float32]:
-    """A weight for each row, 1 where none are given. Raises BackstayError for negative ones."""
-    if given is None:
-        return np.ones(rows, np.float32)
-    weights = np.asarray(given, dtype=np.float32)
-    if weights.shape != (rows,) or not np.all(np.isfinite(weights)) or np.any(weights < 0):
-        raise BackstayError(
-            f"the sample weights have shape {weights.shape} or hold values that are negative or NaN",
-            fix=f"give one weight of 0 or more for each of the {rows} rows",
-        )
-    return weights
 
 
 def part_of(

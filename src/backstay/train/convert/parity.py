@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 
+from backstay.bundle.inputs import arrays_for
+from backstay.bundle.manifest import Manifest
+from backstay.bundle.model import Model, Outputs, open_session
+from backstay.bundle.tokens import Tokens
 from backstay.kernel.errors import BackstayError
 from backstay.maths.arrays import FloatArray
 
@@ -40,6 +46,12 @@ def harder(
         ]
         columns[name] = pa.array(values, kind)
     return pa.table(columns)
+
+
+def answers(content: bytes, draft: Manifest, table: pa.Table, *, tokenizer: str = "") -> Outputs:
+    """What the graph says of these rows, from raw columns on. `tokenizer`: of a text model, as JSON."""
+    tokens = Tokens(tokenizer.encode()) if tokenizer else None
+    return Model(Path(), draft, open_session(content), tokens).run(arrays_for(draft, table))
 
 
 def require_parity(wanted: FloatArray, found: FloatArray | None, *, rows: pa.Table, what: str) -> float:
