@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 from backstay.bundle.model import Model, load
 from backstay.data.images import image_array
 from backstay.evaluate.enhancement import damaged, psnr
+from backstay.evaluate.ranks import raw_distance
 from backstay.kernel.records import Column, ColumnKind, Schema
 from backstay.maths.classification import auc
 from backstay.settings import TrainSettings
@@ -29,6 +30,8 @@ def main() -> None:
     digits = load_digits()
     pixels = (digits.images * 15.9).astype(np.uint8)[..., None]
     nines = digits.target == 9
+    raw = [raw_distances(pixels, nines, split) for split in range(SPLITS)]
+    print(f"raw rows: auc {np.mean(raw):.3f} ({min(raw):.3f} to {max(raw):.3f})", flush=True)
     for by, objective in (
         ("neighbours", "nt_xent"),
         ("neighbours", "denoising"),
@@ -41,6 +44,15 @@ def main() -> None:
     for objective in ("denoising", "variational"):
         for dimension in (16, 64):
             enhanced(pixels, [str(d) for d in digits.target], objective, dimension)
+
+
+def raw_distances(pixels: np.ndarray, odd: np.ndarray, split: int) -> float:
+    """AUC of the control: the distance of the pixels to those of the five nearest normal training images."""
+    order = np.random.default_rng(split).permutation(len(odd))
+    train, asked = np.sort(order[:1000]), np.sort(order[1400:])
+    flat = pixels.reshape(len(pixels), -1) / np.float32(255)
+    far = raw_distance(flat[train[~odd[train]]], flat[asked], k=5)
+    return auc(odd[asked].astype(np.int64), np.column_stack([-far, far]))
 
 
 def anomalies(pixels: np.ndarray, odd: np.ndarray, by: str, objective: str, split: int) -> tuple[float, float, float]:

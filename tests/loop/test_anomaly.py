@@ -1,4 +1,4 @@
-"""The anomaly head through the whole loop: measured by AUC, promoted, answered, logged, watched."""
+"""The anomaly head through the whole loop, under the usual policy: ranked, promoted, answered, logged, watched."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 import backstay
 from backstay.kernel.clock import ManualClock
+from backstay.loop.anomaly_gating import JUDGED_BY
 from backstay.loop.label import live_rows
 
 TOML = """
@@ -26,14 +27,14 @@ id = "id"
 objective = "denoising"
 head = "anomaly"
 head_options = { by = "reconstruction", normal = "good" }
-epochs = 8
+epochs = 20
+patience = 20
 dimension = 8
 batch_size = 64
 learning_rate = 0.01
 
 [gate]
 minimum_n = 40
-rules = [ { rule = "at_least", metric = "auc", value = 0.7 } ]
 
 [watch]
 minimum_rows = 50
@@ -41,13 +42,13 @@ minimum_rows = 50
 
 
 def parts(n: int, seed: int, stem: str) -> pa.Table:
-    """Good parts lie near a plane in four numbers, one in six is a fault that leaves it."""
+    """Good parts lie near a space of six directions in twelve numbers, one in six is a fault that leaves it."""
     rng = np.random.default_rng(seed)
-    plane = rng.normal(size=(n, 2)) @ np.array([[1.0, 0.5, -0.5, 1.0], [0.0, 1.0, 1.0, -0.5]])
-    x = plane + 0.1 * rng.normal(size=(n, 4))
+    mix = np.random.default_rng(7).normal(size=(6, 12)) / np.sqrt(6)
+    x = rng.normal(size=(n, 6)) @ mix + 0.1 * rng.normal(size=(n, 12))
     fault = rng.random(n) < 1 / 6
-    x[np.flatnonzero(fault), rng.integers(4, size=n)[fault]] += 4.0
-    columns = {f"x{i}": x[:, i] for i in range(4)}
+    x[np.flatnonzero(fault), rng.integers(12, size=n)[fault]] += 2.0
+    columns = {f"x{i}": x[:, i] for i in range(12)}
     states = np.where(fault, "fault", "good").tolist()
     return pa.table({"id": [f"{stem}-{i:04d}" for i in range(n)], **columns, "state": states})
 
@@ -60,6 +61,12 @@ def test_the_whole_loop(tmp_path: Path):
     offered = project.models.run()
     auc = offered.report.find("auc")
     assert offered.verdict.passed, offered.verdict.reasons
+    assert [o.rule for o in offered.verdict.outcomes if o.rule.endswith("auc")] == [
+        "beats_controls auc",
+        "no_worse_than_champion auc",
+    ]
+    assert JUDGED_BY in offered.report.notes
+    assert not any(m.metric == "knn_accuracy" for m in offered.report.measurements)
     assert auc.value > 0.8
     assert auc.interval.low > 0.7
     project.releases.promote(reason="finds faults")

@@ -16,6 +16,7 @@ from backstay.evaluate.persistence import last_known
 from backstay.evaluate.runner import measure
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import ColumnKind, Comparison, Measurement, ModelRecord
+from backstay.loop.anomaly_gating import measured_ranks, ranks_anomalies
 from backstay.loop.encoder_controls import Embeddings, EncoderRows, encoder_controls
 from backstay.loop.enhance import enhancement
 from backstay.loop.examples import groups_of, target_of, texts
@@ -59,7 +60,12 @@ def measured_classes(
         of = f"control:{name}"
         measured += measure(control, data_id=rows.data_id, slices={}, metrics=("accuracy",), of=of)
         comparisons += compare(candidate, control, against=of, data_id=rows.data_id, slices={})
-    if untrained is None or training is None or outputs.embeddings is None:
+    if ranks_anomalies(model):
+        theirs = None if champion is None else (champion[0].id, champion[0].classes or classes, champion[1])
+        ranked, beside, notes = measured_ranks(answered, theirs, rows, training=training)
+        measured += ranked
+        comparisons += beside
+    elif untrained is None or training is None or outputs.embeddings is None:
         notes = (NO_ENCODER,)
     else:
         gallery = training.take(pa.array(thinned(training.num_rows)))

@@ -45,6 +45,15 @@ SET_RULES = (
 )
 
 
+# The same of a model with the head "anomaly", which ranks: accuracy hardly tells it from "always normal". Slices are
+# still judged by the answers at its level, since few hold anomalies enough to rank.
+ANOMALY_RULES = (
+    Rule(rule="beats_controls", metric="auc", margin=0.02),
+    Rule(rule="no_worse_than_champion", metric="auc", margin=0.02),
+    Rule(rule="no_slice_worse", margin=0.05),
+)
+
+
 class GateSettings(Section):
     """The policy. Its digest is written into every verdict; a verdict under another policy promotes nothing."""
 
@@ -55,7 +64,8 @@ class GateSettings(Section):
         Rule(rule="no_worse_than_champion", margin=0.02),
         Rule(rule="no_slice_worse", margin=0.05),
     )
-    """All must pass; of a regression the same three read `skill`, of sets of labels `jaccard`.
+    """All must pass; of a regression the same three read `skill`, of sets of labels `jaccard`, and of a model with the
+    head "anomaly" the first two read `auc`.
     minimum_n and no_open_findings are asked besides, whatever stands here."""
 
     @property

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from backstay.settings.data import DataSettings, PredictionSettings
-from backstay.settings.gate import SET_RULES, VALUE_RULES, GateSettings, Rule
+from backstay.settings.gate import ANOMALY_RULES, SET_RULES, VALUE_RULES, GateSettings, Rule
 from backstay.settings.notify import NotifySettings
 from backstay.settings.retrain import RetrainSettings
 from backstay.settings.section import Section
@@ -65,12 +65,23 @@ class Settings(Section):
     @model_validator(mode="before")
     @classmethod
     def _of_other_targets(cls, given: Any) -> Any:
-        """Where the target is no class, the parts that speak of classes have other defaults."""
-        if not isinstance(given, dict) or str(given.get("task")) not in OTHERWISE:
+        """Where the target is no class, or the answer a rank, the parts that speak of classes have other defaults."""
+        train, gate = (_table(given, name) for name in ("train", "gate"))
+        if train is None or gate is None:
             return given
-        recipe, rules = OTHERWISE[str(given["task"])]
-        train, gate = dict(given.get("train") or {}), dict(given.get("gate") or {})
-        if train.get("model", ENCODER) == ENCODER:
-            train = {**recipe, "early_stopping": "loss", **train}
+        rules: tuple[Rule, ...] | None = ANOMALY_RULES if train.get("head") == "anomaly" else None
+        task = str(given.get("task"))
+        if task in OTHERWISE:
+            recipe, rules = OTHERWISE[task]
+            if train.get("model", ENCODER) == ENCODER:
+                given = {**given, "train": {**recipe, "early_stopping": "loss", **train}}
+        if rules is None:
+            return given
         gate.setdefault("rules", [rule.model_dump() for rule in rules])
-        return {**given, "train": train, "gate": gate}
+        return {**given, "gate": gate}
+
+
+def _table(given: Any, name: str) -> dict[str, Any] | None:
+    """A table of the file as it was given; None where it is no table, which is told elsewhere."""
+    found = (given.get(name) or {}) if isinstance(given, dict) else None
+    return dict(found) if isinstance(found, dict | Section) else None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from backstay.settings.section import Section
 
 ENCODER = "encoder"
+# What teaches the encoder, unless said otherwise, under a head that no objective can train.
+UNTRAINED_HEADS = {"knn": "supcon", "anomaly": "denoising"}
 
 
 class TrainSettings(Section):
@@ -21,7 +23,8 @@ class TrainSettings(Section):
     encoder: str = "auto"
     """"auto" takes conv for images and mlp for tables; see docs/learning.md."""
     objective: str = "cross_entropy"
-    """What training minimises; see docs/learning.md."""
+    """What training minimises; see docs/learning.md. Unless it is named, it is "supcon" where the head is "knn" and
+    "denoising" where it is "anomaly": those are made of examples, and cross_entropy would train them."""
     head: str = "linear"
     """What turns embeddings into scores; see docs/learning.md."""
     encoder_options: dict[str, float | int | str | bool] = Field({})
@@ -56,7 +59,8 @@ class TrainSettings(Section):
     augmentation: float = Field(1.0, ge=0, le=10)
     """Strength of the random changes to training rows; 0 leaves them as they are."""
     augmentation_options: dict[str, float | int | str | bool] = Field({})
-    """Of images, which changes: "moves" and "exposure" multiply theirs, "crop" is the least share that a crop keeps."""
+    """Of images, which changes: "moves" and "exposure" multiply theirs, "crop" is the least share that a crop keeps,
+    "warp" how far places are displaced, in shares of a side."""
     quarter_turns: bool = False
     """Learn from training images turned by quarter turns as well, each turn of a class a class of its own: four times
     the classes and the rows an epoch. For square images and objectives that need classes but no scores (few-shot)."""
@@ -83,3 +87,10 @@ class TrainSettings(Section):
     half: bool = False
     """Half precision (bfloat16) in the encoder on a CPU too: about twice as fast on one that has it (avx512_bf16, AMX),
     slower on others. Objectives that rebuild rows do without."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_other_heads(cls, given: Any) -> Any:
+        """A head that is made of examples leaves the encoder to another objective than the usual one."""
+        head = str(given.get("head")) if isinstance(given, dict) else ""
+        return {"objective": UNTRAINED_HEADS[head], **given} if head in UNTRAINED_HEADS else given
