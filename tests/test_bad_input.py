@@ -19,6 +19,7 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import pytest
 
+import backstay
 from backstay.cli.main import run
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - that it is refused is what is tested
@@ -185,6 +186,17 @@ def in_the_way(*arguments: str) -> Callable[..., list[str]]:
     return spoil
 
 
+def asked_and(spoil: Callable[..., list[str]]) -> Callable[..., list[str]]:
+    """With rows that wait for a label: without, nothing would be written."""
+
+    def spoiled(tiny) -> list[str]:
+        arguments = spoil(tiny)
+        backstay.open(tiny.folder).labels.request(2)
+        return arguments
+
+    return spoiled
+
+
 def plain(*arguments: str) -> Callable[..., list[str]]:
     return lambda tiny: [a.replace("@", f"{tiny.folder}/") for a in arguments]
 
@@ -349,7 +361,7 @@ TABLE = [
     ),
     Bad("restore: over a store", plain("restore", "@wall"), ("wall",)),
     Bad("unwritable: answers", in_the_way("predict", "@rows.parquet", "--output", "@wall/answers.csv"), ("wall",)),
-    Bad("unwritable: the queue", in_the_way("label", "--export", "@wall/queue.csv"), ("wall",)),
+    Bad("unwritable: the queue", asked_and(in_the_way("label", "--export", "@wall/queue.csv")), ("wall",)),
     Bad("unwritable: a head", in_the_way("verify", "--export-head", "@wall/head.json"), ("wall",)),
     Bad("unwritable: a backup", in_the_way("backup", "@wall/copy"), ("wall",)),
     Bad("unwritable: the report", in_the_way("report", "--page", "@wall/report.html"), ("wall",)),

@@ -40,7 +40,7 @@ METHODS: dict[str, tuple[Any, ...]] = {
         MonitorVerbs.backfill,
     ),
     "log": (MonitorVerbs.log, module.log),
-    "label": (LabelVerbs.queue, LabelVerbs.request, LabelVerbs.answer),
+    "label": (LabelVerbs.queue, LabelVerbs.request, LabelVerbs.answer, LabelVerbs.close_past),
     "notify": (MonitorVerbs.notify, MonitorVerbs.unsent),
     "retrain": (ModelVerbs.retrain,),
     "teach": (ModelVerbs.teach,),

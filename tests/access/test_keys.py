@@ -24,6 +24,17 @@ def test_a_key_does_what_its_scopes_say_and_nothing_else():
                     verify(token, [record], NOW, asked)
 
 
+def test_who_may_not_is_told_what_the_key_may_and_what_is_wanted():
+    token, record = create_key("finder", ("search", "feedback"))
+    with pytest.raises(Forbidden) as refused:
+        verify(token, [record], NOW, "predict", "read")
+    assert refused.value.what == (
+        "the key 'finder' may search and feedback, and here a key is wanted that may predict or read"
+    )
+    assert refused.value.fix == "make one with `backstay key create NAME --scope predict`"
+    assert verify(token, [record], NOW, "predict", "search") == record
+
+
 def test_only_the_hash_is_kept():
     token, record = create_key("app", ("predict",))
     secret = token.partition(".")[2]

@@ -160,6 +160,7 @@ def test_watch_says_what_it_saw_and_writes_the_page(lived, command):
         "prediction",
         "columns",
         "labelled_error",
+        "confident_errors",
     }
 
 

@@ -78,7 +78,7 @@ def test_the_arithmetic_where_it_was_asked_for():
 
 
 def test_nothing_to_judge():
-    assert "5 rows wait for their window" in shown(Watched((), None, 5), footer="again in 1 minute")
+    assert "5 rows wait, and the first window needs 20" in shown(Watched((), None, 5), footer="again in 1 minute")
 
 
 def test_words_in_brackets_are_not_taken_for_colours():

@@ -1,7 +1,7 @@
 """A shop in December compared with the December before, and three years with a known season.
 
 Invoices of one day hang together (the reference alone says so: the share of invoices without a customer varies from day
-to day sixteen times as much as independent invoices would), so the days are named as groups.
+to day fifteen times as much as independent invoices would), so the days are named as groups.
 """
 
 from __future__ import annotations
@@ -73,6 +73,25 @@ def test_december_is_like_the_december_before(invoices: pd.DataFrame) -> None:
         other = watched(broken, before, group="day")
         told(name, other)
         assert other.alarming
+
+
+def test_days_are_what_hangs_together(invoices: pd.DataFrame) -> None:
+    """From day to day the share of guests varies far more than that of independent invoices would."""
+    now, before = invoices[invoices["when"] >= LATER], invoices[invoices["when"] < "2011-01-01"]
+    days = before[before["when"] < "2010-12-10"].groupby("day")["guest"].agg(["mean", "size"])
+    overall = float(np.average(days["mean"], weights=days["size"]))
+    chance = overall * (1 - overall) * float((1 / days["size"]).mean())
+    times = float(((days["mean"] - overall) ** 2).mean()) / chance
+    print(f"\n guests from {days['mean'].min():.0%} to {days['mean'].max():.0%} a day: {times:.0f} times by chance")
+    assert times > 8
+    seen = watched(now, before, season="year", group="day")
+    told("days together, by the season", seen)
+    print(" ", "; ".join(x.message for x in seen.signals))
+    assert not any(x.figures["judged"] for x in seen.signals if x.detector in ("embedding", "columns"))
+    lines = now.assign(cancelled=False)
+    other = watched(lines, before, group="day")
+    told("no invoice cancelled", other)
+    assert not other.alarming
 
 
 def test_days_of_one_month_dealt_out_at_random_are_quiet(invoices: pd.DataFrame) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from backstay.journal.importing import rows_from
+from backstay.journal.importing import lists_of, rows_from
 from backstay.kernel.errors import BackstayError
 from backstay.settings import PredictionSettings
 
@@ -48,6 +48,18 @@ def test_a_score_column_for_each_class():
     rows = bring(made, scores={"yes": "y", "no": "n"})
     np.testing.assert_allclose(rows.scores, [[0.9, 0.1], [0.2, 0.8], [0.5, 0.5]], atol=1e-6)
     assert rows.inputs.column_names == ["age"]
+
+
+def test_lists_keep_their_precision_and_are_no_copy_where_they_lie_in_one_piece():
+    values = np.array([[1.0, 1e300], [0.1, 4.0]])
+    flat = pa.array(values.reshape(-1))
+    found = lists_of(pa.table({"e": pa.FixedSizeListArray.from_arrays(flat, 2)}), "e")
+    assert found.dtype == np.float64
+    assert np.array_equal(found, values)
+    assert np.shares_memory(found, values)
+    whole = pa.table({"e": [[1, 2], [3, 4]]})
+    assert lists_of(whole, "e").dtype == np.float32
+    assert lists_of(whole, None) is None
 
 
 def test_embeddings_and_groups():
@@ -96,6 +108,7 @@ BAD = {
     "a missing embedding": ({"e": [[1.0], None, [1.0]]}, {"embedding": "e"}, "one length"),
     "embeddings that are no lists": ({"e": [1.0, 2.0, 3.0]}, {"embedding": "e"}, "lists"),
     "embeddings with gaps": ({"e": [[1.0], [None], [1.0]]}, {"embedding": "e"}, "finite"),
+    "embeddings too large": ({"e": [[1.0], [1e300], [1.0]]}, {"embedding": "e"}, "finite"),
     "times that are not": ({"t": ["soon", "later", "now"]}, {"time": "t"}, "ISO 8601"),
     "times that are numbers": ({"t": [1, 2, 3]}, {"time": "t"}, "not times"),
     "a missing time": ({"t": [TIMES[0], None, TIMES[2]]}, {"time": "t"}, "missing"),

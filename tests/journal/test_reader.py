@@ -123,3 +123,11 @@ def test_forgetting_by_id_and_by_group(tmp_path, entry, manifests):
     assert journal.forget(*SCOPE, groups=["h"]) == 1
     assert journal.rows(*SCOPE).ids.tolist() == ["c"]
     assert set(journal.ids(*SCOPE)) == {"c"}
+
+
+def test_who_answered_a_row_is_known_whether_it_is_sorted_or_not(tmp_path, entry, manifests):
+    journal = log(tmp_path, entry("a"), entry("b", release="r2"), entry("a", release="r2"))
+    for _ in range(2):
+        assert journal.answered_by(*SCOPE, {"a", "b", "c"}) == {"a": "r1", "b": "r2"}
+        assert journal.answered_by("other", "production", {"a"}) == {}
+        journal.compact(manifests)

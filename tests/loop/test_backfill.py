@@ -278,3 +278,55 @@ def test_a_model_that_is_here_answers_the_past_itself(tmp_path: Path, named: str
     seen = opened(folder).monitor.backfill(write(folder, traffic(2, moved=1).select(["at", "x"])))
     assert [window.rows for window in seen.windows] == [400, 400]
     assert [window.condition.value == "moved" for window in seen.windows] == [False, True]
+
+
+def grouped_project(folder: Path, **settings: object) -> Path:
+    """A model elsewhere whose rows belong to customers, five rows each."""
+    folder.mkdir()
+    pq.write_table(with_customers(answered(900, 0, START - timedelta(days=90), 30)), folder / "reference.parquet")
+    backstay.adopt(
+        None,
+        reference=folder / "reference.parquet",
+        target="y",
+        predictions_only=True,
+        score="score",
+        positive="yes",
+        row_id="id",
+        time="at",
+        group="who",
+        name="tiny",
+        folder=folder,
+        clock=ManualClock(START),
+    )
+    cut_by(folder, **settings)
+    return folder
+
+
+def with_customers(table: pa.Table) -> pa.Table:
+    ids = table.column("id").to_pylist()
+    return table.append_column("who", pa.array([f"{i.split('-')[0]}-{int(i.split('-')[1]) // 5}" for i in ids]))
+
+
+@pytest.mark.parametrize("settings", [{"season": "day"}, {"windows": "count", "window_rows": 400}])
+def test_rows_of_groups_are_judged_as_those_of_the_log_are(tmp_path: Path, settings: dict[str, object]) -> None:
+    past = with_customers(traffic(3, moved=1))
+    backwards = past.take(pa.array(np.arange(past.num_rows)[::-1]))
+    one, two = (grouped_project(tmp_path / name, **settings) for name in ("logged", "filled"))
+    project = opened(one)
+    project.monitor.log(past)
+    logged = project.monitor.watch().windows
+    filled = opened(two).monitor.backfill(write(two, backwards)).windows
+    assert len(filled) == 3
+    for log, file in zip(logged, filled, strict=True):
+        assert [(s.detector, s.evidence, s.alarm, s.n) for s in log.signals] == [
+            (s.detector, s.evidence, s.alarm, s.n) for s in file.signals
+        ]
+        assert (log.start, log.end, log.rows, log.condition) == (file.start, file.end, file.rows, file.condition)
+        assert any(s.figures.get("judged", True) for s in file.signals if s.detector == "columns")
+    assert opened(two).monitor.backfill(write(two, past)).windows == ()
+
+
+def test_a_folder_without_tables_says_so(folder: Path) -> None:
+    (folder / "empty").mkdir()
+    with pytest.raises(BackstayError, match="empty has no Parquet files"):
+        opened(folder).monitor.backfill(folder / "empty")

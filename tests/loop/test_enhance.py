@@ -90,7 +90,7 @@ def test_files_in_and_out_by_the_command_line(project: Project, scans: np.ndarra
     given = damaged(scans[1300:1303], hidden=0.3)
     Image.fromarray(given[0, ..., 0]).save(tmp_path / "one.png")
     assert run(["enhance", str(tmp_path / "one.png"), "--output", str(tmp_path / "clear.png"), *where]) == 0
-    assert "enhanced 1 images" in capsys.readouterr().out
+    assert "enhanced 1 image into" in capsys.readouterr().out
     wanted = pixels_of(project.models.enhance(pa.table({"image": image_array(given)})).table.column("image"))
     assert np.array_equal(np.asarray(Image.open(tmp_path / "clear.png")), wanted[0, ..., 0])
     pq.write_table(pa.table({"image": image_array(given)}), tmp_path / "rows.parquet")

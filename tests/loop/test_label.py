@@ -147,3 +147,15 @@ def test_feedback_of_another_model_is_left_to_it(trained):
     project = trained.open()
     assert ingest_feedback(project.ws) == []
     assert project.status().labels == 0
+
+
+def test_with_nothing_to_export_no_file_is_written_and_that_is_said(trained, capsys):
+    from backstay.cli import show
+
+    file = trained.folder / "queue.csv"
+    queue = trained.open().labels.queue(export=file)
+    assert (queue.exported, file.exists()) == (None, False)
+    show.queue(queue)
+    assert "nothing to export: no file was written" in capsys.readouterr().out
+    trained.open().labels.request(2)
+    assert trained.open().labels.queue(export=file).exported == str(file)

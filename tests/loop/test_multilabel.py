@@ -252,3 +252,9 @@ def test_the_defaults_of_sets_speak_of_sets() -> None:
     settings = parse({"version": 1, "task": "multilabel"})
     assert {rule.metric for rule in settings.gate.rules} == {"jaccard"}
     assert (settings.train.objective, settings.train.head) == ("binary_cross_entropy", "labels")
+
+
+def test_a_draw_by_doubt_says_that_sets_have_no_doubt(live: Place) -> None:
+    with pytest.raises(BackstayError, match="a chance for each label, and none that the whole set is right") as refused:
+        live.open().labels.request(200, purpose="window")
+    assert "no scores" not in str(refused.value)

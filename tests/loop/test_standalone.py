@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import backstay
 from backstay.kernel.clock import ManualClock
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Condition
-from backstay.loop import lens
+from backstay.loop import lens, standalone
 from backstay.monitor import label_free
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
@@ -123,6 +124,32 @@ def test_embeddings_as_arrays_and_as_columns() -> None:
     assert look(pd.DataFrame({"v": list(now)}), before, embedding="v").condition is Condition.FINE
 
 
+def test_few_rows_are_judged_by_themselves_as_by_sketches_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(6)
+    before, now = rng.normal(size=(2000, 16)), rng.normal(size=(1000, 16)) + 0.1
+    rows = look(now, before).signals
+    monkeypatch.setattr(standalone, "SAMPLED", 999)
+    sketches = look(now, before).signals
+    assert [signal.detector for signal in rows] == [signal.detector for signal in sketches]
+    for one, other in zip(rows, sketches, strict=True):
+        assert one.alarm == other.alarm
+        assert one.n == other.n == 1000
+        assert one.evidence == pytest.approx(other.evidence, rel=1e-4)
+
+
+def test_embeddings_are_read_where_they_lie_and_left_as_they_were() -> None:
+    rng = np.random.default_rng(7)
+    before, now = rng.normal(size=(500, 8)), rng.normal(size=(400, 8))
+    copies = before.copy(), now.copy()
+    single = look(now.astype(np.float32), before.astype(np.float32))
+    assert look(now, before).signals[0].evidence == pytest.approx(single.signals[0].evidence, rel=1e-4)
+    assert np.array_equal(before, copies[0])
+    assert np.array_equal(now, copies[1])
+    now[3, 3] = np.nan
+    with pytest.raises(BackstayError, match="not finite everywhere"):
+        look(now, before)
+
+
 def test_nothing_is_written_but_the_page(reference, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     seen = look(frame(1000, 1, shift=0.4), reference, prediction="answer", features=["x"])
@@ -154,7 +181,7 @@ def test_windows_by_time(reference) -> None:
     assert [window.rows for window in seen.windows] == [1000, 1000, 1000]
     assert all(window.start.weekday() == 0 for window in seen.windows)
     assert seen.latest.end == NOW
-    alphas = [signal.alpha for signal in seen.signals if signal.detector != "labelled_error"]
+    alphas = [s.alpha for s in seen.signals if s.detector not in ("labelled_error", "confident_errors")]
     # A year's one false alarm, over 365/7 windows; labelled errors have two of five parts.
     assert alphas == pytest.approx([7 / 365 / 5] * 3)
 
@@ -302,3 +329,48 @@ def test_metrics_are_estimated_beside_accuracy(reference) -> None:
     found = {e.metric: e for e in seen.estimates if e.kind == "label-free"}
     assert set(found) == {"accuracy", "auc"}
     assert found["auc"].value == pytest.approx(0.92, abs=0.03)
+
+
+# What only a project has; "backstay" alone is the package.
+PROJECT = re.compile(r"`backstay |\brelease|project|settings|\b(data|watch|predictions|labels|budget)\.[a-z]|\blog\b")
+
+
+@pytest.mark.parametrize(
+    ("change", "how"),
+    [
+        ({"at": ["2026-03-01 12:00"] * 1000}, {"window_days": 7.0, "time": "at"}),
+        ({"at": ["then"] * 1000}, {"window_days": 7.0, "time": "at"}),
+        ({"x": ["one"] * 1000}, {}),
+        ({"x": [{"a": 1}] * 1000}, {"features": ["x"]}),
+        ({}, {"features": ["nowhere"]}),
+        ({}, {"prediction": "answer", "scores": {"1": "chance"}}),
+        ({}, {"prediction": "answer", "score": "chance", "positive": "7"}),
+        ({}, {"embedding": "plan"}),
+        ({}, {"season": "week", "time": "plan"}),
+        ({}, {"features": ["x"], "ignore": ["x"]}),
+    ],
+)
+def test_errors_are_said_without_the_words_of_a_project(reference, change, how) -> None:
+    traffic = frame(1000, 1)
+    for name, values in change.items():
+        traffic = traffic.set_column(traffic.column_names.index(name), name, pa.array(values))
+    with pytest.raises(BackstayError) as refused:
+        look(traffic, reference, **how)
+    assert not PROJECT.search(str(refused.value)), str(refused.value)
+
+
+def test_what_was_seen_is_said_without_the_words_of_a_project(reference, tmp_path) -> None:
+    strange = frame(1000, 3, shift=9.0).drop_columns(["churn"])
+    wrong = frame(1500, 4, flipped=True)
+    times = {"time": "at", "window_days": 7.0, **{**ROLES, "ignore": ["who"]}}
+    looks = [look(strange, reference, **ROLES), look(wrong, reference, **ROLES), look(strange, reference, **times)]
+    assert [seen.condition for seen in looks[:2]] == [Condition.MOVED, Condition.WORSE]
+    for place, seen in enumerate(looks):
+        said = [json.dumps([w["headline"], w["advice"], w["estimates"], w["signals"]]) for w in seen.to_json()]
+        text = re.sub(
+            r"<style>.*?</style>|<svg.*?</svg>", "", seen.page(tmp_path / f"{place}.html").read_text(), flags=re.S
+        )
+        for words in (*said, text):
+            assert not PROJECT.search(words), PROJECT.search(words)
+    assert any("label=" in line for line in looks[0].latest.advice)
+    assert any("go back to the one before" in line for line in looks[1].latest.advice)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -196,3 +197,72 @@ def test_a_draw_of_more_than_a_month_ago_says_nothing_of_now(trained):
         trained.clock.advance(timedelta(days=7))
         found.append(stratified(trained.open().monitor.watch().latest))
     assert [e is None for e in found] == [False] * 4 + [True] * 2
+
+
+def advised(result) -> str:
+    return next((line for line in result.advice if "label --request" in line), "")
+
+
+def test_advice_after_a_whole_window_was_drawn_by_doubt_is_advice_that_works(trained):
+    file = trained.folder / "backstay.toml"
+    file.write_text(file.read_text().replace("[budget]", "[budget]\nwindow_labels_per_month = 400"))
+    trained.clock.advance(timedelta(days=7))
+    project = trained.open()
+    project.monitor.watch()
+    rest = 150 - len(project.labels.queue().requests)
+    project.labels.request(rest, purpose="window")
+    with pytest.raises(BackstayError, match="about every row of the newest window"):
+        project.labels.request(5, purpose="window")
+    answer(project, project.labels.queue().requests, wrong=60)
+    trained.clock.advance(timedelta(days=1))
+    look = trained.open().monitor.watch(close_now=True)
+    result = look.latest
+    assert not look.windows
+    assert "No logged row is left to draw at random" in advised(result)
+    assert "Please label" not in result.headline
+
+
+def test_advice_asks_for_no_more_rows_than_can_be_drawn(trained):
+    project = judged(trained)
+    project.labels.request(30, purpose="window")
+    asked = drawn(project)
+    answer(project, asked, wrong=12)
+    trained.log(60, 6, "few")
+    trained.open().labels.request(45)
+    trained.clock.advance(timedelta(days=1))
+    result = trained.open().monitor.watch(close_now=True).latest
+    n = int(advised(result).split("--request ")[1].split("`")[0])
+    assert 0 < n <= 15
+    assert "more are wanted" in advised(result)
+    trained.open().labels.request(n)
+
+
+def test_rows_older_than_the_newest_are_drawn_where_these_have_been_asked_about(trained):
+    trained.log(450, 8, "many")
+    project = trained.open()
+    project.labels.request(380)
+    project.labels.request(100)
+    asked = [r.prediction_id for r in project.labels.queue().requests]
+    assert len(set(asked)) == 480
+
+
+def test_the_reason_why_no_answer_is_doubtful_is_the_one_that_applies():
+    from backstay.loop.window_draw import _blind
+    from backstay.monitor.reference import fit_reference
+
+    answers = np.array(["yes", "no"] * 30, dtype=object)
+    scores = np.full((60, 2), 0.5)
+    known = np.arange(60) % 3 > 0
+
+    def why(**given) -> str:
+        reference = fit_reference(answers[: len(given.get("correct", answers))], **given)
+        return _blind(reference).what
+
+    assert "the model gives no scores" in why(correct=known)
+    assert "40 reference rows that it has not learned from have labels, and 50 are needed" in why(
+        scores=scores[:40], correct=known[:40]
+    )
+    assert "right, or wrong, on all of the 60" in why(scores=scores, correct=np.ones(60))
+    whole = fit_reference(answers, scores=scores, correct=known)
+    assert "the model gives no scores" in _blind(whole, scored=False).what
+    assert "answers numbers" in _blind(replace(whole, numbers=np.zeros(60), limit=1.0)).what

@@ -156,7 +156,6 @@ def test_the_watch_page_says_what_matters(watch_html, results):
         "the images have less contrast",
         "not judged",
         "0.130 of 1 expected false alarms",
-        "50 rows wait for a label",
     ):
         assert part in text
 
@@ -304,3 +303,35 @@ def test_rows_of_a_table_are_shown_as_columns(results):
     for part in ("age", "41", "city", "missing", "yes"):
         assert part in text
     assert "sure" not in re.sub(r"how sure it was", "", text)
+
+
+def test_commands_are_shown_as_code_and_nothing_else_becomes_markup(results):
+    hostile = replace(
+        results[12], headline="Say `run <b>`. And <i>more</i>.", advice=("do `backstay label --request 5`", "<script>x")
+    )
+    html = watch_page(hostile, model="m", environment="e", notes=("a lone ` stays",))
+    assert "<code>backstay label --request 5</code>" in html
+    assert "<code>run &lt;b&gt;</code>" in html
+    assert "a lone ` stays" in html
+    assert "<script>" not in html
+    assert "<i>" not in html
+    assert_self_contained(html)
+
+
+def test_the_caption_speaks_of_what_is_drawn(results, report_html):
+    text = Page(watch_page(results[12], results[:12], model="m", environment="e")).text
+    assert "Vertical lines are releases" not in text
+    assert "Vertical lines are releases. Numbers are explained below." in Page(report_html).text
+
+
+def test_without_a_project_no_release_is_spoken_of(results):
+    text = Page(watch_page(results[12], model="m", environment="e", released=False)).text
+    assert "release" not in text
+    assert "accuracy on the reference" in text
+
+
+def test_on_a_narrow_page_headings_dates_and_ids_may_wrap(watch_html):
+    narrow = watch_html.split("@media (max-width:640px){")[1].split("@media")[0]
+    wrapping = " ".join(re.findall(r"([^{}]+)\{[^{}]*white-space:normal", narrow))
+    for what in ("thead th", "td.id", ".nw"):
+        assert what in wrapping

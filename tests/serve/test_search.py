@@ -76,7 +76,9 @@ def test_neighbours_over_http(place, searching, tokens, ask):
     assert searching.call("GET", SEARCH)[0] == 405
     assert searching.call("POST", SEARCH, ask(2.0, k=1), token=tokens["predict"])[0] == 403
     assert searching.call("POST", SEARCH, ask(2.0, k=1), token="bsk_a.b")[0] == 401
-    assert searching.infer(ask(2.0))[0] == 403
+    status, answer = searching.infer(ask(2.0))
+    assert status == 403
+    assert answer["error"].startswith("the key 'key0' may search, and here a key is wanted that may predict;")
     # What is searched for is no prediction: only what was inferred is in the log.
     assert searching.infer(ask(2.0, prediction_ids=["real"]), token=tokens["predict"])[0] == 200
     assert list(Journal(place.folder / "journal").ids("risk", "production")) == ["real"]

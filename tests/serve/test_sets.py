@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 from backstay.bundle.manifest import FORMAT_VERSION, InputSpec, Manifest, OutputSpec
 from backstay.bundle.write import write_bundle
 from backstay.journal.reader import Journal
+from backstay.serve.feedback import feedback_entries
+from backstay.serve.problems import Problem
 
 LABELS = ("fire", "theft")
 
@@ -72,6 +75,54 @@ def test_a_set_is_answered_by_name_and_logged_as_text(served: Any, ask: Any) -> 
     rows = journal.rows("risk", "production")
     logged = dict(zip(rows.ids.tolist(), rows.predictions.tolist(), strict=True))
     assert logged == {"a": '["fire"]', "b": '["fire"]', "c": '["theft"]'}
+
+
+MALFORMED: dict[str, Any] = {
+    "cut off": '["theft"',
+    "a list within": '[["theft"]]',
+    "an empty label": ["theft", ""],
+    "a number with a point": 1.5,
+    "yes or no": True,
+}
+
+
+@pytest.mark.parametrize("value", MALFORMED.values(), ids=MALFORMED)
+def test_a_label_that_is_no_set_is_refused_with_the_reason_and_nothing_is_stored(value: Any) -> None:
+    body = json.dumps([{"id": "b", "value": ["fire"]}, {"id": "a", "value": value}]).encode()
+    with pytest.raises(Problem) as refused:
+        feedback_entries(body, "risk", "production", source="app", at=0, task="multilabel")
+    assert refused.value.status == 400
+    assert "the label of 'a' is no set of labels" in refused.value.text
+
+
+def test_the_server_refuses_by_the_task_of_the_live_model(served: Any, ask: Any) -> None:
+    server = served.start()
+    server.infer(ask(-2.0, prediction_ids=["a"]))
+    where = "/v2/models/risk/feedback"
+    status, said = server.call("POST", where, {"id": "a", "value": '["theft"'})
+    assert (status, "begins like a JSON list" in said["error"]) == (400, True)
+    assert Journal(served.folder / "journal").feedback()[0] == []
+    assert server.call("POST", where, {"id": "a", "value": "theft; fire"})[0] == 200
+    assert [entry.value for entry in Journal(served.folder / "journal").feedback()[0]] == ['["fire", "theft"]']
+
+
+@pytest.mark.parametrize(
+    ("task", "value", "said"),
+    [
+        ("regression", "dear", "'dear', which is no number"),
+        ("regression", "nan", "'nan', which is no number"),
+        ("classification", ["yes"], "is a list"),
+        ("regression", [1], "is not feedback"),
+    ],
+)
+def test_what_is_no_label_of_another_task_is_refused_too(task: str, value: Any, said: str) -> None:
+    body = json.dumps({"id": "a", "value": value}).encode()
+    with pytest.raises(Problem, match=said):
+        feedback_entries(body, "risk", "production", source="app", at=0, task=task)
+    (kept,) = feedback_entries(b'{"id": "a", "value": 2}', "risk", "production", source="app", at=0, task=task)
+    assert kept.value == "2"
+    (kind,) = feedback_entries(b'{"id": "a", "value": "x", "kind": "click"}', "r", "p", source="app", at=0, task=task)
+    assert kind.value == "x"
 
 
 def test_who_asks_for_one_tensor_gets_no_names(served: Any, ask: Any) -> None:

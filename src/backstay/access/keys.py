@@ -52,12 +52,12 @@ def create_key(name: str, scopes: tuple[str, ...], *, expires_at: datetime | Non
     return f"{PREFIX}{key_id}.{secret}", KeyRecord(key_id, name, _hash(secret), tuple(scopes), expires_at)
 
 
-def verify(token: str | None, records: Iterable[KeyRecord], now: datetime, scope: str) -> KeyRecord:
-    """The key behind a token, if it is good and may do this.
+def verify(token: str | None, records: Iterable[KeyRecord], now: datetime, scope: str, *others: str) -> KeyRecord:
+    """The key behind a token, if it is good and has one of these scopes.
 
     Raises:
         Unauthenticated: missing, malformed, unknown, wrong or expired; which of these is not told.
-        Forbidden: the key is good, but lacks the scope.
+        Forbidden: the key is good, but has none of the scopes. It is told what the key may do.
     """
     key_id, _, secret = (token or "").removeprefix(PREFIX).partition(".")
     offered = _hash(secret)
@@ -68,8 +68,12 @@ def verify(token: str | None, records: Iterable[KeyRecord], now: datetime, scope
         found = record if same else found
     if found is None or (found.expires_at is not None and found.expires_at <= now):
         raise Unauthenticated("the key is missing, wrong or expired", fix="send `Authorization: Bearer bsk_...`")
-    if scope not in found.scopes and "admin" not in found.scopes:
-        raise Forbidden(f"the key {found.name!r} may not {scope}", fix=f"make one with `--scope {scope}`")
+    if not {"admin", scope, *others}.intersection(found.scopes):
+        raise Forbidden(
+            f"the key {found.name!r} may {' and '.join(found.scopes)}, and here a key is wanted that may "
+            f"{' or '.join((scope, *others))}",
+            fix=f"make one with `backstay key create NAME --scope {scope}`",
+        )
     return found
 
 

@@ -100,7 +100,7 @@ def enhance(
 def _enhanced(value: Enhanced) -> None:
     from backstay.cli.show import say
 
-    say(f"enhanced {value.rows} images into {value.output}")
+    say(f"enhanced {value.rows} {'image' if value.rows == 1 else 'images'} into {value.output}")
 
 
 def _indexed(value: Indexed, *, word: str) -> None:

@@ -73,6 +73,9 @@ def label(
         str, typer.Option(help="What the drawn rows are for: estimate, window (by doubt) or retrain.")
     ] = "estimate",
     export: Annotated[Path | None, typer.Option(help="Write the open requests, with their inputs, to a file.")] = None,
+    close_past: Annotated[
+        bool, typer.Option("--close-past", help="Ask no more for rows of releases that are not live.")
+    ] = False,
     project: ProjectOption = HERE,
     model: ModelOption = None,
     environment: EnvironmentOption = None,
@@ -82,6 +85,8 @@ def label(
     from backstay.cli import show
 
     labels = opened(project, model, environment).labels
+    if close_past:
+        labels.close_past()
     if request is not None:
         labels.request(request, purpose=purpose)
     if answers is not None:

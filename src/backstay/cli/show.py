@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from backstay.loop.label import Labelled, Queue
     from backstay.loop.look import History, Status, Verified
     from backstay.loop.notify import Message, Notified
+    from backstay.loop.outstanding import Past
     from backstay.loop.predict import Predicted
     from backstay.loop.record import Logged
     from backstay.loop.report import Reported
@@ -110,8 +111,12 @@ def released(value: Release) -> None:
 
 def watched(value: Watched, *, explain: bool = False) -> None:
     if value.latest is None:
-        say(f"nothing to judge yet: {value.pending} rows are waiting for their window to close (or say --now)")
+        say(value.nothing_yet)
+        for note in value.notes:
+            say(f"note: {note}")
         return
+    if not value.windows:
+        say(f"nothing new to judge: {value.pending} rows wait in the window that is still filling. The newest window:")
     for result in value.windows or (value.latest,):
         window(result)
     for note in value.notes:
@@ -182,8 +187,19 @@ def queue(value: Queue) -> None:
     for request in value.requests:
         by_purpose[request.purpose] = by_purpose.get(request.purpose, 0) + 1
     say(f"{len(value.requests)} rows wait for a label" + "".join(f", {n} {p}" for p, n in sorted(by_purpose.items())))
+    past(value.past)
+    if value.note:
+        say(value.note)
     if value.exported:
         say(f"written to {value.exported}: fill in `label`, then `backstay label --answers {value.exported}`")
+
+
+def past(found: Sequence[Past]) -> None:
+    """Requests that tell nothing of the live release, and how to be rid of them."""
+    for former in found:
+        say(f"  {former.sentence}")
+    if found:
+        say("  ask for them no more: `backstay label --close-past`")
 
 
 def labelled(value: Labelled) -> None:
@@ -260,6 +276,7 @@ def status(value: Status) -> None:
     last = value.last_window
     say("  never watched" if last is None else f"  last window to {last.end:%Y-%m-%d}: {last.condition.value}")
     say(f"  {value.logged_rows} predictions logged, {value.labels} labels, {value.open_requests} rows wait for review")
+    past(value.past_requests)
     say(f"  ledger: {value.ledger_rows} rows, head {value.ledger_head[:16]}")
 
 

@@ -44,8 +44,8 @@ def redraw(value: Watched, history: Sequence[WindowResult], *, explain: bool = F
 def view(value: Watched, history: Sequence[WindowResult], *, explain: bool = False, footer: str = "") -> RenderableType:
     """One look as something that rich can print."""
     if value.latest is None:
-        waiting = f"nothing to judge yet: {value.pending} rows wait for their window to close (or say --now)"
-        return Group(Text(waiting), *([Text(footer, style="dim")] if footer else []))
+        notes = (Text(f"note: {note}", style="dim") for note in value.notes)
+        return Group(Text(value.nothing_yet), *notes, *([Text(footer, style="dim")] if footer else []))
     latest = value.latest
     parts: list[RenderableType] = [_head(latest), Text(latest.headline, style=COLOURS[latest.condition])]
     if len(history) > 1:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from backstay.data.images import ENDINGS
 from backstay.data.read import read
 from backstay.kernel.errors import BackstayError, NotFound
 
@@ -42,6 +43,10 @@ class Batches:
             files = _parquet_files(path)
             if files:
                 return _of_files(files)
+            if path.is_dir() and not any(p.suffix.lower() in ENDINGS for p in path.rglob("*")):
+                raise BackstayError(
+                    f"the folder {path} has no Parquet files", fix="name a Parquet file, or a folder that has some"
+                )
         return _in_memory(read(source))
 
     def __iter__(self) -> Iterator[pa.Table]:

@@ -135,7 +135,8 @@ def read_folder(path: Path) -> pa.Table:
     files = sorted(f for f in path.glob("*/*") if f.suffix.lower() in ENDINGS and f.is_file())
     if not files:
         raise BackstayError(
-            f"the folder {path} has no images (png, jpg) in subfolders", fix="make one subfolder for each class"
+            f"the folder {path} has no images (png, jpg) in subfolders",
+            fix="make one subfolder for each class; of tables name the file",
         )
     first = read_image(files[0], None)
     pixels = np.empty((len(files), *first.shape), dtype=np.uint8)

@@ -8,6 +8,8 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from backstay.bundle.manifest import Manifest
@@ -69,9 +71,15 @@ def loose_rows(
     return found + rows_by_release(entries_of(segments), *scope, manifests)
 
 
-def settled_ids(files: Iterable[DayFile]) -> set[str]:
-    """Ids in these files; nothing else of them is read."""
-    return {str(i) for file in files for i in read_table(file.path, ["id"]).column("id").to_pylist()}
+def settled_ids(files: Iterable[DayFile], among: Iterable[str] | None = None) -> set[str]:
+    """Ids in these files, or those of them that are among some; nothing else of the files is read."""
+    some = None if among is None else pa.array(sorted(among), pa.string())
+    found: set[str] = set()
+    for file in files:
+        ids = read_table(file.path, ["id"]).column("id")
+        # A year of ids is compared where it lies: to make Python's strings of them takes ten times as long.
+        found.update((ids if some is None else ids.filter(pc.is_in(ids, some))).to_pylist())
+    return found
 
 
 def _waiting(layout: Layout) -> Iterator[Path]:

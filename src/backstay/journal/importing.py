@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from backstay.journal.rows import Rows
 from backstay.kernel.errors import BackstayError, nearest
+from backstay.maths.arrays import surely_finite
 from backstay.settings import PredictionSettings
 
 
@@ -192,6 +193,15 @@ def _probabilities(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
 
 def embeddings_of(table: pa.Table, name: str | None) -> npt.NDArray[np.float32] | None:
     """A column of lists as [n, d]; None where none is named. Raises BackstayError unless finite and of one length."""
+    found = lists_of(table, name)
+    if found is None:
+        return None
+    with np.errstate(over="ignore"):
+        return _finite(found.astype(np.float32, copy=False), name)
+
+
+def lists_of(table: pa.Table, name: str | None) -> npt.NDArray[np.floating[Any]] | None:
+    """The same in the precision that the column has, single or double: no copy where it lies in one piece."""
     if name is None:
         return None
     column = _column(table, name, "predictions.embedding")
@@ -202,9 +212,14 @@ def embeddings_of(table: pa.Table, name: str | None) -> npt.NDArray[np.float32] 
     if len(widths) > 1 or None in widths:
         raise BackstayError(f"the embeddings in {name!r} are not all of one length", fix="log whole embeddings only")
     try:
-        flat = pc.list_flatten(column).cast(pa.float32()).to_numpy()
+        flat = pc.list_flatten(column)
+        flat = (flat if flat.type in (pa.float32(), pa.float64()) else flat.cast(pa.float32())).to_numpy()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise BackstayError(f"the lists in {name!r} do not hold numbers", fix="name the embedding column") from error
-    if not np.isfinite(flat).all():
+    return _finite(np.asarray(flat), name).reshape(table.num_rows, widths[0] if widths else 0)
+
+
+def _finite(values: npt.NDArray[Any], name: str | None) -> npt.NDArray[Any]:
+    if not surely_finite(values) and not np.isfinite(values).all():
         raise BackstayError(f"the embeddings in {name!r} are not finite everywhere", fix="log whole embeddings only")
-    return np.asarray(flat, dtype=np.float32).reshape(table.num_rows, widths[0] if widths else 0)
+    return values

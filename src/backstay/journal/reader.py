@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from backstay.bundle.manifest import Manifest
 from backstay.journal import compaction, retention
@@ -20,8 +22,10 @@ from backstay.journal.parts import from_table, write_part
 from backstay.journal.rows import Rows, first_of_each
 from backstay.journal.segment import frames
 from backstay.journal.switch import changing, reading
+from backstay.journal.tally import FILE as TALLY
 from backstay.journal.tally import Tally
 from backstay.kernel.errors import BackstayError
+from backstay.kernel.ids import digest
 
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 LATEST = datetime.max.replace(tzinfo=UTC)
@@ -67,7 +71,8 @@ class Journal:
             if since is not None or until is not None:
                 chosen = [part.between(*span) for part in chosen]
             if len(opened) < len(files) and any(len(part) for part in chosen[len(settled) :]):
-                elsewhere = compaction.settled_ids(set(files) - set(opened))
+                fresh = {str(i) for part in chosen[len(settled) :] for i in part.ids}
+                elsewhere = compaction.settled_ids(set(files) - set(opened), fresh)
                 chosen, again = first_of_each(chosen, elsewhere)
                 duplicates += again
         if release is not None:
@@ -100,6 +105,14 @@ class Journal:
                 )
             write_part(self._layout.folder(model, environment), rows)
 
+    def mark(self, model: str, environment: str) -> str:
+        """Names the content of this model's log: the same as long as no file of it has been added to or changed."""
+        folder = self._layout.folder(model, environment)
+        with reading(self.directory):
+            paths = [*(f.path for f in self._layout.days(folder)), *self._layout.loose(folder)]
+            paths += [*self._layout.segments("p"), self.directory / FORGOTTEN, folder / TALLY]
+            return digest([_stamped(path) for path in paths if path.exists()])
+
     def ids(self, model: str, environment: str) -> Iterator[str]:
         """Every prediction id of this model, erased ones that a server still writes among them."""
         folder = self._layout.folder(model, environment)
@@ -110,6 +123,23 @@ class Journal:
                 if isinstance(entry, Predictions) and scope_of(entry) == (model, environment):
                     found += entry.ids
         return iter(found)
+
+    def answered_by(self, model: str, environment: str, ids: Collection[str]) -> dict[str, str]:
+        """The release that answered each of these rows; those that are not logged are left out."""
+        folder = self._layout.folder(model, environment)
+        found: dict[str, str] = {}
+        with reading(self.directory):
+            wanted = pa.array(sorted(ids), pa.string())
+            for path in (*(f.path for f in self._layout.days(folder)), *self._layout.loose(folder)):
+                table = read_table(path, ["id", "release"])
+                table = table.filter(pc.is_in(table.column("id"), wanted))
+                for row_id, release in zip(*(table.column(c).to_pylist() for c in ("id", "release")), strict=True):
+                    found.setdefault(row_id, release)
+            for entry in entries_of(self._layout.segments("p")):
+                if isinstance(entry, Predictions) and scope_of(entry) == (model, environment):
+                    for row_id in set(ids).intersection(entry.ids):
+                        found.setdefault(row_id, entry.release)
+        return found
 
     def feedback(self, cursor: Mapping[str, int] | None = None) -> tuple[list[Feedback], dict[str, int]]:
         """Feedback that came in behind this cursor, and the cursor behind it: kept by the caller, each is read once."""
@@ -197,6 +227,11 @@ class Journal:
         """Nothing is compacted, imported, erased or expired meanwhile; servers go on appending."""
         with changing(self.directory):
             yield
+
+
+def _stamped(path: Path) -> list[str | int]:
+    found = path.stat()
+    return [path.name, found.st_ino, found.st_size, found.st_mtime_ns]
 
 
 def _overlaps(file: DayFile, since: datetime, until: datetime) -> bool:

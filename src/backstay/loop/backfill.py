@@ -16,13 +16,13 @@ from backstay.journal.rows import Rows
 from backstay.kernel.errors import BackstayError, nearest
 from backstay.kernel.records import ModelRecord, Release, Schema, Task, WindowResult
 from backstay.loop.examples import texts
+from backstay.loop.kept_rows import Gathered, empty_window
 from backstay.loop.lookup import window_results
 from backstay.loop.watch import Watched, commit, detectors_of, window_data, with_numbers
 from backstay.loop.workspace import Workspace
 from backstay.maths.arrays import AnyArray
 from backstay.monitor.fitted import Detectors
 from backstay.monitor.memory import Memory
-from backstay.monitor.sketch import WindowSketch
 from backstay.monitor.watch import watch_window
 from backstay.monitor.windows import Window, cut, stamp
 
@@ -34,9 +34,10 @@ def backfill(ws: Workspace, source: Path) -> Watched:
     a run that was stopped goes on where it ended: windows that were judged before are read over and not counted twice.
     Windows by count or session are cut as those of the log are, from the times of all rows: these are read first, and
     8 bytes of each are held. Rows after the last window that is full, or over, wait for a file that holds more.
+    Rows that belong to groups, or are compared by season, are kept instead of sketched: memory then grows with them.
     The rows are not logged: labels that come for them later find nothing.
 
-    Raises BackstayError where no time column is known, or rows belong to groups.
+    Raises BackstayError where no time column is known.
     """
     release = ws.champion()
     if ws.model_record(release.model_id).task in (Task.REGRESSION, Task.MULTILABEL):
@@ -217,9 +218,9 @@ class _Reading:
 
 def _sketched(
     reading: _Reading, source: Batches, detectors: Detectors, spans: _Spans
-) -> tuple[dict[int, WindowSketch], list[str]]:
-    """A sketch for each window, by its number."""
-    sketches: dict[int, WindowSketch] = {}
+) -> tuple[dict[int, Gathered], list[str]]:
+    """A sketch for each window, or its rows, by its number."""
+    sketches: dict[int, Gathered] = {}
     notes: list[str] = []
     schema = reading.schema
     with reading.ws.progress.step("rows", total=source.rows) as tick:
@@ -231,16 +232,14 @@ def _sketched(
             for number in np.unique(numbers[numbers != NOWHERE]).tolist():
                 inside = sound.take(np.asarray(numbers == number))
                 data = window_data(inside, *spans.span(number), schema, ())
-                before = sketches.get(number, WindowSketch.empty(detectors))
+                before = sketches.get(number) or empty_window(data, detectors, reading.ws.settings)
                 sketches[number] = before.add(data, detectors)
     return sketches, notes
 
 
-def _thick(
-    sketches: dict[int, WindowSketch], spans: _Spans, minimum: int
-) -> Iterator[tuple[datetime, datetime, WindowSketch]]:
+def _thick(sketches: dict[int, Gathered], spans: _Spans, minimum: int) -> Iterator[tuple[datetime, datetime, Gathered]]:
     """Windows oldest first; one with too few rows is joined to the next, the last one to nothing."""
-    held: WindowSketch | None = None
+    held: Gathered | None = None
     start: datetime | None = None
     for number in sorted(sketches):
         sketch = sketches[number] if held is None else held.merge(sketches[number])

@@ -13,29 +13,39 @@ import numpy.typing as npt
 import pyarrow as pa
 from msgspec import structs
 
-from backstay.data.write import write_table
+from backstay.data.write import check_place, write_table
 from backstay.journal.rows import Rows
 from backstay.kernel.clock import parse_time, utc
 from backstay.kernel.errors import BackstayError, nearest
 from backstay.kernel.ids import digest
-from backstay.kernel.records import Label, LabelRequest
+from backstay.kernel.records import Label, LabelRequest, Release
 from backstay.labels.ingest import labels_from, sort_feedback
 from backstay.labels.queue import WINDOW, draw_requests
 from backstay.loop.examples import bring, text
+from backstay.loop.outstanding import Past, past_of
 from backstay.loop.tasks import label_text, task_of
 from backstay.loop.window_draw import outside_draws, request_of_window
 from backstay.loop.workspace import Workspace
 
 PURPOSES = ("standing", "estimate", "window", "retrain")
 CURSOR = "feedback-cursor"
+PLENTY = 10_000
 
 
 @dataclass(frozen=True)
 class Queue:
-    """Rows that wait for a person, oldest first."""
+    """Rows that wait for a person, oldest first.
+
+    Args:
+        exported: the file with their rows, None where none was asked for or there was nothing to write.
+        note: what is not in that file, and why.
+        past: those of them that were answered by releases which are not live and tell nothing of the one that is.
+    """
 
     requests: tuple[LabelRequest, ...]
     exported: str | None = None
+    note: str = ""
+    past: tuple[Past, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,9 +61,17 @@ class Labelled:
 def queue(ws: Workspace, *, export: Path | None = None) -> Queue:
     """The open requests; with `export` their rows are written to a file, inputs and empty label included."""
     waiting = ws.catalog.requests(ws.name, ws.environment, status="open")
-    if export is not None:
-        write_table(_with_inputs(ws, waiting), export)
-    return Queue(tuple(waiting), None if export is None else str(export))
+    past = past_of(ws, waiting)
+    if export is None:
+        return Queue(tuple(waiting), past=past)
+    check_place(export)
+    table = _with_inputs(ws, waiting)
+    gone = len(waiting) - table.num_rows
+    note = f"{gone} of {len(waiting)} rows have left the log and cannot be written" if gone else ""
+    if not table.num_rows:
+        return Queue(tuple(waiting), note=note or "nothing to export: no file was written", past=past)
+    write_table(table, export)
+    return Queue(tuple(waiting), str(export), note, past)
 
 
 def _with_inputs(ws: Workspace, waiting: Sequence[LabelRequest]) -> pa.Table:
@@ -106,12 +124,15 @@ def request(ws: Workspace, n: int, *, purpose: str = "estimate", seed: str = "")
     if purpose == WINDOW:
         request_of_window(ws, release, rows, n)
         return queue(ws)
-    asked = {r.prediction_id for r in ws.catalog.requests(ws.name, ws.environment)}
+    asked = _asked(ws)
     where = ""
     if purpose == "estimate" and not (outside := outside_draws(ws, release, rows)).all():
         rows, where = rows.take(outside), " outside the windows that were drawn from by doubt"
-    recent = _recent(rows, n, purpose)
-    free = np.array([i for i in recent if str(rows.ids[i]) not in asked], dtype=np.int64)
+    order = np.argsort(rows.times, kind="stable")[::-1]
+    free = _of_nobody(rows, _recent(order, n, purpose), asked)
+    if len(free) < n:
+        # Older ones than are drawn from by preference are better than none.
+        free = _of_nobody(rows, order, asked)[:n]
     if len(free) < n:
         raise BackstayError(
             f"{n} rows were asked for and {len(free)} unasked ones of this release are logged{where}",
@@ -129,9 +150,26 @@ def request(ws: Workspace, n: int, *, purpose: str = "estimate", seed: str = "")
     return queue(ws)
 
 
-def _recent(rows: Rows, n: int, purpose: str) -> npt.NDArray[np.int64]:
+def unasked(ws: Workspace, release: Release, rows: Rows) -> int:
+    """How many of these rows of a release can be drawn for an estimate; where there are plenty, at least so many."""
+    asked = _asked(ws)
+    outside = outside_draws(ws, release, rows)
+    least = int(outside.sum()) - len(asked)
+    # Ids are compared only where it matters: a log has a million of them.
+    return least if least >= PLENTY else sum(str(i) not in asked for i in rows.ids[outside])
+
+
+def _asked(ws: Workspace) -> set[str]:
+    return {r.prediction_id for r in ws.catalog.requests(ws.name, ws.environment)}
+
+
+def _of_nobody(rows: Rows, places: npt.NDArray[np.int64], asked: set[str]) -> npt.NDArray[np.int64]:
+    """Those places whose rows nobody was asked about."""
+    return np.array([i for i in places if str(rows.ids[i]) not in asked], dtype=np.int64)
+
+
+def _recent(order: npt.NDArray[np.int64], n: int, purpose: str) -> npt.NDArray[np.int64]:
     """Newest rows first: an estimate is of now, and a challenger is to learn how inputs look now."""
-    order = np.argsort(rows.times, kind="stable")[::-1]
     keep = max(n * 3 // 2, n) if purpose == "retrain" else max(n, min(len(order), 400))
     return order[:keep].astype(np.int64)
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from backstay.bundle.manifest import NONE
 from backstay.data.batches import Batches
 from backstay.data.schema import conform, infer_schema
-from backstay.journal.importing import embeddings_of, scores_of, utc_times
+from backstay.journal.importing import lists_of, scores_of, utc_times
 from backstay.kernel.errors import BackstayError, nearest
 from backstay.kernel.records import ColumnKind, Schema
 from backstay.loop.examples import text
@@ -126,7 +126,7 @@ class Lens:
         roles = self.roles
         rows = table.num_rows
         scores = self._scores(table)
-        embeddings = embeddings_of(table, roles.embedding)
+        embeddings = lists_of(table, roles.embedding)
         columns = {**self._columns(table), **self._texts(table)}
         if roles.label in table.column_names:
             columns[LABEL] = _labels(table.column(roles.label))
@@ -140,7 +140,7 @@ class Lens:
             ids=np.arange(first, first + rows) if roles.id is None else texts_of(table.column(roles.id)),
             times=times,
             predicted=_answers(table, roles),
-            representation=None if embeddings is None else embeddings.astype(np.float64),
+            representation=embeddings,
             scores=scores,
             groups=None if roles.group is None else _labels(table.column(roles.group)),
             columns=columns,
@@ -166,7 +166,7 @@ class Lens:
         return None if found is None else found.astype(np.float64)
 
     def _reference(self, table: pa.Table, answers: AnyArray | None, timed_by: str | None) -> Reference:
-        embeddings = embeddings_of(table, self.roles.embedding)
+        embeddings = lists_of(table, self.roles.embedding)
         correct = None
         if self.roles.label is not None and answers is not None:
             labels = _labels(table.column(self.roles.label))

@@ -18,6 +18,7 @@ from backstay.kernel.ids import digest
 from backstay.kernel.records import LedgerRow, Release, Report, Verdict, WindowResult
 from backstay.loop.label import live_rows
 from backstay.loop.lookup import window_results
+from backstay.loop.outstanding import Past, past_of
 from backstay.loop.sign import trust
 from backstay.loop.workspace import Workspace
 
@@ -55,6 +56,7 @@ class Status:
     logged_rows: int
     labels: int
     open_requests: int
+    past_requests: tuple[Past, ...]
     ledger_rows: int
     ledger_head: str
     state: str
@@ -97,6 +99,7 @@ def status(ws: Workspace) -> Status:
     champion = ws.catalog.champion(ws.name, ws.environment)
     windows = window_results(ws)
     rows, head = ws.ledger.head()
+    waiting = ws.catalog.requests(ws.name, ws.environment, status="open")
     return Status(
         model=ws.name,
         environment=ws.environment,
@@ -104,7 +107,8 @@ def status(ws: Workspace) -> Status:
         last_window=windows[-1] if windows else None,
         logged_rows=len(live_rows(ws)) if champion else 0,
         labels=len(ws.catalog.labels(ws.name, ws.environment)),
-        open_requests=len(ws.catalog.requests(ws.name, ws.environment, status="open")),
+        open_requests=len(waiting),
+        past_requests=past_of(ws, waiting),
         ledger_rows=rows,
         ledger_head=head,
         state=str(ws.state),

@@ -27,8 +27,9 @@ def write_watch_page(
     rows: Rows,
     release: Release,
     decision: Decision | None,
+    notes: Sequence[str] = (),
 ) -> Path:
-    """Write the page of a window."""
+    """Write the page of a window. `notes`: what was noticed at this look besides."""
     before: tuple[Example, ...] = ()
     if release.reference_id is not None:
         table, schema = ws.rows_of(release.reference_id)
@@ -42,6 +43,7 @@ def write_watch_page(
         examples=_named(result, rows, schema_of(ws, release), ws.model_record(release.model_id).task),
         reference_examples=before,
         decision=decision,
+        notes=notes,
     )
     return write_page(page, html)
 

@@ -31,7 +31,7 @@ from backstay.loop.workspace import Workspace
 from backstay.settings import ENCODER
 
 if TYPE_CHECKING:
-    from backstay.train.loop import Trained
+    from backstay.train.work import Trained
 
 
 # What trains an encoder where the target is no class, and what the target is.

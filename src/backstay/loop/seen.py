@@ -86,6 +86,7 @@ class Seen:
             environment=self.latest.environment,
             examples=self.examples,
             reference_examples=self.reference_examples,
+            released=False,
         )
         return write_page(Path(path), html)
 

@@ -16,6 +16,7 @@ from backstay.kernel.ports import NoProgress, Progress
 from backstay.kernel.records import Label, LabelUse, WindowResult
 from backstay.loop.lens import LABEL, Lens, Roles
 from backstay.loop.seen import NAME, PLACE, Seen, examples_of, reference_examples
+from backstay.loop.standalone_words import plainly, told_alone
 from backstay.maths.arrays import AnyArray
 from backstay.maths.classification import declined
 from backstay.maths.labelfree_metrics import METRICS
@@ -36,6 +37,7 @@ DEFAULT_DAYS = 7.0
 EPOCH = datetime(1970, 1, 5, tzinfo=UTC)  # a Monday, so that weeks begin as people's do
 
 
+@plainly()
 def watch(
     traffic: Any,
     *,
@@ -118,10 +120,11 @@ def watch(
         timed=season != "none",
     )
     settings = _settings(false_alarms_per_year, window_days, season, metrics)
-    detectors = Detectors.fit(rows, settings)
+    detectors = Detectors.fit(rows, settings, key=RELEASE)
     cutting = _Cutting(window_days, window_rows, clock.now(), live.rows)
     profiles: dict[str, ColumnProfile] = {}
-    gathered = _Gathered(detectors, keep_rows=season != "none")
+    # So few rows are all in the sample that goes with a sketch: sketches of them would spare nothing.
+    gathered = _Gathered(detectors, keep_rows=season != "none" or live.rows <= SAMPLED)
     windows = _read(live, lens, gathered, cutting, progress or NoProgress(), profiles if profile else None)
     seen = _judged(windows, detectors, settings, alpha, clock)
     return replace(seen, profile=profiles, reference_examples=reference_examples(rows))
@@ -242,8 +245,7 @@ def _judged(
         window = replace(window, labels=_labelled(window, detectors.reference))
         given = settings if alpha is None else _spending(settings, alpha, window.days)
         result, memory = watch_window(memory, window, detectors, given, clock)
-        # Advice to use the command line is for those who have a project.
-        results.append(replace(result, advice=tuple(line for line in result.advice if "`backstay " not in line)))
+        results.append(told_alone(result))
     if window is None:
         raise BackstayError("the traffic has no rows", fix="give at least one row")
     wanted = {row for signal in results[-1].signals for row in signal.example_ids}

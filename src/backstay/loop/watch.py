@@ -19,24 +19,27 @@ from backstay.labels.queue import draw_requests
 from backstay.loop.act import carry_out, decide, tidy
 from backstay.loop.examples import bring, texts
 from backstay.loop.gating import Offered
-from backstay.loop.label import ingest_feedback, live_rows
+from backstay.loop.label import ingest_feedback, live_rows, unasked
 from backstay.loop.lease import lease
 from backstay.loop.lookup import newest_window, window_results
 from backstay.loop.notify import begin, deliver
 from backstay.loop.numbers import measured, with_numbers_of
 from backstay.loop.opinions import heard
+from backstay.loop.outstanding import past_of
 from backstay.loop.reference import reference_of, slices_of, views
+from backstay.loop.rest import at_rest, note
 from backstay.loop.sets import with_sets_of
 from backstay.loop.whole_file import write_whole
 from backstay.loop.window_draw import drawn_of
 from backstay.loop.workspace import Workspace
 from backstay.maths.classification import declined
+from backstay.monitor.asking import renewed
 from backstay.monitor.fitted import Detectors
 from backstay.monitor.memory import Memory
 from backstay.monitor.reference import Reference
 from backstay.monitor.traffic import LabelledRow, WindowData
 from backstay.monitor.watch import watch_window
-from backstay.monitor.windows import cut, stamp
+from backstay.monitor.windows import SMALLEST, cut, stamp
 from backstay.serve.metrics import watch_text
 
 DAYS_A_MONTH = 365.25 / 12
@@ -62,6 +65,11 @@ class Watched:
     acted: Offered | None = None
     promoted: Release | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def nothing_yet(self) -> str:
+        """Why no window has been judged so far. The first look closes the first window, however short it is."""
+        return f"nothing to judge yet: {self.pending} rows wait, and the first window needs {SMALLEST} up to now"
 
     @property
     def new_alarms(self) -> tuple[str, ...]:
@@ -102,9 +110,13 @@ def watch(
 def _watch(ws: Workspace, *, close_now: bool, act: bool, dry_run: bool, page: Path | None) -> Watched:
     release = ws.champion()
     notes = ingest_feedback(ws)
-    rows, broken = with_numbers(live_rows(ws, release=release.id))
-    left = ws.journal.tally(**ws.scope).judged.get(release.id, 0)
     key = f"watch/{ws.name}/{ws.environment}/{release.id}"
+    if page is None and (watched := _rested(ws, key, release, notes, close_now=close_now, act=act, dry_run=dry_run)):
+        return watched
+    mark = ws.journal.mark(**ws.scope)
+    logged = live_rows(ws, release=release.id)
+    rows, broken = with_numbers(logged)
+    left = ws.journal.tally(**ws.scope).judged.get(release.id, 0)
     memory = _remembered(ws, key, release, rows)
     detectors = detectors_of(ws, key, release)
     first_look = memory.windows == 0
@@ -123,7 +135,9 @@ def _watch(ws: Workspace, *, close_now: bool, act: bool, dry_run: bool, page: Pa
             inside = rows.between(window.start, window.end)
             data = window_data(inside, window.start, window.end, schema, labelled, late=memory.late(rows.times, left))
             data = _answered(feedback.into(data, inside), inside, detectors.reference)
-            data = replace(data, drawn=drawn_of(ws, release, labelled, window.start, window.end))
+            # The standing sample of this very window is drawn after it was judged.
+            free = max(unasked(ws, release, rows) - _share(ws, window.start, window.end, 0.0), 0)
+            data = replace(data, drawn=drawn_of(ws, release, labelled, window.start, window.end), unasked=free)
             result, memory = watch_window(memory, data, detectors, ws.settings, ws.clock)
             requested += _ask(ws, inside, result)
             commit(ws, key, release, result, memory)
@@ -131,17 +145,46 @@ def _watch(ws: Workspace, *, close_now: bool, act: bool, dry_run: bool, page: Pa
             tick()
     history = window_results(ws, release.id)
     latest = history[-1] if history else None
+    if latest is not None and not done and latest.labels_requested:
+        latest = renewed(latest, unasked(ws, release, rows))
     pending = int(np.count_nonzero(rows.times >= stamp(memory.last_end))) if memory.last_end else len(rows)
-    decision, unknown = decide(ws, history, release)
-    acted, promoted, said = carry_out(ws, decision, release, dry_run=dry_run) if act or dry_run else (None, None, [])
-    notes += [*broken, *unknown, *said, *(tidy(ws) if act and not dry_run else ())]
+    note(ws, key, mark, memory, release, logged, rows)
+    watched = _followed(ws, release, history, [*notes, *broken], act=act, dry_run=dry_run)
     written = None
     if latest is not None and page is not None:
         # Drawing needs matplotlib, which a look without a page can do without.
         from backstay.loop.pages import write_watch_page
 
-        written = str(write_watch_page(ws, page, latest, history, rows, release, decision))
-    return Watched(tuple(done), latest, pending, decision, tuple(requested), written, acted, promoted, tuple(notes))
+        written = str(write_watch_page(ws, page, latest, history, rows, release, watched.decision, watched.notes))
+    return replace(
+        watched, windows=tuple(done), latest=latest, pending=pending, requested=tuple(requested), page=written
+    )
+
+
+def _rested(
+    ws: Workspace, key: str, release: Release, notes: list[str], *, close_now: bool, act: bool, dry_run: bool
+) -> Watched | None:
+    """The look where no window can be ready, without reading what was read before; None where one may be."""
+    history = window_results(ws, release.id)
+    if not history:
+        return None
+    latest = history[-1]
+    resting = at_rest(ws, key, release, close_now=close_now, wanted=latest.labels_requested)
+    if resting is None:
+        return None
+    watched = _followed(ws, release, history, [*notes, *_left_out(resting.unsound)], act=act, dry_run=dry_run)
+    return replace(watched, latest=renewed(latest, resting.unasked), pending=resting.pending)
+
+
+def _followed(
+    ws: Workspace, release: Release, history: list[WindowResult], notes: list[str], *, act: bool, dry_run: bool
+) -> Watched:
+    """What follows from the windows so far: the decision, what was done about it, and notes; no window is in it."""
+    decision, unknown = decide(ws, history, release)
+    acted, promoted, said = carry_out(ws, decision, release, dry_run=dry_run) if act or dry_run else (None, None, [])
+    past = past_of(ws, ws.catalog.requests(ws.name, ws.environment, status="open"))
+    told = [*notes, *unknown, *said, *(p.sentence for p in past), *(tidy(ws) if act and not dry_run else ())]
+    return Watched((), None, 0, decision, acted=acted, promoted=promoted, notes=tuple(told))
 
 
 def commit(ws: Workspace, key: str, release: Release, result: WindowResult, memory: Memory) -> None:
@@ -200,7 +243,11 @@ def with_numbers(rows: Rows) -> tuple[Rows, list[str]]:
     sound = rows.sound()
     if sound.all():
         return rows, []
-    return rows.take(sound), [f"{int((~sound).sum())} rows have scores or embeddings that are not numbers: left out"]
+    return rows.take(sound), _left_out(int((~sound).sum()))
+
+
+def _left_out(unsound: int) -> list[str]:
+    return [f"{unsound} rows have scores or embeddings that are not numbers: left out"] if unsound else []
 
 
 def window_data(
@@ -278,14 +325,17 @@ def _labelled_rows(ws: Workspace, rows: Rows, release: Release) -> tuple[Labelle
 
 def _ask(ws: Workspace, rows: Rows, result: WindowResult) -> list[str]:
     """Draw the window's share of the standing sample into the review queue; the same draw if it is repeated."""
-    monthly = ws.settings.budget.labels_per_month
-    days = (result.end - result.start).total_seconds() / 86_400
-    exact = monthly * days / DAYS_A_MONTH
-    wanted = int(exact) + int(fraction(result.id, "standing") < exact - int(exact))
-    wanted = min(wanted, len(rows))
+    wanted = min(_share(ws, result.start, result.end, fraction(result.id, "standing")), len(rows))
     if wanted == 0:
         return []
     rng = np.random.default_rng(int(fraction(result.id, "draw") * 2**53))
     requests = draw_requests(rows, wanted, purpose="standing", rng=rng, now=ws.clock.now(), **ws.scope)
     ws.catalog.add_requests(requests)
     return [r.prediction_id for r in requests]
+
+
+def _share(ws: Workspace, start: datetime, end: datetime, chance: float) -> int:
+    """The window's share of the month's labels: rounded up where the chance in [0, 1) is below what is left over."""
+    days = (end - start).total_seconds() / 86_400
+    exact = ws.settings.budget.labels_per_month * days / DAYS_A_MONTH
+    return int(exact) + int(chance < exact - int(exact))

@@ -20,8 +20,9 @@ from backstay.loop.lookup import window_results
 from backstay.loop.reference import reference_of
 from backstay.loop.workspace import Workspace
 from backstay.maths.stratified import allocate, doubt_cuts, strata_of
-from backstay.monitor.estimate import ChanceModel
+from backstay.monitor.estimate import LEAST_FOR_CHANCES, ChanceModel
 from backstay.monitor.memory import POOLED
+from backstay.monitor.reference import Reference
 from backstay.monitor.traffic import Drawn, LabelledRow
 from backstay.monitor.windows import stamp
 
@@ -38,6 +39,10 @@ def request_of_window(ws: Workspace, release: Release, rows: Rows, n: int) -> No
         BackstayError: no window has been judged, the model gives no scores to doubt by, the month's budget is spent,
             or there are not so many rows.
     """
+    reference = reference_of(ws, release)
+    model = ChanceModel.fit(reference)
+    if model is None:
+        raise _blind(reference)
     requests = ws.catalog.requests(ws.name, ws.environment)
     _within_budget(ws, requests, n)
     judged = window_results(ws, release.id)
@@ -49,13 +54,8 @@ def request_of_window(ws: Workspace, release: Release, rows: Rows, n: int) -> No
     window = judged[-1]
     inside = rows.between(window.start, window.end)
     inside = inside.take(inside.sound())
-    model = ChanceModel.fit(reference_of(ws, release))
-    if model is None or inside.scores is None:
-        raise BackstayError(
-            "nothing tells which answers are doubtful: the model gives no scores, or fewer than 50 reference rows that "
-            "it has not learned from have labels, or it is right (or wrong) on all of them",
-            fix=OTHERWISE,
-        )
+    if inside.scores is None:
+        raise _blind(reference, scored=False)
     chances = model.chances(inside.scores.astype(np.float64))
     mine = {r.prediction_id: r.stratum for r in requests if r.draw == window.id and r.stratum is not None}
     asked = {r.prediction_id for r in requests} - mine.keys()
@@ -68,12 +68,7 @@ def request_of_window(ws: Workspace, release: Release, rows: Rows, n: int) -> No
     strata = strata_of(chances, cuts)
     free = np.array([str(i) not in mine for i in inside.ids], dtype=np.bool_)
     least = 1 if mine else FEWEST
-    if not least <= n <= int(free.sum()):
-        raise BackstayError(
-            f"{n} rows were asked for; {int(free.sum())} unasked ones of the newest window are logged, and its "
-            f"estimate needs {least} or more",
-            fix=OTHERWISE,
-        )
+    _can_be_drawn(n, int(free.sum()), least)
     already = np.bincount(strata[~free], minlength=len(cuts) + 1)
     wanted = allocate(strata, chances, n, already)
     drawn = draw_by_stratum(
@@ -137,6 +132,41 @@ def outside_draws(ws: Workspace, release: Release, rows: Rows) -> npt.NDArray[np
 
 def _prefix(ws: Workspace, release_id: str) -> str:
     return f"draw/{ws.name}/{ws.environment}/{release_id}/"
+
+
+def _blind(reference: Reference, *, scored: bool = True) -> BackstayError:
+    why = _why_blind(reference, scored)
+    return BackstayError(f"nothing tells which answers are doubtful: {why}", fix=OTHERWISE)
+
+
+def _why_blind(reference: Reference, scored: bool) -> str:
+    """What lacks to tell a doubtful answer from a sure one. `scored`: whether the window's rows have scores."""
+    if reference.members is not None:
+        return "a model of sets gives a chance for each label, and none that the whole set is right"
+    if reference.numbers is not None:
+        return "the model answers numbers, without a chance of being right"
+    if not scored or reference.scores is None:
+        return "the model gives no scores"
+    labelled = len(reference.labelled)
+    if labelled < LEAST_FOR_CHANCES:
+        return f"{labelled} reference rows that it has not learned from have labels, and {LEAST_FOR_CHANCES} are needed"
+    return f"it is right, or wrong, on all of the {labelled} reference rows that it has not learned from"
+
+
+def _can_be_drawn(n: int, free: int, least: int) -> None:
+    if least <= n <= free:
+        return
+    if free == 0:
+        raise BackstayError(
+            f"{n} rows were asked for and somebody was asked about every row of the newest window",
+            fix="answer those that wait (`backstay label`), or ask again when the next window has been judged",
+        )
+    within = f"ask for {least} to {free}" if least < free else f"ask for {free}"
+    raise BackstayError(
+        f"{n} rows were asked for; {free} unasked ones of the newest window are logged, and its estimate needs {least} "
+        "or more",
+        fix=f"{within}, or {OTHERWISE}" if least <= free else OTHERWISE,
+    )
 
 
 def _within_budget(ws: Workspace, requests: list[LabelRequest], n: int) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from backstay.render.charts import ESTIMATES, MARKS, SERIES, TRUTH, timeline_figure
+from backstay.render.charts import ESTIMATES, MARKS, RELEASES, SERIES, TRUTH, timeline_figure
 from backstay.render.prose import estimate_name, mark_name
 from backstay.render.timeline import REFUSED, Timeline
 
 CAPTION = (
     "Above: accuracy with its 95% intervals. Below: how much evidence of a change each detector holds, as a multiple "
-    "of the threshold at which it raises an alarm (logarithmic). Vertical lines are releases; numbers are explained "
-    "below."
+    "of the threshold at which it raises an alarm (logarithmic)."
 )
+LINES = " Vertical lines are releases."
+NUMBERS = " Numbers are explained below."
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,12 @@ class ChartPart:
     accuracy_key: tuple[Key, ...]
     evidence_key: tuple[Key, ...]
     marks: tuple[MarkLine, ...]
+
+    @property
+    def caption(self) -> str:
+        """What is drawn, and no word of what is not."""
+        lines = LINES if any(mark.style in RELEASES for mark in self.marks) else ""
+        return CAPTION + lines + (NUMBERS if self.marks else "")
 
 
 def chart_part(timeline: Timeline) -> ChartPart:

@@ -36,7 +36,7 @@ MARKS = {
     "alarm": ("gold", "^"),
     "labels": ("purple", "o"),
 }
-_RELEASES = ("adopted", "promoted", "rollback")
+RELEASES = ("adopted", "promoted", "rollback")
 _LANE_INCHES = 0.27
 
 
@@ -104,7 +104,7 @@ def _paint(timeline: Timeline, narrow: bool) -> Figure:
     for ax in axes:
         ax.set_xlim(x_of(first - margin), x_of(last + margin))
         for mark in timeline.marks:
-            if mark.kind in _RELEASES and (ax is not axes[2] or timeline.evidence):
+            if mark.kind in RELEASES and (ax is not axes[2] or timeline.evidence):
                 ax.axvline(x_of(mark.at), color=PALETTE[MARKS[mark.kind][0]], linewidth=0.9, alpha=0.55, zorder=1)
     bottom = axes[2] if timeline.evidence else axes[1]
     for ax in axes:

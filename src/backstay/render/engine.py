@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from functools import cache
+from html import escape
 from importlib.resources import files
 from typing import Any
 
@@ -10,6 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from backstay.kernel.records import Comparison, Measurement
 from backstay.render import prose
+
+_CODE = re.compile(r"`([^`\n]+)`")
 
 
 def fill(template: str, **values: Any) -> str:
@@ -27,6 +32,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "coded": coded,
         "percent": prose.percent,
         "number": prose.number,
         "figure": lambda value, metric: prose.figure(metric, value),
@@ -49,6 +55,26 @@ def _environment() -> Environment:
         "difference_interval": _difference_interval,
     }
     return environment
+
+
+@dataclass(frozen=True, slots=True)
+class Escaped:
+    """HTML in which everything has been escaped that is not ours: the engine takes it as it is."""
+
+    html: str
+
+    def __html__(self) -> str:
+        return self.html
+
+
+def coded(text: object) -> Escaped:
+    """Text with its `commands` as code, everything in it escaped.
+
+    >>> print(coded("say `backstay watch <FILE>` & look").html)
+    say <code>backstay watch &lt;FILE&gt;</code> &amp; look
+    """
+    parts = (escape(part) for part in _CODE.split(str(text)))
+    return Escaped("".join(f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts)))
 
 
 @cache

@@ -9,7 +9,7 @@ from typing import Any
 import numpy.typing as npt
 
 from backstay.kernel.records import LedgerRow, ModelRecord, Release, Report, Verdict
-from backstay.render.chart_part import CAPTION, chart_part
+from backstay.render.chart_part import chart_part
 from backstay.render.engine import fill
 from backstay.render.images import contact_sheet, png_uri
 from backstay.render.prose import anything
@@ -64,11 +64,12 @@ def report_page(
         how_made: how the traffic and the figures came about.
         names: friendlier names for model ids.
     """
+    chart = chart_part(build_timeline([], releases, names=names) if timeline is None else timeline)
     return fill(
         "report.html.j2",
         title=title,
-        chart=chart_part(build_timeline([], releases, names=names) if timeline is None else timeline),
-        caption=CAPTION,
+        chart=chart,
+        caption=chart.caption,
         sections=[(s, [["–" if cell is None else anything(cell) for cell in row] for row in s.rows]) for s in sections],
         releases=releases,
         verdicts=verdicts,

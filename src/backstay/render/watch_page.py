@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backstay.kernel.records import Decision, WindowResult
-from backstay.render.chart_part import CAPTION, chart_part
+from backstay.render.chart_part import chart_part
 from backstay.render.engine import fill
 from backstay.render.examples import Example
 from backstay.render.prose import number
@@ -27,6 +27,8 @@ def watch_page(
     reference_examples: Sequence[Example] = (),
     decision: Decision | None = None,
     timeline: Timeline | None = None,
+    notes: Sequence[str] = (),
+    released: bool = True,
 ) -> str:
     """The page of one window.
 
@@ -36,10 +38,13 @@ def watch_page(
         examples: rows of this window by prediction id; those that signals name are shown first.
         reference_examples: rows from before, to compare with.
         decision: whether to retrain, with its sum.
+        notes: what was noticed at this look besides.
+        released: False where rows were judged without a project, so that there is no release to speak of.
     """
     before = [r for r in history if r.id != result.id]
     first, _, rest = result.headline.partition(". ")
     timeline = build_timeline([*before, result]) if timeline is None else timeline
+    chart = chart_part(timeline)
     return fill(
         "watch.html.j2",
         title=f"{model} in {environment}: {result.condition.value}",
@@ -51,13 +56,15 @@ def watch_page(
         now=tiles(shown(result.signals, examples or {}), "now"),
         then=tiles(reference_examples, "before"),
         decision=decision,
+        notes=notes,
+        released=released,
         terms=[] if decision is None else [(name.replace("_", " "), _term(v)) for name, v in decision.terms.items()],
         moved=_moved(result),
         signals=sorted(result.signals, key=lambda s: (not s.alarm, s.detector)),
         spent=_spent(result),
         reference=result.figures.get("reference_accuracy"),
-        chart=chart_part(timeline),
-        caption=CAPTION,
+        chart=chart,
+        caption=chart.caption,
         history=sorted(before, key=lambda r: (r.start, r.end), reverse=True)[:MOST_HISTORY],
     )
 

@@ -166,12 +166,13 @@ class App:
             body = await self._body(headers, receive)
             content, json_length = await self._images.answer(loaded, body, _length(headers))
             return Reply(200, content, _kind(json_length), json_length)
-        self._allow(headers, "predict", "read")
-        loaded = self._loaded(version)
         if verb == "infer":
             _only("POST", method)
             self._allow(headers, "predict")
+            loaded = self._loaded(version)
             return await self._count_failures(self._infer(loaded, headers, receive))
+        self._allow(headers, "predict", "read")
+        loaded = self._loaded(version)
         _only("GET", method)
         if verb == "ready":
             return _json({"name": model, "ready": True})
@@ -204,17 +205,12 @@ class App:
         given = headers.get(b"authorization", b"").decode("latin-1")
         other = headers.get(b"x-api-key", b"").decode("latin-1")
         token = given[7:].strip() if given[:7].lower() == "bearer " else other
-        refusal: Forbidden | None = None
-        for scope in scopes:
-            try:
-                return verify(token, self._live.keys, self._clock.now(), scope)
-            except Forbidden as error:
-                refusal = error
-            except Unauthenticated as error:
-                raise Problem(401, error.what, error.fix) from error
-        if refusal is None:
-            raise Problem(403, "this address is for nobody")
-        raise Problem(403, refusal.what, refusal.fix)
+        try:
+            return verify(token, self._live.keys, self._clock.now(), *scopes)
+        except Forbidden as error:
+            raise Problem(403, error.what, error.fix) from error
+        except Unauthenticated as error:
+            raise Problem(401, error.what, error.fix) from error
 
     def _loaded(self, version: str | None) -> Loaded:
         loaded = self._live.find(version)
@@ -334,7 +330,10 @@ class App:
     def _take_feedback(self, body: bytes, key: KeyRecord | None) -> Reply:
         at = int(self._clock.now().timestamp() * 1_000_000)
         source = "anonymous" if key is None else key.source
-        entries = feedback_entries(body, self._settings.name, self._settings.environment, source=source, at=at)
+        current = self._live.current
+        task = self._settings.task if current is None else current.model.manifest.task
+        scope = (self._settings.name, self._settings.environment)
+        entries = feedback_entries(body, *scope, source=source, at=at, task=task)
         try:
             self._journal.append_feedback(entries)
         except JournalFull as error:

@@ -32,6 +32,12 @@ class LabelVerbs:
 
         return request(self.ws, n, purpose=purpose)
 
+    def close_past(self) -> int:
+        """Ask no more for labels of rows that a release answered which is not live; answers how many that closes."""
+        from backstay.loop.outstanding import close_past
+
+        return close_past(self.ws)
+
     def answer(self, rows: Any, *, source: str = "review") -> Labelled:
         """Hand in labels: a file or frame with columns id and label (and at). `source` names who says so."""
         from backstay.loop.label import answer
