@@ -14,7 +14,9 @@ from board.worlds_concept import AFTER, BEFORE, LABELS
 
 LEVEL = 0.05
 TAKES_PART = {"concept": ("backstay", "river", "nannyml"), "stream": ("backstay", "river")}
-OURS = ("backstay", "PPI++ estimate")
+# The one of ours that is compared with the peers' best: chosen, as all that it consists of, on ConceptWorld's seeds 500
+# to 599, before any seed that is told was run; the others of ours stand in the table.
+OURS = ("backstay", "confident errors")
 STREAM_OURS, STREAM_PEER = ("backstay", "e-detector, reference of 20,000"), ("river", "ADWIN")
 PER_ITEMS = 100_000
 

@@ -1,4 +1,4 @@
-"""Backstay under a changed meaning: its e-detector on labelled errors, and its PPI++ estimate of the window."""
+"""Backstay under a changed meaning: its detectors of labelled and of confident errors, and its PPI++ estimate."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from backstay.maths.detector import ErrorDetector
 from backstay.maths.intervals import clopper_pearson
 from backstay.maths.labelfree import predict_correct
 from backstay.maths.ppi import ppi_plus_plus
+from backstay.maths.surprise import Surprise, chance_of_as_many
 from backstay.settings import parse
 
 PACKAGES = ("backstay", "numpy", "scipy")
 # Steps to a false alarm that each setting promises, the loosest first.
 THRESHOLDS = tuple(float(a) for a in np.geomspace(10.0, 20_000.0, 20))
 DELTA = 0.05
-# Of the budget of one false alarm a year, as it is shared with the other detectors when all are there.
-SHARE = 0.4
+# Of the budget of one false alarm a year, what each detector of labels has when all that watch unasked are there.
+SHARE = 0.2
 
 
 def run(given: dict[str, Any]) -> dict[str, Any]:
@@ -32,7 +33,11 @@ def run(given: dict[str, Any]) -> dict[str, Any]:
             stream = world.stream(number)
             key = f"{labels}, {number}"
             detector = _detector(reference, stream, labels, tolerance)
-            found[key] = {"labelled error": detector, "PPI++ estimate": _estimate(reference, stream, labels, tolerance)}
+            found[key] = {
+                "labelled error": detector,
+                "confident errors": _confident(reference, stream, labels, tolerance),
+                "PPI++ estimate": _estimate(reference, stream, labels, tolerance),
+            }
     return {"found": found}
 
 
@@ -50,6 +55,20 @@ def _alarms(stream: list[Answers], labels: int, m0: float, limit: float) -> list
     for window in stream:
         detector, alarms = detector.update(1.0 - window.right[:labels])
         found.append(bool(alarms))
+    return found
+
+
+def _confident(reference: Answers, stream: list[Answers], labels: int, tolerance: float) -> list[list[Any]]:
+    """How small the chance of as heavy mistakes is; by default at the level of a weekly look, beyond the tolerance."""
+    surprise = Surprise.fit(np.column_stack([1.0 - reference.scores, reference.scores]), reference.right)
+    found = []
+    for window in stream:
+        cells, wrong = surprise.cells(window.confidence[:labels]), window.right[:labels] == 0.0
+        seen, mistakes = (np.bincount(chosen, minlength=len(surprise.rows)) for chosen in (cells, cells[wrong]))
+        chance = chance_of_as_many(seen, mistakes, surprise.accepted(seen, DELTA), surprise.weights)
+        minded = surprise.accepted(seen, 0.5, tolerance)
+        excess = float(surprise.weights @ (mistakes - seen * minded))
+        found.append([float(-np.log10(chance)), bool(chance <= SHARE * 7 / 365 and excess > 0.0)])
     return found
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from backstay.kernel.errors import BackstayError
 from backstay.maths.meanshift import MeanShift
 from backstay.maths.spectrum import LARGEST
-from backstay.maths.threshold import find_threshold
+from backstay.maths.threshold import find_threshold, least_inflation
 
 SCALES = np.sqrt(0.8 ** np.arange(16))
 
@@ -131,6 +131,20 @@ def test_rows_needed_buys_the_inflation_that_was_asked_for() -> None:
     assert enough.check(rows(300, 1), 0.005).inflation == pytest.approx(1.25, abs=0.03)
     with pytest.raises(BackstayError, match="inflation"):
         shift.rows_needed(300, 0.005, 1.0)
+
+
+def test_rows_needed_end_at_the_most_that_are_looked_at() -> None:
+    shift = MeanShift.fit(rows(300))
+    needed = shift.rows_needed(300, 0.005, 1.25)
+    assert shift.rows_needed(300, 0.005, 1.25, most=needed // 3) == needed // 3
+    assert shift.rows_needed(300, 0.005, 1.25, most=2 * needed) == pytest.approx(needed, rel=0.03)
+
+
+def test_what_a_reference_costs_at_the_least_is_a_floor_of_what_it_costs() -> None:
+    for multiple in (0.5, 1.0, 4.0, 50.0):
+        spectrum = SMALL.spectrum.with_rows(multiple)
+        found = find_threshold(spectrum, 300, 0.005)
+        assert 1.0 <= least_inflation(spectrum, 300, 0.005) <= found.value / found.uninflated * (1.0 + 1e-9)
 
 
 def test_state_survives_json() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2, ncx2
 
-from backstay.maths.quadratic import quantile, tail
+from backstay.maths.quadratic import AT_A_TIME, quantile, tail
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 10, 200])
@@ -48,3 +48,17 @@ def test_at_its_mean_and_falling_with_the_slope_that_is_told() -> None:
     assert found.probability[1] == pytest.approx(found.probability[0], rel=1e-3)
     fall = -np.diff(np.log(found.probability[2:]))[0] / 0.001
     assert fall == pytest.approx(found.slope[2], rel=0.2)
+
+
+def test_rows_are_looked_at_some_at_a_time_and_from_any_start_with_the_same_answer() -> None:
+    rng = np.random.default_rng(1)
+    weights = 0.9 ** np.arange(40)
+    offsets = rng.exponential(size=(2 * AT_A_TIME // 40 + 3, 40)) * weights
+    at = rng.uniform(5.0, 60.0, len(offsets))
+    together = tail(weights, np.ones(40), offsets, at)
+    for row in (0, AT_A_TIME // 40, len(offsets) - 1):
+        alone = tail(weights, np.ones(40), offsets[row : row + 1], float(at[row]))
+        assert together.probability[row] == pytest.approx(alone.probability[0], rel=1e-6)
+        assert together.slope[row] == pytest.approx(alone.slope[0], rel=1e-6)
+    nearby = tail(weights, np.ones(40), offsets, at * 1.1, together.saddle)
+    assert nearby.probability == pytest.approx(tail(weights, np.ones(40), offsets, at * 1.1).probability, rel=1e-6)

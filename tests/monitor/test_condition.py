@@ -6,7 +6,8 @@ import pytest
 
 from backstay.kernel.records import Condition, Estimate, Interval, Signal
 from backstay.maths.intervals import Bounds
-from backstay.monitor.condition import Facts, summarise
+from backstay.monitor.condition import summarise
+from backstay.monitor.facts import Facts
 from backstay.monitor.reference import KnownAccuracy
 
 KNOWN = KnownAccuracy(0.95, Bounds(0.93, 0.97), 500, 500.0)
@@ -15,6 +16,16 @@ MOVED = Signal(
     "columns", 3.0, True, 0.004, 900, "1 of 5 columns moved", moved=("age: mean 38 -> 44",), figures={"judged": True}
 )
 CONVICTED = Signal("labelled_error", 1.2, True, 0.01, 12, "wrong too often", figures={"judged": True})
+SURPRISED = Signal(
+    "confident_errors",
+    1.6,
+    True,
+    0.004,
+    40,
+    "what is right has changed",
+    moved=("mistakes where the model was sure: 5 of the last 40, 1.2 expected",),
+    figures={"judged": True},
+)
 FREE = Estimate("label-free", "accuracy", 0.94, Interval(0.92, 0.96), 900, "valid only if nothing else changed")
 LOW = Estimate("label-free", "accuracy", 0.80, Interval(0.75, 0.85), 900, "valid only if nothing else changed")
 REFUSED = Estimate("label-free", "accuracy", None, None, 900, "", refusals=("too far from the reference",))
@@ -132,3 +143,48 @@ def test_a_worse_model_gets_advice_that_can_be_followed():
     advice = "\n".join(summarise(facts((QUIET, CONVICTED), FREE, BAD)).advice)
     assert "`backstay watch --explain`" in advice
     assert "`backstay rollback`" in advice
+
+
+def test_confident_mistakes_convict_where_accuracy_fell_too():
+    fell = labels(50, 44, 0.76, 0.95, limit=0.97)
+    summary = summarise(facts((QUIET, SURPRISED), FREE, fell))
+    assert summary.condition is Condition.WORSE
+    assert "Mistakes where the model was sure: 5 of the last 40, 1.2 expected." in summary.headline
+    assert "Only labels could show it" in summary.headline
+    assert summarise(facts((QUIET,), FREE, fell)).condition is Condition.FINE  # without that alarm it does not
+
+
+def test_confident_mistakes_alone_make_somebody_label():
+    for labelled in (GOOD, None, labels(12, 9, 0.4, 0.95)):
+        summary = summarise(facts((QUIET, SURPRISED), FREE, labelled))
+        assert summary.condition is Condition.UNKNOWN
+        assert "What is right seems to have changed. Mistakes where the model was sure: 5 of" in summary.headline
+        assert "Please label 50" in summary.headline
+        assert summary.labels_wanted == 50
+    moved = summarise(facts((MOVED, SURPRISED), FREE, GOOD))
+    assert moved.condition is Condition.MOVED
+    assert moved.headline.startswith("Moved: age: mean 38 -> 44. ")
+    assert "What is right seems to have changed." in moved.headline
+    assert "Labels do not say that the model is worse." not in moved.headline
+
+
+def test_confident_mistakes_that_are_rare_by_chance_raise_a_doubt_before_they_alarm():
+    def seen(chance: float, beyond: bool) -> Signal:
+        figures = {"judged": True, "p_value": chance, "beyond_tolerance": beyond}
+        return Signal("confident_errors", 0.7, False, 0.004, 12, "errs where it may", figures=figures)
+
+    doubted = summarise(facts((QUIET, seen(0.02, True)), FREE, GOOD))
+    assert doubted.condition is Condition.UNKNOWN
+    assert "Labels look worse than the reference" in doubted.headline
+    assert doubted.labels_wanted == 50
+    for quiet in (seen(0.03, True), seen(0.02, False)):
+        assert summarise(facts((QUIET, quiet), FREE, GOOD)).condition is Condition.FINE
+
+
+def test_both_alarms_of_labels_say_both():
+    summary = summarise(facts((QUIET, CONVICTED, SURPRISED), FREE, BAD))
+    assert summary.condition is Condition.WORSE
+    assert summary.headline.startswith(
+        "Worse: labels say that the model is wrong more often than it may be. Mistakes where the model was sure: 5 of"
+    )
+    assert "The traffic moved" not in summary.headline

@@ -55,12 +55,32 @@ def test_shares_of_absent_detectors_go_to_the_others(world, settings, make_setti
     assert every is not None
     assert some is not None
     assert sum(every.share(name) for name in settings.watch.detectors) == pytest.approx(1.0)
-    assert every.share("labelled_error") == pytest.approx(0.4)
-    assert some.share("labelled_error") == pytest.approx(0.5)
+    assert every.share("labelled_error") == every.share("confident_errors") == pytest.approx(0.2)
+    assert some.share("labelled_error") == pytest.approx(0.25)
     weighted = make_settings(budget={"false_alarms_per_year": 2.0, "weights": {"prediction": 5.0}})
     own = Detectors.fit(world.reference(200), weighted).budget(weighted)
     assert own is not None
     assert own.share("prediction") == pytest.approx(2.0 * 5 / 9)
+
+
+def test_the_detectors_of_labels_divide_a_double_weight(world, make_settings):
+    """Who has one of the two has all of it: without scores nothing is lost to a detector that cannot be."""
+    names = ["embedding", "labelled_error", "confident_errors"]
+    settings = make_settings(watch={"detectors": names})
+    both = Detectors.fit(world.reference(300), settings)
+    unsure = Detectors.fit(world.reference(300, scores=None), settings)
+    assert [both.budget(settings).share(n) for n in names] == pytest.approx([1 / 3] * 3)
+    assert unsure.budget(settings).share("labelled_error") == pytest.approx(2 / 3)
+    assert "scores" in unsure.absent["confident_errors"]
+
+
+def test_detectors_kept_before_there_was_one_of_confident_errors_are_fitted_anew(world, settings, make_settings):
+    """A store of an older version: the names that it was made for differ, and nothing of it is read wrongly."""
+    reference = world.reference(300)
+    older = make_settings(watch={"detectors": ["embedding", "prediction", "columns", "labelled_error"]})
+    cached = json.loads(json.dumps(Detectors.fit(reference, older).to_json()))
+    assert "confident_errors" in Detectors.restore(reference, settings, cached).members
+    assert "confident_errors" not in Detectors.restore(reference, older, cached).members
 
 
 def test_a_detector_that_holds_reference_rows_is_not_cached_and_decides_the_same(world, make_settings, begin):

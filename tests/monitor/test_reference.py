@@ -32,6 +32,18 @@ def test_the_digest_tells_any_changed_cell(make_world, part):
     assert first.digest != other.digest
 
 
+def test_embeddings_in_single_precision_stay_so(world):
+    rows = np.random.default_rng(0).normal(size=(10, 3))
+    predicted = np.array(["cat", "dog"] * 5, dtype=object)
+    for kind in (np.float32, np.float64):
+        made = fit_reference(predicted, representation=rows.astype(kind))
+        assert made.representation.dtype == Reference.from_bytes(made.to_bytes()).representation.dtype == kind
+    whole = fit_reference(predicted, representation=rows.astype(np.int64))
+    assert whole.representation.dtype == np.float64
+    with pytest.raises(BackstayError, match="NaN"):
+        fit_reference(predicted, representation=np.full((10, 3), np.nan, dtype=np.float32))
+
+
 def test_a_pickle_is_not_a_reference():
     buffer = io.BytesIO()
     np.savez(buffer, predicted=np.array([{"a": 1}], dtype=object))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backstay.monitor.windows import cut, rows_before, stamp
+from backstay.monitor.windows import could_close, cut, rows_before, stamp
 from backstay.settings import WatchSettings
 
 ANCHOR = datetime(2026, 1, 5, tzinfo=UTC)
@@ -135,3 +135,36 @@ def test_other_windows_too_are_the_same_however_often_one_looks(days, stop, kind
     rest = cut(times, ANCHOR, ANCHOR + timedelta(days=40), first[-1].end if first else None, settings)
     assert [(w.start, w.end) for w in first + rest] == [(w.start, w.end) for w in once]
     assert all(w.rows >= (30 if kind == "count" else 20) for w in once)
+
+
+@given(
+    st.lists(st.floats(0, 40), max_size=120),
+    st.floats(0.5, 40),
+    st.floats(0, 40),
+    st.booleans(),
+    st.sampled_from(["time", "count", "session"]),
+    st.sampled_from([0.0, 30.0]),
+)
+def test_where_no_window_can_close_none_is_cut(days, last, later, close, kind, grace):
+    settings = watch(windows=kind, window_rows=25, session_gap_hours=12.0, grace_hours=grace)
+    times, end = moments(*days), ANCHOR + timedelta(days=last)
+    now = end + timedelta(days=later)
+    waiting = int(np.count_nonzero(times >= stamp(end)))
+    cut_now = cut(times, ANCHOR, now, end, settings, close=close)
+    for rows in (waiting, None):
+        assert could_close(rows, end, ANCHOR, now, settings, close=close) or not cut_now
+
+
+def test_a_window_that_closes_could_close_and_one_that_goes_on_could_not():
+    end, settings = ANCHOR + timedelta(days=7), watch()
+    for days, rows, close, could in [
+        (6.9, 500, False, False),
+        (7.0, 500, False, True),
+        (7.0, 19, False, False),
+        (7.0, None, False, True),
+        (6.9, None, False, False),
+        (1.0, 20, True, True),
+        (1.0, 19, True, False),
+        (30.0, 0, True, False),
+    ]:
+        assert could_close(rows, end, ANCHOR, end + timedelta(days=days), settings, close=close) is could

@@ -94,7 +94,9 @@ def powers(seeds: int, n: int, d: int, alpha: float) -> list[dict[str, object]]:
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
         known, rows = rng.normal(size=(n, d)), rng.normal(size=(n, d))
-        classifier, fourier = Classifier.fit(known), FourierMap(1, d, bandwidth=median_bandwidth(known, rng))
+        centre = tuple(known.mean(axis=0).tolist())
+        fourier = FourierMap(1, d, bandwidth=median_bandwidth(known, rng), centre=centre)
+        classifier = Classifier.fit(known)
         kernel = MeanShift.fit(fourier.features(known))
         for name, changed in changes(rng, rows).items():
             one = classifier.shift.check(classifier.map.features(changed), alpha / 2).alarm

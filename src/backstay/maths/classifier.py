@@ -24,11 +24,14 @@ import numpy as np
 from scipy.special import ndtri
 
 from backstay.kernel.errors import BackstayError
-from backstay.maths.arrays import AnyArray, FloatArray, matrix
-from backstay.maths.clusters import clusters
+from backstay.maths.arrays import AnyArray, FloatArray, RealArray, SingleArray, features_of
+from backstay.maths.centring import centred, centred_blocks, mean_squares
+from backstay.maths.clusters import Clusters, clusters
+from backstay.maths.gathered import Gathered
 from backstay.maths.meanshift import MeanShift
 
-VERSION = 1
+# Version 1 computes in double precision, as all did once; 2 in single precision, of rows less the centre.
+VERSIONS = (1, 2)
 SEED = 20_261_121
 CLIP = 4.0
 # Of the mean variance, which is 1: directions that vary less are not trusted to their last digit.
@@ -43,26 +46,30 @@ class StandardMap:
     """Rows [n, d] on the reference's scales, clipped at 4 of its standard deviations; mixed into `width` at random.
 
     `width` is below d where rows are too wide for the reference: then seeded random directions keep their share of any
-    change. Without that the map is coordinate by coordinate.
+    change. Without that the map is coordinate by coordinate. `single`: in single precision; version 1 was not.
     """
 
     centre: FloatArray
     scale: FloatArray
     width: int
+    single: bool = True
     _directions: FloatArray | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_directions", _directions(len(self.centre), self.width))
 
     @staticmethod
-    def fit(rows: FloatArray, independent: float) -> StandardMap:
-        """The scales of reference rows [n, d] that are worth so many independent ones; constant columns count for 0."""
-        width = min(rows.shape[1], MOST_DIRECTIONS, max(int(independent / ROWS_A_DIRECTION), 1))
-        spread = rows.std(axis=0)
-        return StandardMap(rows.mean(axis=0), np.where(spread > 1e-12, spread, np.inf), width)
+    def of(centre: FloatArray, variances: FloatArray, independent: float) -> StandardMap:
+        """The scales of a reference of this mean [d] and these variances [d], whose rows are worth so many independent
+        ones; constant columns count for 0."""
+        width = min(len(centre), MOST_DIRECTIONS, max(int(independent / ROWS_A_DIRECTION), 1))
+        spread = np.sqrt(variances)
+        return StandardMap(centre, np.where(spread > 1e-12, spread, np.inf), width)
 
-    def features(self, rows: FloatArray) -> FloatArray:
+    def features(self, rows: RealArray) -> RealArray:
         """[n, width]."""
+        if self.single:
+            return self.of_centred(centred(rows, self.centre))
         if rows.shape[1] != len(self.centre):
             raise BackstayError(
                 f"rows of {rows.shape[1]} numbers against a reference of {len(self.centre)}",
@@ -73,10 +80,16 @@ class StandardMap:
         np.clip(found, -CLIP, CLIP, out=found)
         return found if self._directions is None else np.asarray(found @ self._directions)
 
+    def of_centred(self, near: SingleArray) -> SingleArray:
+        """The features of rows of which the centre was taken already; they are written over."""
+        np.multiply(near, (1.0 / self.scale).astype(np.float32), out=near)
+        np.clip(near, -CLIP, CLIP, out=near)
+        return near if self._directions is None else near @ self._directions.astype(np.float32)
+
     def to_json(self) -> dict[str, Any]:
         """JSON types only; the scale of a constant column is null."""
         return {
-            "version": VERSION,
+            "version": VERSIONS[1] if self.single else VERSIONS[0],
             "centre": self.centre.tolist(),
             "scale": [None if np.isinf(one) else one for one in self.scale.tolist()],
             "width": self.width,
@@ -84,13 +97,14 @@ class StandardMap:
 
     @staticmethod
     def from_json(state: Mapping[str, Any]) -> StandardMap:
-        if state.get("version") != VERSION:
+        if state.get("version") not in VERSIONS:
             raise BackstayError(
                 f"a classifier's map of version {state.get('version')!r}",
-                fix=f"this Backstay reads version {VERSION}: make the reference again",
+                fix=f"this Backstay reads versions {VERSIONS[0]} and {VERSIONS[1]}: make the reference again",
             )
         scale = [np.inf if one is None else float(one) for one in state["scale"]]
-        return StandardMap(np.asarray(state["centre"], dtype=np.float64), np.asarray(scale), int(state["width"]))
+        centre = np.asarray(state["centre"], dtype=np.float64)
+        return StandardMap(centre, np.asarray(scale), int(state["width"]), state["version"] == VERSIONS[1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,11 +123,20 @@ class Classifier:
     shift: MeanShift
 
     @staticmethod
-    def fit(rows: FloatArray, groups: AnyArray | None = None) -> Classifier:
+    def fit(rows: RealArray, groups: AnyArray | None = None) -> Classifier:
         """From reference rows [n, d], n >= 50 in at least 20 groups. Raises BackstayError where they are too few."""
-        known = matrix(rows, "reference rows")
-        map_ = StandardMap.fit(known, float(clusters(groups, len(known)).count))
-        return Classifier(map_, MeanShift.fit(map_.features(known), groups=groups, whiten=True, ridge=RIDGE))
+        known = features_of(rows, "reference rows")
+        centre = np.asarray(known.mean(axis=0, dtype=np.float64))
+        return Classifier.learn(known, centre, mean_squares(known, centre), clusters(groups, len(known)))
+
+    @staticmethod
+    def learn(rows: RealArray, centre: FloatArray, variances: FloatArray, grouping: Clusters) -> Classifier:
+        """From reference rows [n, d] of which mean and variances [d] are known."""
+        map_ = StandardMap.of(centre, variances, float(grouping.count))
+        seen = Gathered(map_.width, grouping)
+        for near in centred_blocks(rows, centre):
+            seen.add(map_.of_centred(near))
+        return Classifier(map_, MeanShift.of_gathered(seen, whiten=True, ridge=RIDGE))
 
     def to_json(self) -> dict[str, Any]:
         return {"map": self.map.to_json(), "shift": self.shift.to_json()}

@@ -2,7 +2,8 @@
 
 Numbers: indicators of the reference's tenths, of common single values and of "missing", and the value itself,
 standardised and clipped (a shift within a tenth still shows). Categories: one indicator for each of the commonest
-values, one for all others (new values too), one for "missing". Test them with `MeanShift.fit(..., whiten=True)`.
+values, one for all others (new values too), one for "missing". Test all of them with `MeanShift.fit(..., whiten=True)`,
+and the value of a number, the last feature, with a test of its own: beside eleven others a small shift drowns.
 """
 
 from __future__ import annotations

@@ -21,14 +21,17 @@ from typing import Any
 import numpy as np
 
 from backstay.kernel.errors import BackstayError
-from backstay.maths.arrays import AnyArray, FloatArray, fraction, matrix
-from backstay.maths.clusters import clusters
+from backstay.maths.arrays import AnyArray, FloatArray, RealArray, features_of, fraction, matrix
+from backstay.maths.clusters import Clusters, clusters
+from backstay.maths.gathered import Gathered
 from backstay.maths.quadratic import tail
 from backstay.maths.spectrum import Spectrum, moment_rows, principal, whitening
-from backstay.maths.threshold import MINIMUM_WINDOW, Threshold, find_threshold
+from backstay.maths.threshold import MINIMUM_WINDOW, Threshold, find_threshold, least_inflation
 
 MINIMUM_REFERENCE = 50
 MINIMUM_GROUPS = 20
+# Levels below it are taken for it: thresholds are not known further out.
+LEAST_ALPHA = 1e-9
 # Rows at a time: what is made of them stays in the processor's cache.
 BLOCK = 1024
 
@@ -68,34 +71,54 @@ class MeanShift:
 
     @staticmethod
     def fit(
-        features: FloatArray, groups: AnyArray | None = None, whiten: bool = False, ridge: float | None = None
+        features: RealArray,
+        groups: AnyArray | None = None,
+        whiten: bool = False,
+        ridge: float | None = None,
     ) -> MeanShift:
         """Learn the reference from `features` [n, D], n >= 50, in at least 20 groups.
 
         Args: `whiten` puts directions on one scale (for columns in different units); `ridge` is added to every
         variance first (default the mean variance), so that rare categories, whose counts are far from
-        normal, do not decide the test.
+        normal, do not decide the test. Of features in single precision products are made in it.
         """
-        rows = matrix(features, "reference features")
+        rows = features_of(features, "reference features")
         grouping = clusters(groups, len(rows))
-        if len(rows) < MINIMUM_REFERENCE or grouping.count < MINIMUM_GROUPS:
-            raise BackstayError(
-                f"a reference of {len(rows)} rows in {grouping.count} groups",
-                fix=f"give at least {MINIMUM_REFERENCE} rows in {MINIMUM_GROUPS} groups, better a thousand",
-            )
-        mean = rows.mean(axis=0)
-        if max(float((rows.max(axis=0) - mean).max()), float((mean - rows.min(axis=0)).max())) <= 1e-12:
-            raise BackstayError("all reference rows are the same", fix="give a reference with variation, or drop it")
-        values, directions = principal(_covariance(rows, mean))
+        _enough(grouping)
+        mean = np.asarray(rows.mean(axis=0, dtype=np.float64))
+        if _all_alike(rows, mean):
+            raise _alike()
+        return MeanShift._of(mean, _covariance(rows, mean), moment_rows(rows, grouping).copy(), grouping, whiten, ridge)
+
+    @staticmethod
+    def of_gathered(seen: Gathered, whiten: bool = False, ridge: float | None = None) -> MeanShift:
+        """The same from features that were gathered some rows at a time."""
+        _enough(seen.grouping)
+        covariance = seen.covariance
+        if float(np.trace(covariance)) <= 1e-24:
+            raise _alike()
+        return MeanShift._of(seen.mean, covariance, seen.rows, seen.grouping, whiten, ridge)
+
+    @staticmethod
+    def _of(
+        mean: FloatArray,
+        covariance: FloatArray,
+        some: RealArray,
+        grouping: Clusters,
+        whiten: bool,
+        ridge: float | None,
+    ) -> MeanShift:
+        values, directions = principal(covariance)
         projection = None
         if whiten:
             values, directions = whitening(values, directions, ridge)
             projection = directions
-        turned = (moment_rows(rows, grouping) - mean) @ directions
+        turned = _turned(some, mean, directions)
         spectrum, n_effective = Spectrum.of(turned, values, grouping, whitened=whiten)
-        design = len(rows) / n_effective
+        rows = len(grouping.codes)
+        design = rows / n_effective
         dependence = (design - 1.0) / (grouping.kish - 1.0) if grouping.kish > 1.0 + 1e-9 else 0.0
-        return MeanShift(mean, spectrum, len(rows), n_effective, float(np.clip(dependence, 0.0, 1.0)), projection)
+        return MeanShift(mean, spectrum, rows, n_effective, float(np.clip(dependence, 0.0, 1.0)), projection)
 
     def statistic(self, window_mean: FloatArray) -> float:
         """T of a window's mean feature [D]."""
@@ -104,9 +127,13 @@ class MeanShift:
             difference = difference @ self.projection
         return float(difference @ difference)
 
-    def threshold(self, n_window: float, alpha: float, source: float = np.inf) -> float:
+    def threshold(self, n_window: float, alpha: float, source: float = np.inf, family: int = 1) -> float:
         """The alarm threshold for `n_window` effective rows at level `alpha` (see the module)."""
-        return self._threshold(n_window, alpha, source).value
+        return self._threshold(n_window, alpha, source, family).value
+
+    def skew(self, n_window: float, alpha: float, source: float = np.inf) -> float:
+        """What the threshold is raised by (a factor) since rows are not normal and windows are small."""
+        return self._threshold(n_window, alpha, source, 1).adverse
 
     def window_effective(self, rows: int, groups: AnyArray | None) -> float:
         """Effective rows of a window, by the dependence within groups that the reference showed."""
@@ -135,11 +162,21 @@ class MeanShift:
         return self.check_mean(window.mean(axis=0), len(window), alpha, effective, source)
 
     def check_mean(
-        self, mean: FloatArray, n: int, alpha: float, n_effective: float | None = None, source: float = np.inf
+        self,
+        mean: FloatArray,
+        n: int,
+        alpha: float,
+        n_effective: float | None = None,
+        source: float = np.inf,
+        family: int = 1,
     ) -> ShiftResult:
-        """Test a window of which only the mean feature [D] and the row count are kept (a sketch)."""
+        """Test a window of which only the mean feature [D] and the row count are kept (a sketch).
+
+        `family`: how many tests like this one are made of the window, each at this `alpha`; the promise is then for
+        all of them together (`find_threshold`).
+        """
         effective = float(n if n_effective is None else n_effective)
-        limit = self._threshold(effective, alpha, source)
+        limit = self._threshold(effective, alpha, source, family)
         statistic = self.statistic(mean)
         weights = self.spectrum.weights / effective + self.spectrum.fixed(source)
         chance = tail(weights, self.spectrum.dof, np.zeros((1, len(weights))), max(statistic / limit.skew, 1e-300))
@@ -155,19 +192,32 @@ class MeanShift:
             inflation=limit.value / limit.uninflated,
         )
 
-    def rows_needed(self, n_window: float, alpha: float, inflation: float = 1.25) -> int:
-        """Reference rows (of the same dependence) that bring `inflation` down to the factor given."""
+    def rows_needed(
+        self, n_window: float, alpha: float, inflation: float = 1.25, family: int = 1, most: int | None = None
+    ) -> int:
+        """Reference rows (of the same dependence) that bring `inflation` down to the factor given; `most` at most."""
         if not inflation > 1.02:
             raise BackstayError(f"an inflation of {inflation!r} was asked", fix="ask for more than 1.02")
-        low, high = -4.0, 8.0  # log2 of the multiple of today's rows
+
+        def enough(log2_multiple: float) -> bool:
+            spectrum = self.spectrum.with_rows(2.0**log2_multiple)
+            if least_inflation(spectrum, _window(n_window), _level(alpha)) > inflation:
+                return False
+            found = find_threshold(spectrum, _window(n_window), _level(alpha), np.inf, family)
+            return found.value <= inflation * found.uninflated
+
+        low, high = -4.0, 8.0
+        if most is not None and most < self.n * 2.0**high:
+            high = max(float(np.log2(most / self.n)), low)
+            if not enough(high):
+                return most
         for _ in range(9):
             middle = (low + high) / 2.0
-            found = find_threshold(self.spectrum.with_rows(2.0**middle), _window(n_window), _level(alpha), np.inf)
-            low, high = (low, middle) if found.value <= inflation * found.uninflated else (middle, high)
+            low, high = (low, middle) if enough(middle) else (middle, high)
         return int(np.ceil(self.n * 2.0**high))
 
-    def _threshold(self, n_window: float, alpha: float, source: float) -> Threshold:
-        return find_threshold(self.spectrum, _window(n_window), _level(alpha), source)
+    def _threshold(self, n_window: float, alpha: float, source: float, family: int) -> Threshold:
+        return find_threshold(self.spectrum, _window(n_window), _level(alpha), source, family)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -202,12 +252,44 @@ def _unpacked(state: Mapping[str, Any]) -> FloatArray:
     return numbers.reshape([int(size) for size in state["shape"]]).astype(np.float64)
 
 
-def _covariance(rows: FloatArray, mean: FloatArray) -> FloatArray:
-    """[d, d] of rows [n, d], some at a time: a second copy of a large reference costs more than the sums."""
-    total = np.zeros((len(mean), len(mean)))
+def _turned(rows: RealArray, mean: FloatArray, directions: FloatArray) -> RealArray:
+    """`rows` less their mean along these directions [n, k]; the rows are written over."""
+    turns, k = directions.astype(rows.dtype), directions.shape[1]
+    rows -= mean.astype(rows.dtype)
+    for at in range(0, len(rows), BLOCK // 4):
+        part = rows[at : at + BLOCK // 4]
+        part[:, :k] = part @ turns
+    return rows[:, :k]
+
+
+def _enough(grouping: Clusters) -> None:
+    rows = len(grouping.codes)
+    if rows < MINIMUM_REFERENCE or grouping.count < MINIMUM_GROUPS:
+        raise BackstayError(
+            f"a reference of {rows} rows in {grouping.count} groups",
+            fix=f"give at least {MINIMUM_REFERENCE} rows in {MINIMUM_GROUPS} groups, better a thousand",
+        )
+
+
+def _alike() -> BackstayError:
+    return BackstayError("all reference rows are the same", fix="give a reference with variation, or drop it")
+
+
+def _all_alike(rows: RealArray, mean: FloatArray) -> bool:
+    """Whether no row differs from the mean; of most references one of the first does."""
+    parts = (rows[:BLOCK], rows)
+    return all(float(np.abs(part - mean).max()) <= 1e-12 for part in parts)
+
+
+def _covariance(rows: RealArray, mean: FloatArray) -> FloatArray:
+    """[d, d] of rows [n, d], some at a time: fresh memory for a large reference costs more than the sums."""
+    d = len(mean)
+    total, product = np.zeros((d, d)), np.empty((d, d), dtype=rows.dtype)
+    room, centre = np.empty((min(BLOCK, len(rows)), d), dtype=rows.dtype), mean.astype(rows.dtype)
     for at in range(0, len(rows), BLOCK):
-        centred = rows[at : at + BLOCK] - mean
-        total += centred.T @ centred
+        part = rows[at : at + BLOCK]
+        centred = np.subtract(part, centre, out=room[: len(part)])
+        total += np.matmul(centred.T, centred, out=product)
     return np.asarray(total / (len(rows) - 1))
 
 
@@ -223,6 +305,6 @@ def _window(rows: float) -> float:
 
 def _level(alpha: float) -> float:
     fraction(alpha, "alpha")
-    if not 1e-9 <= alpha <= 0.25:
+    if not LEAST_ALPHA <= alpha <= 0.25:
         raise BackstayError(f"alpha is {alpha!r}", fix="give a false-alarm rate a window between 1e-9 and .25")
     return alpha

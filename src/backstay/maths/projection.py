@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from backstay.kernel.errors import BackstayError
-from backstay.maths.arrays import FloatArray, matrix
+from backstay.maths.arrays import FloatArray, RealArray, matrix
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,12 +18,12 @@ class Plane:
     axes: FloatArray
     shares: tuple[float, float]
 
-    def place(self, rows: FloatArray) -> FloatArray:
+    def place(self, rows: RealArray) -> FloatArray:
         """Where rows [n, d] lie in the plane [n, 2]."""
         return np.asarray((matrix(rows, "rows") - self.centre) @ self.axes.T, dtype=np.float64)
 
 
-def principal_plane(rows: FloatArray) -> Plane:
+def principal_plane(rows: RealArray) -> Plane:
     """The first two principal components (Pearson 1901; Hotelling 1933).
 
     Each axis is turned so that its largest weight is positive: the same rows give the same picture.

@@ -2,88 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from backstay.kernel.records import Condition, Estimate, Signal
-from backstay.monitor.conviction import CONVICTS, FEWEST, may_convict
-from backstay.monitor.estimate import ENOUGH
-from backstay.monitor.reference import KnownAccuracy
-
-LABELLED = "labelled_error"
-# Labels of the standing sample that are enough to speak without an estimate from the scores.
-ADEQUATE = ENOUGH
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What the condition is judged by.
-
-    Args:
-        tolerance: how much worse than the reference nobody minds.
-        labels_wanted: labels to ask for when some are needed.
-        halfwidth: half the interval that these would give.
-        drawn: what labels drawn by doubt say of the newest window that has some.
-        absent: detectors that could not be fitted, with the reason.
-        answered: False where only inputs are known, so that there is no accuracy to speak of.
-    """
-
-    signals: tuple[Signal, ...]
-    label_free: Estimate
-    labelled: Estimate | None
-    known: KnownAccuracy | None
-    tolerance: float
-    labels_wanted: int
-    halfwidth: float
-    label_age_days: float | None
-    late: int
-    absent: Mapping[str, str]
-    answered: bool = True
-    drawn: Estimate | None = None
-
-    @property
-    def drifted(self) -> tuple[Signal, ...]:
-        return tuple(signal for signal in self.signals if signal.alarm and signal.detector != LABELLED)
-
-    @property
-    def convicted(self) -> Signal | None:
-        """The alarm of the detector on labelled errors, if it stands."""
-        return next((signal for signal in self.signals if signal.alarm and signal.detector == LABELLED), None)
-
-    @property
-    def labels_say_worse(self) -> bool:
-        """The limit that labels may convict by lies below the reference's interval, with the tolerance between them."""
-        if self.known is None:
-            return False
-        accepted = self.known.bounds.low - self.tolerance
-        said = (e for e in (self.labelled, self.drawn) if e is not None and may_convict(e))
-        return any(float(e.figures.get(CONVICTS, 1.0)) < accepted for e in said)
-
-    @property
-    def labels_doubt(self) -> bool:
-        """The 95% interval of some labels lies there: too little for an alarm when somebody looks each week."""
-        said = (self.labelled, self.drawn)
-        return any(e is not None and e.labels >= FEWEST and self._below(e) for e in said)
-
-    @property
-    def estimate_says_worse(self) -> bool:
-        return self._below(self.label_free)
-
-    @property
-    def enough_labels(self) -> bool:
-        answered = self.drawn is not None and self.drawn.value is not None
-        return answered or (self.labelled is not None and self.labelled.labels >= ADEQUATE)
-
-    @property
-    def blind(self) -> bool:
-        """No detector could judge the window, and labels do not speak for it either."""
-        looked = any(signal.figures.get("judged", True) for signal in self.signals if signal.detector != LABELLED)
-        return not looked and not self.enough_labels
-
-    def _below(self, estimate: Estimate) -> bool:
-        if self.known is None or estimate.interval is None:
-            return False
-        return estimate.interval.high < self.known.bounds.low - self.tolerance
+from backstay.kernel.records import Condition, Estimate
+from backstay.monitor.asking import ask_for, please
+from backstay.monitor.detectors import OF_LABELS
+from backstay.monitor.facts import Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,14 +97,14 @@ def within(limit: float) -> str:
 
 
 def _worse(facts: Facts) -> str:
-    parts = ["Worse: labels say that the model is wrong more often than it may be."]
+    parts = ["Worse: labels say that the model is wrong more often than it may be.", _surprise(facts)]
     if facts.labelled is not None:
         parts.append(labels_sentence(facts.labelled))
     parts += _drawn(facts)
     parts.append(_before(facts))
     if facts.drifted:
         parts.append(f"The traffic moved as well: {_what_moved(facts)}.")
-    elif any(signal.figures.get("judged") for signal in facts.signals if signal.detector != LABELLED):
+    elif any(signal.figures.get("judged") for signal in facts.signals if signal.detector not in OF_LABELS):
         parts.append(
             "Only labels could show it: the inputs and the model's answers look as before, "
             "it is the answers wanted that have changed."
@@ -191,13 +115,31 @@ def _worse(facts: Facts) -> str:
 DOUBT = "Labels look worse than the reference, and not yet by as much as an alarm takes of somebody who looks often."
 
 
+def _doubt(facts: Facts) -> str:
+    """Why labels make somebody doubt who is not convinced yet."""
+    if facts.surprised is None:
+        return DOUBT
+    return (
+        f"What is right seems to have changed. {_surprise(facts)} Labels do not say yet that accuracy has fallen by "
+        "more than is accepted."
+    )
+
+
+def _surprise(facts: Facts) -> str:
+    """The count of confident mistakes as a sentence."""
+    if facts.surprised is None:
+        return ""
+    said = facts.surprised.moved[0]
+    return f"{said[0].upper()}{said[1:]}."
+
+
 def _moved(facts: Facts, refused: bool) -> str:
     parts = [f"Moved: {_what_moved(facts)}."]
     if facts.labelled is not None:
         parts.append(labels_sentence(facts.labelled))
     parts += _drawn(facts)
     if facts.labels_doubt:
-        parts.append(DOUBT)
+        parts.append(_doubt(facts))
     elif facts.enough_labels:
         parts.append("Labels do not say that the model is worse.")
     if facts.label_free.value is not None:
@@ -210,7 +152,7 @@ def _moved(facts: Facts, refused: bool) -> str:
 
 
 def _unknown(facts: Facts, doubtful: bool) -> str:
-    parts = [DOUBT, _please(facts)] if facts.labels_doubt else [_please(facts)]
+    parts = [_doubt(facts), _please(facts)] if facts.labels_doubt else [_please(facts)]
     if doubtful:
         parts.append(_estimated(facts))
     elif facts.label_free.refusals:
@@ -265,7 +207,7 @@ def _before(facts: Facts) -> str:
 
 
 def _please(facts: Facts) -> str:
-    return f"Please label {facts.labels_wanted}: that tells the accuracy to within {facts.halfwidth:.1%}."
+    return please(facts.labels_wanted, facts.halfwidth, facts.unasked)
 
 
 def _what_moved(facts: Facts) -> str:
@@ -276,7 +218,7 @@ def _what_moved(facts: Facts) -> str:
 def _advice(facts: Facts, first: tuple[str, ...], wanted: int = 0) -> tuple[str, ...]:
     advice = list(first)
     if wanted:
-        advice.append(f"Label {wanted} rows drawn at random: `backstay label --request {wanted}`, then answer them.")
+        advice.append(ask_for(wanted, facts.unasked))
     rows = max((int(signal.figures.get("reference_rows_wanted", 0)) for signal in facts.signals), default=0)
     if rows:
         advice.append(f"Ask for more reference rows: {rows}. With those there are, small changes may go unseen.")

@@ -10,7 +10,7 @@ from backstay.kernel.errors import BackstayError
 from backstay.kernel.ids import digest
 from backstay.kernel.records import Json
 from backstay.maths.budget import AlarmBudget
-from backstay.monitor.detectors import DETECTORS, Detector
+from backstay.monitor.detectors import DETECTORS, OF_LABELS, Detector
 from backstay.monitor.inputs import InputSpace
 from backstay.monitor.reference import Reference
 from backstay.monitor.seasons import like_rows
@@ -18,8 +18,9 @@ from backstay.monitor.traffic import WindowData
 from backstay.settings import Settings
 
 VERSION = 3
-# Labels are the only witness of a changed meaning and come in small numbers: their detector gets a double share.
-WEIGHTS = {"labelled_error": 2.0}
+# Labels are the only witness of a changed meaning and come in small numbers: a double share for their detectors, which
+# those that are there divide between them, so that neither takes from the detectors of what moved.
+WEIGHT_OF_LABELS = 2.0
 # What these hold is reference rows: they are fitted anew each time rather than kept where data is not.
 KEEPS_ROWS = ("novelty",)
 # Detectors that compare a window's rows with reference rows, and so with rows of the same hours where asked to.
@@ -37,10 +38,11 @@ class Detectors:
     key: str
 
     @staticmethod
-    def fit(reference: Reference, settings: Settings) -> Detectors:
+    def fit(reference: Reference, settings: Settings, key: str | None = None) -> Detectors:
         """Fit every detector that the settings name. One that lacks something is absent, with the reason.
 
-        One that does not apply (columns, for images) is left out without a word.
+        One that does not apply (columns, for images) is left out without a word. `key` names the fitted detectors
+        where they are never kept: by default it is a hash of all that the reference holds.
 
         Raises NotFound for a name that is not on the shelf.
         """
@@ -56,7 +58,8 @@ class Detectors:
                 continue
             if fitted is not None:
                 members[name] = fitted
-        return Detectors(reference, InputSpace.fit(reference), members, absent, _key(reference, settings))
+        key = _key(reference, settings) if key is None else key
+        return Detectors(reference, InputSpace.fit(reference), members, absent, key)
 
     @staticmethod
     def restore(reference: Reference, settings: Settings, cached: Json | None) -> Detectors:
@@ -115,7 +118,9 @@ class Detectors:
         """The false-alarm budget over the detectors that are present; the shares of absent ones go to the others."""
         if not self.members:
             return None
-        weights = {name: settings.budget.weights.get(name, WEIGHTS.get(name, 1.0)) for name in self.members}
+        labelled = WEIGHT_OF_LABELS / max(sum(name in self.members for name in OF_LABELS), 1)
+        usual = {name: labelled if name in OF_LABELS else 1.0 for name in self.members}
+        weights = {name: settings.budget.weights.get(name, usual[name]) for name in self.members}
         return AlarmBudget(settings.budget.false_alarms_per_year, weights)
 
 

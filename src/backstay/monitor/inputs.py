@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from backstay.kernel.records import ColumnKind, Schema
-from backstay.maths.arrays import AnyArray, FloatArray
+from backstay.maths.arrays import AnyArray, FloatArray, RealArray
 from backstay.monitor.reference import Reference
 from backstay.monitor.traffic import WindowData
 
@@ -99,11 +99,17 @@ class InputSpace:
 
         A matrix of a million rows is large: choose before you ask.
         """
+        found = self.given(source, chosen)
+        return None if found is None else np.asarray(found, dtype=np.float64)
+
+    def given(self, source: Reference | WindowData, chosen: AnyArray | slice | None = None) -> RealArray | None:
+        """As `rows`, in the precision in which the rows are kept; maybe no copy of them, so do not write to it."""
         if not self.reads(source):
             return None
         where = slice(None) if chosen is None else chosen
         if source.representation is not None and not self.parts:
-            return np.asarray(source.representation[where], dtype=np.float64)
+            kept = source.representation[where]
+            return kept if kept.dtype in (np.float32, np.float64) else kept.astype(np.float64)
         return np.column_stack([part.rows(source.columns[part.name][where]) for part in self.parts])
 
     def to_json(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backstay.kernel.errors import BackstayError
-from backstay.maths.arrays import AnyArray, BoolArray, FloatArray
+from backstay.maths.arrays import AnyArray, BoolArray, FloatArray, RealArray, features_of, surely_finite
 from backstay.maths.intervals import Bounds, proportion, proportion_effective_n
 from backstay.monitor.traffic import group_codes
 
@@ -60,7 +60,7 @@ class Reference:
 
     predicted: AnyArray
     classes: tuple[str, ...]
-    representation: FloatArray | None = None
+    representation: RealArray | None = None
     scores: FloatArray | None = None
     correct: FloatArray | None = None
     groups: AnyArray | None = None
@@ -274,7 +274,7 @@ def fit_reference(
     reference = Reference(
         predicted=answers,
         classes=known,
-        representation=None if representation is None else _finite(representation, "representation"),
+        representation=None if representation is None else _representation(representation),
         scores=None if scores is None else _finite(scores, "scores"),
         correct=right,
         groups=None if groups is None else np.asarray(groups, dtype=object),
@@ -319,9 +319,15 @@ def _same_rows(reference: Reference) -> None:
         )
 
 
+def _representation(values: AnyArray) -> RealArray:
+    """Single precision is kept: embeddings are many numbers, and have no more digits."""
+    single = np.asarray(values)
+    return features_of(single, "representation") if single.dtype == np.float32 else _finite(values, "representation")
+
+
 def _finite(values: AnyArray, what: str) -> FloatArray:
     table = np.asarray(values, dtype=np.float64)
-    if table.ndim != 2 or not np.all(np.isfinite(table)):
+    if table.ndim != 2 or not (surely_finite(table) or np.all(np.isfinite(table))):
         raise BackstayError(
             f"{what} of shape {table.shape} with NaN or infinity, or not a table", fix="give finite numbers [n, d]"
         )

@@ -116,6 +116,8 @@ def take(window: WindowData, chosen: AnyArray) -> WindowData:
 def joined(parts: Sequence[WindowData]) -> WindowData:
     """The rows of several parts, one after another. What some lack (scores, groups) is lacking in all."""
     first = parts[0]
+    if len(parts) == 1:
+        return first
     if any(part.columns.keys() != first.columns.keys() or part.traits.keys() != first.traits.keys() for part in parts):
         raise BackstayError("two parts of a window have other columns", fix="give rows with the same columns")
     return replace(

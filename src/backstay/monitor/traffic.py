@@ -11,7 +11,7 @@ import numpy as np
 from backstay.kernel.clock import utc
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Label, LabelUse
-from backstay.maths.arrays import AnyArray, FloatArray
+from backstay.maths.arrays import AnyArray, FloatArray, RealArray
 from backstay.monitor.measures import Whole
 
 
@@ -146,6 +146,7 @@ class WindowData:
         rival: rows of another release that answered at the same time.
         failures: when requests failed that were not answered, datetime64[us], UTC [any number].
         drawn: the newest draw by doubt of this release, mostly of an earlier window, with its labels.
+        unasked: logged rows of this release that can still be drawn at random for a label; None where nobody counted.
     """
 
     start: datetime
@@ -153,7 +154,7 @@ class WindowData:
     ids: AnyArray
     times: AnyArray
     predicted: AnyArray
-    representation: FloatArray | None = None
+    representation: RealArray | None = None
     scores: FloatArray | None = None
     groups: AnyArray | None = None
     columns: Mapping[str, AnyArray] = field(default_factory=dict)
@@ -169,6 +170,7 @@ class WindowData:
     rival: Rival | None = None
     slices: Mapping[str, AnyArray] = field(default_factory=dict)
     drawn: Drawn | None = None
+    unasked: int | None = None
 
     def __post_init__(self) -> None:
         if utc(self.end) <= utc(self.start):

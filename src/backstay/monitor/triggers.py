@@ -14,6 +14,7 @@ import numpy as np
 from backstay.kernel.clock import utc
 from backstay.kernel.records import Decision, Estimate, WindowResult
 from backstay.maths.trigger import decide
+from backstay.monitor.detectors import OF_LABELS
 from backstay.settings import RetrainSettings
 
 # From half of a 95% interval to a one-sided 90% bound, for a nearly normal estimate: 1.2816 / 1.9600.
@@ -21,7 +22,6 @@ ONE_SIDED = 0.6539
 VOLUME_WINDOWS = 4
 LEAST_LABELS = 20
 DAYS_A_YEAR = 365
-LABELLED = "labelled_error"
 FREE = "label-free"
 # Kinds of estimates, the first that says something counts.
 ORDER = ("ppi", "labels", "stratified", FREE)
@@ -190,7 +190,7 @@ def _below(results: Sequence[WindowResult], least: float) -> tuple[bool, str]:
 
 def _shifted(results: Sequence[WindowResult]) -> tuple[bool, str]:
     newest = max(results, key=lambda result: result.end, default=None)
-    over = [] if newest is None else [s.detector for s in newest.signals if s.alarm and s.detector != LABELLED]
+    over = [] if newest is None else [s.detector for s in newest.signals if s.alarm and s.detector not in OF_LABELS]
     return bool(over), f"{', '.join(over)} moved" if over else "nothing moved in the newest window"
 
 

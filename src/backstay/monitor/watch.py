@@ -10,9 +10,9 @@ from backstay.kernel.errors import BackstayError, Conflict
 from backstay.kernel.ids import content_id, digest
 from backstay.kernel.records import Estimate, Json, Signal, WindowResult
 from backstay.maths.budget import Episodes
-from backstay.monitor.condition import LABELLED, Facts, summarise, within
+from backstay.monitor.condition import summarise, within
 from backstay.monitor.conviction import PART, alpha_of_look, may_convict
-from backstay.monitor.detectors import Detector, Look
+from backstay.monitor.detectors import LABELLED, OF_LABELS, Detector, Look
 from backstay.monitor.detectors.verdict import not_judged
 from backstay.monitor.drawn import from_draw
 from backstay.monitor.estimate import (
@@ -25,6 +25,7 @@ from backstay.monitor.estimate import (
     promised_halfwidth,
     stale,
 )
+from backstay.monitor.facts import Facts
 from backstay.monitor.fitted import Detectors
 from backstay.monitor.label_counts import labels_by_window
 from backstay.monitor.label_free import without_labels
@@ -81,6 +82,7 @@ def watch_window(
         absent=detectors.absent,
         answered=detectors.reference.answered,
         drawn=drawn,
+        unasked=window.unasked,
     )
     if facts.labels_doubt:
         # The month's share has given rise to the doubt: another month's share, at once, is what settles it.
@@ -206,7 +208,7 @@ def _estimates(
         memory = replace(memory, newest_label=newest)
     labelled = dated(from_labels(mature_windows(memory, maturity), model, alpha), maturity)
     refusals = list(stale(memory, end, settings))
-    if any(signal.alarm for signal in signals if signal.detector == LABELLED):
+    if any(signal.alarm for signal in signals if signal.detector in OF_LABELS):
         refusals.append("the labelled errors say that being right no longer goes with the inputs as it did")
     if labelled is not None and labelled.figures["contradicts_label_free"]:
         refusals.append(str(labelled.figures["contradicts_label_free"]))

@@ -70,6 +70,33 @@ def cut(
     return windows
 
 
+def could_close(
+    rows: int | None,
+    last_end: datetime,
+    anchor: datetime,
+    now: datetime,
+    settings: WatchSettings,
+    *,
+    close: bool = False,
+) -> bool:
+    """Whether `cut` may give a window, by how many rows there are from `last_end` on (None: any number of them).
+
+    False is sure: then it gives none.
+    """
+    if rows == 0:
+        return False
+    if close:
+        return rows is None or rows >= SMALLEST
+    if settings.windows == "count":
+        return rows is None or rows >= settings.window_rows
+    if rows is not None and rows < settings.minimum_rows:
+        return False
+    if settings.windows == "session":
+        return True
+    period = timedelta(days=settings.window_days)
+    return _boundary_after(utc(last_end), utc(anchor), period) <= utc(now) - timedelta(hours=settings.grace_hours)
+
+
 @dataclass(frozen=True)
 class _Ends:
     """Where windows may end that begin at `start`, up to `ready`: one generator for each kind of window."""

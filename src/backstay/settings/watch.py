@@ -39,7 +39,7 @@ class WatchSettings(Section):
     late and judged no more."""
     minimum_rows: int = Field(100, ge=20)
     """A window with fewer rows is joined to the next."""
-    detectors: tuple[str, ...] = ("embedding", "prediction", "columns", "labelled_error")
+    detectors: tuple[str, ...] = ("embedding", "prediction", "columns", "labelled_error", "confident_errors")
     """Which ones watch; see docs/detectors.md."""
     season: Literal["none", "day", "week", "year"] = "none"
     """What repeats and is no news: rows are compared with reference rows of the same hours, or days of the year."""

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -57,3 +61,56 @@ def test_a_missing_column_is_not_judged(world, look):
 
 def test_images_have_no_columns(world):
     assert ColumnsDetector.fit(world.reference(100, columns=False)) is None
+
+
+def table(rows: int, moved: int = 0, by: float = 0.0, seed: int = 0) -> dict[str, np.ndarray]:
+    """Twelve columns of normal numbers, of which the first few are moved."""
+    values = np.random.default_rng(seed).standard_normal((rows, 12))
+    values[:, :moved] += by
+    return {f"x{i:02d}": values[:, i] for i in range(12)}
+
+
+def numbers(world: Any) -> ColumnsDetector:
+    detector = ColumnsDetector.fit(replace(world.reference(4000), columns=table(4000, seed=1)))
+    assert detector is not None
+    return detector
+
+
+def test_columns_that_move_together_are_found_where_none_is_alone(world: Any, look: Any) -> None:
+    detector = numbers(world)
+    window = replace(world.window(n=1000), columns=table(1000, moved=6, by=0.08, seed=13))
+    signal, _ = detector.look({}, window, look(0.01))
+    assert signal.alarm
+    assert max(signal.figures["evidence_by_column"].values()) < 1.0 < signal.figures["evidence_together"]
+    assert signal.message.startswith("no column of 12 alone, but several together: ")
+    assert {told.split(":")[0] for told in signal.moved} <= {f"x{i:02d}" for i in range(6)}
+    assert len(signal.moved) == 3
+    assert all(": mean " in told for told in signal.moved)
+    assert signal.example_ids
+    quiet = replace(world.window(n=1000), columns=table(1000, seed=6))
+    assert not detector.look({}, quiet, look(0.01))[0].alarm
+
+
+def test_a_level_below_what_is_known_is_no_error(world: Any, look: Any) -> None:
+    window = replace(world.window(n=1000), columns=table(1000, moved=1, by=1.0, seed=5))
+    assert numbers(world).look({}, window, look(1e-8))[0].alarm
+
+
+def test_states_of_before_test_columns_one_by_one(world: Any, look: Any) -> None:
+    """A detector that was fitted before there were tests of means reads on, its level split as it was."""
+    state = json.loads(json.dumps(numbers(world).to_json()))
+    del state["together"]
+    for part in state["varying"]:
+        del part["level"]
+    detector = ColumnsDetector.from_json(state)
+    window = replace(world.window(n=1000), columns=table(1000, moved=1, by=1.0, seed=5))
+    signal, _ = detector.look({}, window, look(0.012))
+    assert signal.alarm
+    assert signal.figures["alpha_by_column"] == pytest.approx(0.001)
+
+
+def test_the_state_tells_the_same_after_a_restart(world: Any, look: Any) -> None:
+    detector = numbers(world)
+    again = ColumnsDetector.from_json(json.loads(json.dumps(detector.to_json())))
+    window = replace(world.window(n=1000), columns=table(1000, moved=3, by=0.1, seed=5))
+    assert again.look({}, window, look(0.01)) == detector.look({}, window, look(0.01))

@@ -102,7 +102,8 @@ def test_dependent_rows_raise_no_more_alarms_when_groups_are_given(world, look, 
     assert untold > 20
 
 
-def test_the_detectors_that_watch_unasked_are_these_four_and_each_has_its_file(make_settings):
-    assert make_settings().watch.detectors == ("embedding", "prediction", "columns", "labelled_error")
+def test_the_detectors_that_watch_unasked_are_these_five_and_each_has_its_file(make_settings):
+    unasked = ("embedding", "prediction", "columns", "labelled_error", "confident_errors")
+    assert make_settings().watch.detectors == unasked
     for name in DETECTORS:
         assert DETECTORS[name].__module__ == f"backstay.monitor.detectors.{name}"

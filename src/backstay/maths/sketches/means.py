@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from backstay.kernel.errors import BackstayError
-from backstay.maths.arrays import FloatArray, matrix
+from backstay.maths.arrays import FloatArray, RealArray, features_of
 
 VERSION = 1
 
@@ -41,10 +41,10 @@ class MeanSketch:
         return MeanSketch(key, 0, np.zeros(features), np.zeros(features))
 
     @staticmethod
-    def of(key: str, features: FloatArray) -> MeanSketch:
-        """The sketch of features [n, d]."""
-        rows = matrix(features, "features")
-        return MeanSketch(key, len(rows), rows.sum(axis=0), np.zeros(rows.shape[1]))
+    def of(key: str, features: RealArray) -> MeanSketch:
+        """The sketch of features [n, d], which are summed in double precision."""
+        rows = features_of(features, "features")
+        return MeanSketch(key, len(rows), rows.sum(axis=0, dtype=np.float64), np.zeros(rows.shape[1]))
 
     @staticmethod
     def of_sum(key: str, n: int, total: FloatArray) -> MeanSketch:

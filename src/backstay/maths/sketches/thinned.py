@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from backstay.kernel.errors import BackstayError
-from backstay.maths.arrays import AnyArray, FloatArray
+from backstay.maths.arrays import AnyArray, RealArray
 from backstay.maths.sketches.hashes import Hashes, levels
 from backstay.maths.sketches.means import MeanSketch, check_version, same_key
 
@@ -52,12 +52,12 @@ class ThinnedSketch:
 
     @staticmethod
     def of(
-        key: str, features: int, most: int, hashes: Hashes, compute: Callable[[AnyArray], FloatArray]
+        key: str, features: int, most: int, hashes: Hashes, compute: Callable[[AnyArray], RealArray]
     ) -> ThinnedSketch:
         """The sketch of rows with these hashes [n]; `compute` gives features [m, d] of the row numbers [m] asked."""
         return ThinnedSketch.empty(key, features, most).add(hashes, compute)
 
-    def add(self, hashes: Hashes, compute: Callable[[AnyArray], FloatArray]) -> ThinnedSketch:
+    def add(self, hashes: Hashes, compute: Callable[[AnyArray], RealArray]) -> ThinnedSketch:
         """The sketch with more rows; features are computed of those alone that will be read."""
         level = levels(hashes)
         counts = np.bincount(level, minlength=LEVELS) + np.asarray(self.counts)

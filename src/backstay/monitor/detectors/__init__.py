@@ -17,6 +17,7 @@ DETECTORS = Shelf(
     "backstay.detectors",
     {
         "columns": "backstay.monitor.detectors.columns:ColumnsDetector",
+        "confident_errors": "backstay.monitor.detectors.confident_errors:ConfidentErrorsDetector",
         "embedding": "backstay.monitor.detectors.embedding:EmbeddingDetector",
         "engagement": "backstay.monitor.detectors.engagement:EngagementDetector",
         "geometry": "backstay.monitor.detectors.geometry:GeometryDetector",
@@ -30,6 +31,10 @@ DETECTORS = Shelf(
         "schema": "backstay.monitor.detectors.schema:SchemaDetector",
     },
 )
+
+# Those that say whether the model is wrong, by labels of the standing sample; the others say what moved.
+LABELLED, CONFIDENT = "labelled_error", "confident_errors"
+OF_LABELS = (LABELLED, CONFIDENT)
 
 
 @dataclass(frozen=True, slots=True)

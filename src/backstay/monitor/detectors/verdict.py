@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from backstay.kernel.records import Json, Signal
-from backstay.maths.arrays import AnyArray, FloatArray
+from backstay.maths.arrays import AnyArray, FloatArray, RealArray
 from backstay.maths.meanshift import MeanShift, ShiftResult
 from backstay.maths.sketches.means import MeanSketch
 from backstay.maths.threshold import MINIMUM_WINDOW
@@ -35,10 +35,13 @@ def too_few(shift: MeanShift, window: WindowData) -> str | None:
     return f"{window.rows} rows are worth {effective:.0f} independent ones, at least {MINIMUM_WINDOW} are needed"
 
 
-def check(shift: MeanShift, sketch: MeanSketch, codes: AnyArray | None, look: Look, alpha: float) -> ShiftResult:
-    """The mean-shift test of a mean feature, with the groups of its rows and the finite source of the stream."""
+def check(
+    shift: MeanShift, sketch: MeanSketch, codes: AnyArray | None, look: Look, alpha: float, family: int = 1
+) -> ShiftResult:
+    """The mean-shift test of a mean feature, with the groups of its rows and the finite source of the stream; one of
+    `family` tests at this `alpha`."""
     effective = shift.window_effective(sketch.n, codes)
-    return shift.check_mean(sketch.mean, sketch.n, alpha, effective, look.source)
+    return shift.check_mean(sketch.mean, sketch.n, alpha, effective, look.source, family)
 
 
 def figures(result: ShiftResult) -> Json:
@@ -54,7 +57,9 @@ def figures(result: ShiftResult) -> Json:
     }
 
 
-def more_rows(shift: MeanShift, result: ShiftResult, alpha: float, most: int | None = None) -> tuple[str, Json]:
+def more_rows(
+    shift: MeanShift, result: ShiftResult, alpha: float, most: int | None = None, family: int = 1
+) -> tuple[str, Json]:
     """A sentence that asks for more reference rows when they are too few to see much, and the number.
 
     Args:
@@ -62,7 +67,7 @@ def more_rows(shift: MeanShift, result: ShiftResult, alpha: float, most: int | N
     """
     if result.inflation <= TOLERABLE_INFLATION:
         return "", {}
-    wanted = shift.rows_needed(result.n_effective, alpha, WANTED_INFLATION)
+    wanted = shift.rows_needed(result.n_effective, alpha, WANTED_INFLATION, family, most)
     if most is not None:
         wanted = min(wanted, most)
     if wanted <= shift.n:  # the error that inflates is not that of the reference but of a small source
@@ -77,7 +82,7 @@ def more_rows(shift: MeanShift, result: ShiftResult, alpha: float, most: int | N
 def witnesses(
     shift: MeanShift,
     mean: FloatArray,
-    features: Callable[[slice], FloatArray],
+    features: Callable[[slice], RealArray],
     window: WindowData,
     among: AnyArray | None = None,
 ) -> tuple[str, ...]:

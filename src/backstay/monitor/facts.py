@@ -1,0 +1,114 @@
+"""What the condition of a window is judged by, and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from backstay.kernel.records import Estimate, Signal
+from backstay.monitor.conviction import CONVICTS, FEWEST, may_convict
+from backstay.monitor.detectors import CONFIDENT, LABELLED, OF_LABELS
+from backstay.monitor.estimate import ENOUGH
+from backstay.monitor.reference import KnownAccuracy
+
+# Labels of the standing sample that are enough to speak without an estimate from the scores.
+ADEQUATE = ENOUGH
+# The level at which one look at confident mistakes raises a doubt: that of one side of the interval that people read.
+DOUBTED = 0.025
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the condition is judged by.
+
+    Args:
+        tolerance: how much worse than the reference nobody minds.
+        labels_wanted: labels to ask for when some are needed.
+        halfwidth: half the interval that these would give.
+        drawn: what labels drawn by doubt say of the newest window that has some.
+        absent: detectors that could not be fitted, with the reason.
+        unasked: logged rows that can still be drawn at random for a label; None where nobody counted.
+        answered: False where only inputs are known, so that there is no accuracy to speak of.
+    """
+
+    signals: tuple[Signal, ...]
+    label_free: Estimate
+    labelled: Estimate | None
+    known: KnownAccuracy | None
+    tolerance: float
+    labels_wanted: int
+    halfwidth: float
+    label_age_days: float | None
+    late: int
+    absent: Mapping[str, str]
+    answered: bool = True
+    drawn: Estimate | None = None
+    unasked: int | None = None
+
+    @property
+    def drifted(self) -> tuple[Signal, ...]:
+        return tuple(signal for signal in self.signals if signal.alarm and signal.detector not in OF_LABELS)
+
+    @property
+    def convicted(self) -> Signal | None:
+        """The alarm on labelled errors, if it stands, or that on confident ones where accuracy fell as well."""
+        return self._alarm(LABELLED) or (self.surprised if self.labels_fell else None)
+
+    @property
+    def surprised(self) -> Signal | None:
+        """The alarm of the detector on confident errors, if it stands: what is right has changed."""
+        return self._alarm(CONFIDENT)
+
+    @property
+    def labels_fell(self) -> bool:
+        """The accuracy by labels lies below the reference's, with the tolerance between them."""
+        said = (e.value for e in (self.labelled, self.drawn) if e is not None and e.labels >= FEWEST)
+        known = self.known
+        return known is not None and any(v is not None and v < known.value - self.tolerance for v in said)
+
+    @property
+    def labels_say_worse(self) -> bool:
+        """The limit that labels may convict by lies below the reference's interval, with the tolerance between them."""
+        if self.known is None:
+            return False
+        accepted = self.known.bounds.low - self.tolerance
+        said = (e for e in (self.labelled, self.drawn) if e is not None and may_convict(e))
+        return any(float(e.figures.get(CONVICTS, 1.0)) < accepted for e in said)
+
+    @property
+    def labels_doubt(self) -> bool:
+        """The 95% interval of some labels lies there: too little for an alarm when somebody looks each week.
+
+        Or mistakes where the model was sure are as rare by chance, or raise an alarm while accuracy has not fallen.
+        """
+        said = (self.labelled, self.drawn)
+        fell = any(e is not None and e.labels >= FEWEST and self._below(e) for e in said)
+        return fell or self.surprised is not None or self._suspected
+
+    @property
+    def estimate_says_worse(self) -> bool:
+        return self._below(self.label_free)
+
+    @property
+    def enough_labels(self) -> bool:
+        answered = self.drawn is not None and self.drawn.value is not None
+        return answered or (self.labelled is not None and self.labelled.labels >= ADEQUATE)
+
+    @property
+    def blind(self) -> bool:
+        """No detector could judge the window, and labels do not speak for it either."""
+        looked = any(signal.figures.get("judged", True) for signal in self.signals if signal.detector not in OF_LABELS)
+        return not looked and not self.enough_labels
+
+    @property
+    def _suspected(self) -> bool:
+        figures = next((signal.figures for signal in self.signals if signal.detector == CONFIDENT), {})
+        return bool(figures.get("beyond_tolerance")) and float(figures.get("p_value", 1.0)) <= DOUBTED
+
+    def _alarm(self, name: str) -> Signal | None:
+        return next((signal for signal in self.signals if signal.alarm and signal.detector == name), None)
+
+    def _below(self, estimate: Estimate) -> bool:
+        if self.known is None or estimate.interval is None:
+            return False
+        return estimate.interval.high < self.known.bounds.low - self.tolerance
