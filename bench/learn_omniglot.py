@@ -49,7 +49,8 @@ def main() -> None:
             model.predict(pa.table({"image": image_array(part.reshape(-1, 28, 28, 1))})).embeddings
             for part in (support, query)
         ]
-    np.savez(out, **{n: v.reshape(*support.shape[:2], -1) for n, v in zip(("support", "query"), told, strict=True)})
+    shapes = (support.shape[:2], query.shape[:2])
+    np.savez(out, support=told[0].reshape(*shapes[0], -1), query=told[1].reshape(*shapes[1], -1))
     rows = len(parts["train"]) * (4 if recipe.quarter_turns else 1) * trained.figures["epochs"]
     print(json.dumps({"cpu_seconds": watch.spent, "images_per_cpu_second": rows / watch.spent, **trained.figures}))
 

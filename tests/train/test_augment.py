@@ -140,11 +140,33 @@ def test_a_crop_keeps_at_least_its_share_and_stays_inside() -> None:
     assert ((seen[:, 1:] - seen[:, :-1])[:, 1:-1] > 0.4).all()
 
 
+def test_a_warp_displaces_smoothly_and_by_its_deviation() -> None:
+    # Ramps from left to right and from top to bottom tell where each place was looked up.
+    side = torch.arange(64.0)
+    ramps = torch.stack([side.expand(64, 64), side[:, None].expand(64, 64)], dim=2).expand(300, 64, 64, 2)
+    still = Changes(moves=0.0, exposure=0.0)
+    torch.testing.assert_close(images(ramps, seeded(), 1.0, still), ramps, atol=1e-3, rtol=0)
+    seen = images(ramps, seeded(), 1.0, Changes(moves=0.0, exposure=0.0, warp=0.04)) - ramps
+    inner = seen[:, 16:48, 16:48]  # where no displacement meets an edge
+    assert 0.6 * 0.04 * 64 < float(inner.std()) < 1.1 * 0.04 * 64
+    assert abs(float(inner.mean())) < 0.1
+    # The two directions have nothing to do with each other, neighbours nearly everything, images nothing.
+    across, down = inner[..., 0], inner[..., 1]
+    assert abs(float(torch.corrcoef(torch.stack([across.flatten(), down.flatten()]))[0, 1])) < 0.15
+    assert float((across[:, :, 1:] - across[:, :, :-1]).abs().max()) < 1.0
+    assert float(across.mean(dim=(1, 2)).std()) > 0.3
+    twice = images(ramps, seeded(), 2.0, Changes(moves=0.0, exposure=0.0, warp=0.02)) - ramps
+    torch.testing.assert_close(twice, seen)
+
+
 def test_options_of_images_are_for_images() -> None:
     assert checked({"moves": 2, "crop": 0.5}, "image", True) == Changes(True, 2.0, 1.0, 0.5)
+    assert checked({"warp": 0.04}, "image", False) == Changes(warp=0.04)
     with pytest.raises(BackstayError, match="kind table"):
         checked({"moves": 2}, "table", False)
     with pytest.raises(BackstayError, match="no key 'turns'"):
         checked({"turns": 2}, "image", False)
     with pytest.raises(BackstayError, match="crop is 0"):
         checked({"crop": 0}, "image", False)
+    with pytest.raises(BackstayError, match="warp is -1"):
+        checked({"warp": -1}, "image", False)

@@ -19,7 +19,7 @@ from backstay.train.classical import fit
 from backstay.train.convert import classifiers
 from backstay.train.convert.trees import Split
 from backstay.train.estimators import ESTIMATORS
-from backstay.train.loop import Trained
+from backstay.train.work import Trained
 
 PARTS = {"train": np.arange(400), "tune": np.arange(400, 500)}
 

@@ -24,8 +24,9 @@ from backstay.train import value_loop
 from backstay.train.encoders import ENCODERS
 from backstay.train.epochs import run_epochs
 from backstay.train.examples import Profile, profile_of, tensors_of
-from backstay.train.loop import PARITY, fit
+from backstay.train.loop import fit
 from backstay.train.network import Network, build
+from backstay.train.network_run import PARITY
 from backstay.train.objectives import OBJECTIVES
 from backstay.train.objectives.contract import Batch, Objective, Problem, embed_view
 from backstay.train.options import Options

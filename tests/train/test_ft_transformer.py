@@ -14,7 +14,8 @@ from backstay.kernel.errors import BackstayError
 from backstay.settings import TrainSettings
 from backstay.train.encoders.ft_transformer import FTTransformer, build
 from backstay.train.examples import profile_of
-from backstay.train.loop import PARITY, fit
+from backstay.train.loop import fit
+from backstay.train.network_run import PARITY
 from backstay.train.options import Options
 
 

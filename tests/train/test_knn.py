@@ -13,7 +13,8 @@ from backstay.bundle.manifest import NONE
 from backstay.bundle.model import load
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Column, ColumnKind, Schema
-from backstay.settings import TrainSettings
+from backstay.settings import Settings, TrainSettings
+from backstay.train.encoders import patches
 from backstay.train.heads.knn import NeighbourHead, balanced, build
 from backstay.train.loop import fit
 from backstay.train.options import Options
@@ -132,8 +133,28 @@ def test_thinning_gives_every_class_as_many_as_any_other_or_all_it_has(counts, m
 
 def test_an_objective_that_trains_the_head_is_refused(scans, tmp_path):
     table, schema = scans
-    with pytest.raises(BackstayError, match="supcon"):
-        fit(table, schema, PARTS, TrainSettings(head="knn", epochs=1), classes=CLASSES, workdir=tmp_path)
+    recipe = TrainSettings(head="knn", objective="cross_entropy", epochs=1)
+    with pytest.raises(BackstayError, match=r'set train\.objective = "supcon", which it is where none'):
+        fit(table, schema, PARTS, recipe, classes=CLASSES, workdir=tmp_path)
+
+
+def test_where_none_is_named_the_head_of_examples_has_one_that_leaves_it_alone():
+    assert TrainSettings(head="knn").objective == "supcon"
+    assert TrainSettings(head="anomaly").objective == "denoising"
+    assert TrainSettings(head="knn", objective="triplet").objective == "triplet"
+    assert TrainSettings().objective == TrainSettings(head="linear").objective == "cross_entropy"
+    assert Settings.model_validate({"train": {"head": "knn"}}).train.objective == "supcon"
+
+
+def test_an_encoder_that_needs_no_objective_needs_none_to_be_named(scans, tmp_path, monkeypatch):
+    monkeypatch.setattr(patches, "_PATCHES", 3000)
+    table, schema = scans
+    recipe = TrainSettings(encoder="patches", head="knn", dimension=16, encoder_options={"filters": 12})
+    found = fit(table, schema, PARTS, recipe, classes=CLASSES, workdir=tmp_path)
+    held_out = table.slice(1300)
+    told = load(found.bundle_directory).predict(held_out).labels
+    assert np.mean(told == np.array(held_out["y"].to_pylist())) > 0.8
+    assert found.figures["epochs"] == 1
 
 
 def test_options_are_checked():

@@ -19,7 +19,9 @@ from backstay.kernel.errors import BackstayError, NotFound
 from backstay.kernel.ports import NoProgress
 from backstay.settings import TrainSettings
 from backstay.train.encoders.mlp import TableEncoder
-from backstay.train.loop import PARITY, Trained, fit
+from backstay.train.loop import fit
+from backstay.train.network_run import PARITY
+from backstay.train.work import Trained
 
 QUICK = TrainSettings(epochs=3, batch_size=64)
 PARTS = {"train": np.arange(400), "tune": np.arange(400, 500)}
@@ -161,7 +163,7 @@ def test_a_collapsed_run_is_stopped_and_named(sheet, tmp_path: Path, monkeypatch
 
 
 def test_an_export_that_answers_otherwise_is_refused(sheet, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("backstay.train.loop.PARITY", -1.0)
+    monkeypatch.setattr("backstay.train.network_run.PARITY", -1.0)
     with pytest.raises(BackstayError, match="differs from the trained one"):
         train(sheet, tmp_path)
     assert not (tmp_path / "bundles").exists()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -20,10 +23,11 @@ from backstay.train.encoders.patches import PatchEncoder, components, spherical_
 from backstay.train.examples import profile_of
 from backstay.train.fitted import prepare
 from backstay.train.heads.linear import LinearHead
-from backstay.train.loop import Trained, fit
+from backstay.train.loop import fit
 from backstay.train.network import Network
 from backstay.train.options import Options
 from backstay.train.untrained import untrained_embeddings
+from backstay.train.work import Trained
 
 Scans = tuple[pa.Table, Schema]
 DIGITS = tuple("0123456789")
@@ -171,12 +175,13 @@ def test_it_stays_as_it_is_unless_it_is_tuned() -> None:
         assert same(network, learned(images, every, RECIPE))
 
 
-def test_epochs_towards_numbers_prepare_it_too() -> None:
+def test_epochs_towards_numbers_prepare_it_too(tmp_path: Path) -> None:
     images = pixels(40, 9, 2)
     aimed = Aimed((images,), torch.arange(40.0)[:, None] / 20 - 1, torch.ones(40))
     network = Network(small(), nn.Linear(4, 1), "image")
     recipe = RECIPE.model_copy(update={"epochs": 2, "batch_size": 20})
-    direct_epochs(network, lambda said, truth: (said - truth).square(), aimed, aimed, recipe, NoProgress())
+    each = partial(functional.mse_loss, reduction="none")
+    direct_epochs(network, each, aimed, aimed, recipe, saved=tmp_path / "run.npz", progress=NoProgress())
     assert same(network, learned(images, torch.ones(40), RECIPE))
 
 

@@ -12,7 +12,7 @@ from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Schema
 from backstay.train.convert import fitted, other
 from backstay.train.convert.blocks import Unsupported
-from backstay.train.loop import behind_inputs
+from backstay.train.work import behind_inputs
 
 
 def graph_of(

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from backstay.settings import TrainSettings
 from backstay.train.encoders import ENCODERS
+from backstay.train.encoders.conv import ConvEncoder
 from backstay.train.examples import Profile
 from backstay.train.heads import HEADS
 from backstay.train.heads.anomaly import AnomalyHead
@@ -80,6 +81,18 @@ def embed(network: Network, tensors: tuple[Tensor, ...]) -> Tensor:
         for start in range(0, len(tensors[0]), _BATCH)
     ]
     return torch.cat(parts)
+
+
+def glanced(network: Network, tensors: tuple[Tensor, ...]) -> Tensor:
+    """As `embed`, by one look where the encoder answers by several: cheaper, for figures between epochs."""
+    encoder = network.encoder
+    if not isinstance(encoder, ConvEncoder):
+        return embed(network, tensors)
+    encoder.glancing = True
+    try:
+        return embed(network, tensors)
+    finally:
+        encoder.glancing = False
 
 
 @torch.no_grad()

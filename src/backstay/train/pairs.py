@@ -34,6 +34,11 @@ class JudgedPairs:
     same: Tensor
     weight: float
 
+    @property
+    def content(self) -> tuple[Tensor, ...]:
+        """All that the pairs are."""
+        return (*self.first, *self.second, self.same)
+
     def loss(self, network: Network, batch: Batch) -> Tensor:
         """The weighted loss of pairs drawn by the batch's generator, which see the same changes as its rows."""
         wanted = min(len(batch), len(self.same))

@@ -20,6 +20,11 @@ class Part:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def content(self) -> tuple[Tensor, ...]:
+        """All that the rows are."""
+        return (*self.tensors, self.labels, self.weights, *(() if self.aims is None else (self.aims,)))
+
     def take(self, rows: Tensor) -> Part:
         """These rows, in this order."""
         aims = None if self.aims is None else self.aims[rows]
