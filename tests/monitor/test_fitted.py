@@ -63,6 +63,14 @@ def test_shares_of_absent_detectors_go_to_the_others(world, settings, make_setti
     assert own.share("prediction") == pytest.approx(2.0 * 5 / 9)
 
 
+def test_columns_have_more_than_an_embedding_of_the_same_columns(world, settings):
+    learnt = Detectors.fit(world.reference(200), settings).budget(settings)
+    raw = Detectors.fit(world.reference(200, representation=None), settings).budget(settings)
+    assert [learnt.share(name) for name in ("columns", "embedding")] == pytest.approx([0.2, 0.2])
+    assert [raw.share(name) for name in ("columns", "embedding")] == pytest.approx([0.3, 0.1])
+    assert raw.share("prediction") == pytest.approx(0.2)
+
+
 def test_the_detectors_of_labels_divide_a_double_weight(world, make_settings):
     """Who has one of the two has all of it: without scores nothing is lost to a detector that cannot be."""
     names = ["embedding", "labelled_error", "confident_errors"]
