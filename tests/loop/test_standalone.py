@@ -181,9 +181,11 @@ def test_windows_by_time(reference) -> None:
     assert [window.rows for window in seen.windows] == [1000, 1000, 1000]
     assert all(window.start.weekday() == 0 for window in seen.windows)
     assert seen.latest.end == NOW
-    alphas = [s.alpha for s in seen.signals if s.detector not in ("labelled_error", "confident_errors")]
-    # A year's one false alarm, over 365/7 windows; labelled errors have two of five parts.
-    assert alphas == pytest.approx([7 / 365 / 5] * 3)
+    alphas = {s.detector: s.alpha for s in seen.signals if s.detector not in ("labelled_error", "confident_errors")}
+    # A year's one false alarm, over 365/7 windows; labelled errors have two of five parts, and of the two that read the
+    # same columns those of the columns have three parts of four.
+    parts = {"embedding": 0.5, "prediction": 1.0, "columns": 1.5}
+    assert alphas == pytest.approx({name: part * 7 / 365 / 5 for name, part in parts.items()})
 
 
 def test_rows_out_of_order_fall_into_their_windows(reference) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -141,3 +142,16 @@ def test_a_large_window_is_thinned_alike_in_rows_and_in_sketches(world, monkeypa
     by_sketch, _ = watch_window(Memory.start("r", BEGIN), known, detectors, SETTINGS, SystemClock())
     assert by_rows.signals[0].figures["n_effective"] <= 1000
     assert by_sketch.signals[0].evidence == pytest.approx(by_rows.signals[0].evidence, rel=1e-9)
+
+
+def test_the_sample_keeps_the_slices_of_its_rows(world) -> None:
+    window = world.window(n=30)
+    grp = np.array(["a", None, "b"] * 10, dtype=object)
+    state = json.loads(json.dumps(RowSample().add(replace(window, slices={"grp": grp})).to_json()))
+    kept = RowSample.from_json(state).rows
+    places = [window.ids.tolist().index(row) for row in kept.ids]
+    assert kept.slices["grp"].tolist() == grp[places].tolist()
+    del state["rows"]["slices"]
+    older = RowSample.from_json(state)
+    assert older.rows.slices == {}
+    assert older.merge(RowSample().add(replace(window, slices={"grp": grp}))).rows.slices == {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +18,7 @@ from backstay.kernel.records import ModelRecord, Release, Schema, Task, WindowRe
 from backstay.loop.examples import texts
 from backstay.loop.kept_rows import Gathered, empty_window
 from backstay.loop.lookup import window_results
+from backstay.loop.reference import slices_of
 from backstay.loop.watch import Watched, commit, detectors_of, window_data, with_numbers
 from backstay.loop.workspace import Workspace
 from backstay.maths.arrays import AnyArray
@@ -34,7 +35,8 @@ def backfill(ws: Workspace, source: Path) -> Watched:
     a run that was stopped goes on where it ended: windows that were judged before are read over and not counted twice.
     Windows by count or session are cut as those of the log are, from the times of all rows: these are read first, and
     8 bytes of each are held. Rows after the last window that is full, or over, wait for a file that holds more.
-    Rows that belong to groups, or are compared by season, are kept instead of sketched: memory then grows with them.
+    Rows that belong to groups, are compared by season or are told apart by `group_answers` are kept instead of
+    sketched: memory then grows with them.
     The rows are not logged: labels that come for them later find nothing.
 
     Raises BackstayError where no time column is known.
@@ -232,6 +234,7 @@ def _sketched(
             for number in np.unique(numbers[numbers != NOWHERE]).tolist():
                 inside = sound.take(np.asarray(numbers == number))
                 data = window_data(inside, *spans.span(number), schema, ())
+                data = replace(data, slices=slices_of(reading.ws, inside.inputs, detectors.reference.slices))
                 before = sketches.get(number) or empty_window(data, detectors, reading.ws.settings)
                 sketches[number] = before.add(data, detectors)
     return sketches, notes

@@ -1,4 +1,4 @@
-"""A window by all of its rows, where sketches would lose what a test needs: groups, and the season of each row."""
+"""A window by all of its rows, where sketches lose what a test needs: groups, slices, and the season of each row."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from backstay.monitor.detectors.group_answers import NAME as GROUP_ANSWERS
 from backstay.monitor.fitted import Detectors
 from backstay.monitor.sample import joined, take
 from backstay.monitor.sketch import WindowSketch
@@ -54,6 +55,7 @@ class KeptRows:
 
 def empty_window(part: WindowData, detectors: Detectors, settings: Settings) -> Gathered:
     """What the rows of a window are gathered in, by the first of them."""
-    if part.groups is not None or settings.watch.season != "none":
+    sliced = bool(part.slices) and GROUP_ANSWERS in detectors.members
+    if part.groups is not None or sliced or settings.watch.season != "none":
         return KeptRows()
     return WindowSketch.empty(detectors)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -117,20 +117,23 @@ GROUPED = frozenset({"group_answers", "groups"})
 MOST_NUMBERS = 8
 
 
-def slices_of(ws: Workspace, table: pa.Table | None) -> dict[str, npt.NDArray[np.object_]]:
+def slices_of(
+    ws: Workspace, table: pa.Table | None, known: Collection[str] | None = None
+) -> dict[str, npt.NDArray[np.object_]]:
     """The columns of `data.slices` as text [n] with None for gaps, without those that are not there.
 
-    None of them where no detector asks for groups. A column of more than eight different numbers is left out.
+    None of them where no detector asks for groups. A column of more than eight different numbers is left out;
+    with `known`, the columns that the reference is sliced by, all others are, whatever values the rows have.
     """
     found: dict[str, npt.NDArray[np.object_]] = {}
     if GROUPED.isdisjoint(ws.settings.watch.detectors):
         return found
     for name in ws.settings.data.slices:
-        if table is None or name not in table.column_names:
+        if table is None or name not in table.column_names or (known is not None and name not in known):
             continue
         column = table.column(name)
         if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
-            if len(set(column.to_pylist()) - {None}) > MOST_NUMBERS:
+            if known is None and len(set(column.to_pylist()) - {None}) > MOST_NUMBERS:
                 continue
             found[name] = np.array(
                 [None if v is None or v != v else f"{v:g}" for v in column.to_pylist()], dtype=object

@@ -87,7 +87,7 @@ def refuse_other_columns(settings: Settings, *, predictions_only: bool, **column
         "name": settings.name,
     }
     for name, said in columns.items():
-        if said and said != there[name]:
+        if said and (tuple(said) if name == "slices" else said) != there[name]:
             raise BackstayError(
                 f"{name} was said to be {said!r}, and {FILE_NAME} has {there[name]!r}",
                 fix="correct the project file, or leave the option out",

@@ -134,6 +134,7 @@ def _watch(ws: Workspace, *, close_now: bool, act: bool, dry_run: bool, page: Pa
         for window in windows:
             inside = rows.between(window.start, window.end)
             data = window_data(inside, window.start, window.end, schema, labelled, late=memory.late(rows.times, left))
+            data = replace(data, slices=slices_of(ws, inside.inputs, detectors.reference.slices))
             data = _answered(feedback.into(data, inside), inside, detectors.reference)
             # The standing sample of this very window is drawn after it was judged.
             free = max(unasked(ws, release, rows) - _share(ws, window.start, window.end, 0.0), 0)
@@ -228,6 +229,7 @@ def examine(ws: Workspace, source: Any) -> Watched:
     start = now - timedelta(days=ws.settings.watch.window_days)
     data = window_data(rows, start, now + timedelta(microseconds=1), schema, ())
     detectors = detectors_of(ws, f"watch/{ws.name}/{ws.environment}/{release.id}", release)
+    data = replace(data, slices=slices_of(ws, rows.inputs, detectors.reference.slices))
     data = _answered(data, rows, detectors.reference)
     result, _ = watch_window(Memory.start(release.id, start), data, detectors, ws.settings, ws.clock)
     return Watched((result,), result, 0, notes=tuple(broken))

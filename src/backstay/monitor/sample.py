@@ -76,6 +76,7 @@ class RowSample:
                 **{name: _packed(getattr(rows, name)) for name in ("ids", "predicted", "representation", "scores")},
                 "columns": {name: _packed(values) for name, values in rows.columns.items()},
                 "traits": {name: _packed(values) for name, values in rows.traits.items()},
+                **({"slices": {n: _packed(v) for n, v in rows.slices.items()}} if rows.slices else {}),
             },
         }
 
@@ -92,6 +93,7 @@ class RowSample:
             **{name: _unpacked(kept[name]) for name in ("ids", "predicted", "representation", "scores")},
             columns={name: _unpacked(values) for name, values in kept["columns"].items()},
             traits={name: _unpacked(values) for name, values in kept["traits"].items()},
+            slices={name: _unpacked(values) for name, values in kept.get("slices", {}).items()},
         )
         return RowSample(int(state["most"]), hash_ids(rows.ids, SEED), rows)
 
@@ -114,7 +116,7 @@ def take(window: WindowData, chosen: AnyArray) -> WindowData:
 
 
 def joined(parts: Sequence[WindowData]) -> WindowData:
-    """The rows of several parts, one after another. What some lack (scores, groups) is lacking in all."""
+    """The rows of several parts, one after another. What some lack (scores, groups, slices) is lacking in all."""
     first = parts[0]
     if len(parts) == 1:
         return first
@@ -133,7 +135,11 @@ def joined(parts: Sequence[WindowData]) -> WindowData:
         latencies=_stacked([part.latencies for part in parts]),
         columns={name: np.concatenate([part.columns[name] for part in parts]) for name in first.columns},
         traits={name: np.concatenate([part.traits[name] for part in parts]) for name in first.traits},
-        slices={name: np.concatenate([part.slices[name] for part in parts]) for name in first.slices},
+        slices={
+            name: np.concatenate([part.slices[name] for part in parts])
+            for name in first.slices
+            if all(name in part.slices for part in parts)
+        },
     )
 
 

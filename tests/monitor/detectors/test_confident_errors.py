@@ -77,6 +77,14 @@ def test_each_look_spends_its_level_and_one_without_new_labels_nothing(world, de
     assert after["recent"] == state["recent"]
 
 
+def test_no_evidence_is_told_as_nought(world, detector_of, look):
+    """A look without new labels has a chance of 1, whose logarithm over that of the level is -0.0."""
+    _, state = looks(detector_of(world), world, look, [0], labels=12)
+    signal, _ = detector_of(world).look(state, world.window(1), look(0.004))
+    assert str(signal.evidence) == "0.0"
+    assert "(0.00 of what would alarm)" in signal.message
+
+
 def test_few_labels_are_not_judged(world, detector_of, look):
     (signal,), state = looks(detector_of(world), world, look, [0], labels=LEAST - 1)
     assert signal.figures["judged"] is False

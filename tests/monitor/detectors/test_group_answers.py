@@ -9,6 +9,7 @@ from scipy.stats import binom
 
 from backstay.kernel.errors import BackstayError
 from backstay.monitor.detectors.group_answers import GroupAnswersDetector
+from backstay.monitor.measures import Whole
 from backstay.monitor.reference import fit_reference
 from backstay.monitor.traffic import WindowData
 
@@ -117,3 +118,10 @@ def test_ninety_five_of_a_hundred_references_keep_the_promise(look):
     print(found.mean(), np.quantile(found, 0.95))
     assert found.mean() <= alpha
     assert np.quantile(found, 0.95) <= 1.5 * alpha
+
+
+def test_a_window_of_sketches_is_not_judged(look):
+    rng = np.random.default_rng(9)
+    detector = GroupAnswersDetector.fit(reference(rng))
+    signal, _ = detector.look({}, window(rng, whole=Whole(100_000, {})), look(0.01))
+    assert signal.message == "not judged: sketches of a window do not tell groups apart"

@@ -127,6 +127,41 @@ def test_small_groups_are_named_and_left_out(make_label):
         GroupsDetector.fit(reference(rng, 40))
 
 
+def groups_told(make_label, look, wrong, of, others_wrong, others, given=None):
+    """The quiet message of one look: `wrong` of `of` labels of the north, and of the south."""
+    rows = [
+        replace(make_label(f"{site}-{i}", "a", "b" if i < bad else "a", BEGIN), slices={"site": site})
+        for site, bad, count in (("north", wrong, of), ("south", others_wrong, others))
+        for i in range(count)
+    ]
+    plain = window(np.random.default_rng(1), make_label, 1, (0.1, 0.1, 0.1))
+    detector = GroupsDetector.fit(reference(np.random.default_rng(11), 3000) if given is None else given)
+    # Too many labels a look for the yearly steps: a few blocks of them prove nothing yet.
+    signal, _ = detector.look({}, replace(plain, labels=tuple(rows)), look(labels_per_year=1))
+    assert not signal.alarm
+    return signal.message
+
+
+def test_quiet_words_do_not_contradict_their_own_figures(make_label, look):
+    apart = groups_told(make_label, look, 100, 100, 12, 100)
+    assert apart.startswith("no proof yet that a group fell behind the others; worst off is site=north: 0 of the last ")
+    assert "; all others: 88 of the last 100 right" in apart
+    assert apart.endswith(" of what would alarm)")
+    alike = groups_told(make_label, look, 10, 100, 9, 100)
+    assert alike.startswith("no group fell behind the others; worst off is site=north: 90 of the last 100")
+    few = groups_told(make_label, look, 1, 1, 0, 2)
+    assert few.startswith("no group fell behind the others; worst off is site=north: 0 of the last 1 right")
+
+
+def test_a_gap_that_the_reference_had_is_told_as_such(make_label, look):
+    rng = np.random.default_rng(12)
+    given = reference(rng, 3000)
+    north = np.array([site == "north" for site in given.slices["site"]])
+    given.correct[north] = rng.random(int(north.sum())) >= 0.6
+    told = groups_told(make_label, look, 55, 100, 10, 100, given)
+    assert told.startswith("no group fell further behind the others than the reference leaves possible; worst off is")
+
+
 def alarms_in_years(detector, rng, make_label, look, errors, years):
     found = 0
     for _ in range(years):

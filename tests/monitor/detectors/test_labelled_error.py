@@ -135,6 +135,23 @@ def test_a_reference_without_truth_is_an_error_with_a_fix(world):
     assert np.isclose(LabelledErrorDetector.fit(world.reference(400)).n, 400)
 
 
+def test_quiet_words_do_not_contradict_their_own_figures(world, make_label, begin, look):
+    def told(wrong: int) -> str:
+        bad = [i * 37 % 100 < wrong for i in range(100)]  # spread over the labels, so that no run of them alarms
+        rows = tuple(
+            make_label(f"{i}", "cat", "dog" if bad[i] else "cat", begin + timedelta(minutes=i)) for i in range(100)
+        )
+        signal, _ = lenient.look({}, replace(world.window(0, n=30), labels=rows), look())
+        assert not signal.alarm
+        return signal.message
+
+    lenient = LabelledErrorDetector(errors=19.0, n=100.0)
+    accepted = int(lenient.null(look().tolerance) * 100)
+    above = f"errors are not yet shown to be more than is accepted: of the last 100 labels {accepted + 1} say"
+    assert told(accepted + 1).startswith(above)
+    assert told(accepted).startswith(f"errors are within what is accepted: of the last 100 labels {accepted} say")
+
+
 def test_right_means_the_same_in_the_sentence_as_in_the_bet(world, make_label, begin, look):
     """A number near enough, and a rightly declined row, are not the label's text and still right."""
     near = replace(make_label("a", "101.5", "100", begin), error=1.5, limit=2.0)

@@ -102,7 +102,7 @@ class ConfidentErrorsDetector:
             why = f"{len(pooled)} labels of a standing sample, at least {LEAST} are needed"
             return not_judged(NAME, window, f"{why}; {_unread(unread)}" if unread else why), after
         alarm = since is not None
-        weight = float(np.log(chance) / np.log(look.alpha))
+        weight = max(0.0, float(np.log(chance) / np.log(look.alpha)))  # in this order: a chance of 1 gives -0.0
         evidence = max(weight, 1.0) if alarm else min(weight, 0.999)
         said = labels.sentence(self.surprise)
         what = "labels say that what is right has changed" if alarm else "the model errs where it may"

@@ -10,7 +10,8 @@ conversions the share since the release is told with an interval that holds at e
 
 Where two releases answer at the same time, the other one's rows are compared with this one's over all such windows by
 an asymptotic confidence sequence (docs/statistics.md): an alarm when this one is surely worse, at half the yearly
-share. Where a split was planned and rows do not follow it, the message says so: the comparison is then broken.
+share. No setting declares how rows were meant to be split between releases: that they are not dealt so is noticed only
+where a program of its own gives the planned share (`Rival.planned`), and the message then says so.
 
 Asymptotic: nothing is said of fewer than 200 independent rows. Wrong when: engagement follows a season that two
 windows do not hold, or a page changed and not the model. A release that is compared with its own beginning was not

@@ -99,6 +99,8 @@ class GroupAnswersDetector:
         absent = sorted(columns - set(window.slices))
         if absent:
             return not_judged(NAME, window, f"the window has no column {absent[0]!r}"), state
+        if window.whole is not None:
+            return not_judged(NAME, window, "sketches of a window do not tell groups apart"), state
         told = tuple(sorted({answer for _, _, answer in self.gaps}))
         now = dict(_gaps(window.slices, window.predicted, told, window.codes))
         pairs = {key: (gap, now[key]) for key, gap in self.gaps.items() if key in now and now[key].judged}

@@ -104,6 +104,12 @@ class _Stream:
             return 0.0
         return float(np.mean(self.recent_others) - np.mean(self.recent))
 
+    @property
+    def apart(self) -> bool:
+        """Whether the exact 95% interval of the group's last labels lies below that of the others'."""
+        group, others = (clopper_pearson(sum(right), len(right)) for right in (self.recent, self.recent_others))
+        return group.high < others.low
+
     def words(self, name: str) -> str:
         return f"{name}: {_accuracy(self.recent)}; all others: {_accuracy(self.recent_others)}"
 
@@ -191,7 +197,8 @@ class GroupsDetector:
             return not_judged(NAME, window, "no labels of a standing sample of two groups yet"), fresh
         worst = max(seen, key=lambda name: seen[name].gap)
         alarms = sorted((name for name in seen if kept[name].since is not None), key=lambda name: -seen[name].gap)
-        what = "the model is worse for a group than it may be" if alarms else "no group fell behind the others"
+        allowance = {group.name: group.gap + look.tolerance for group in self.groups}
+        what = "the model is worse for a group than it may be" if alarms else _quiet(seen, allowance)
         signal = Signal(
             detector=NAME,
             evidence=strongest,
@@ -205,7 +212,7 @@ class GroupsDetector:
                 "judged": True,
                 "worst": worst,
                 "gap": {name: stream.gap for name, stream in seen.items()},
-                "gap_allowed": {group.name: group.gap + look.tolerance for group in self.groups},
+                "gap_allowed": allowance,
                 "threshold": limit,
                 "unwatched": list(self.unwatched),
             },
@@ -263,6 +270,16 @@ def _errors(known: Reference, rows: AnyArray) -> tuple[float, float]:
     correct = np.asarray(chosen.correct, dtype=np.float64)
     n = proportion_effective_n(correct, chosen.codes)
     return (1.0 - float(correct.mean())) * n, n
+
+
+def _quiet(seen: Mapping[str, _Stream], allowance: Mapping[str, float]) -> str:
+    """What may be said without an alarm: never that no group fell behind where its last labels look as if it did."""
+    apart = [name for name, stream in seen.items() if stream.apart]
+    if any(seen[name].gap > allowance[name] for name in apart):
+        return "no proof yet that a group fell behind the others"
+    if apart:
+        return "no group fell further behind the others than the reference leaves possible"
+    return "no group fell behind the others"
 
 
 def _accuracy(right: Sequence[float]) -> str:

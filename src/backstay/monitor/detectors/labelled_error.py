@@ -119,7 +119,11 @@ def _told(seen: Sequence[Any]) -> list[Any]:
 def _message(recent: Sequence[Sequence[Any]], m0: float, evidence: float, alarm: bool, unusable: int) -> str:
     wrong = sum(not right for _, _, right in recent)
     said = f"of the last {len(recent)} labels {wrong} say that the model was wrong, up to {m0:.1%} is accepted"
-    what = "the model is wrong more often than it may be" if alarm else "errors are within what is accepted"
+    what = "errors are within what is accepted"
+    if alarm:
+        what = "the model is wrong more often than it may be"
+    elif wrong > m0 * len(recent):
+        what = "errors are not yet shown to be more than is accepted"
     told = f"; {_unusable(unusable)}" if unusable else ""
     return f"{what}: {said} ({strength(evidence)}){told}"
 
