@@ -207,7 +207,7 @@ def shelf_page(title: str, introduction: str, shelves: list[Shelf]) -> str:
     lines = [f"# {title}", NOTE, "", introduction]
     for shelf in shelves:
         if len(shelves) > 1:
-            lines += ["", f"## {shelf.what.capitalize()}s"]
+            lines += ["", f"## {plural(shelf.what).capitalize()}"]
         level = "###" if len(shelves) > 1 else "##"
         for name in sorted(shelf.built_in):
             lines += ["", f"{level} {name}", "", *plug_in(shelf, name)]
@@ -215,6 +215,16 @@ def shelf_page(title: str, introduction: str, shelves: list[Shelf]) -> str:
     points = "entry point" if len(shelves) == 1 else "entry points"
     lines += ["", f"Other packages add to these through the {points} {groups}."]
     return "\n".join(lines) + "\n"
+
+
+def plural(what: str) -> str:
+    """`model of numbers` -> `models of numbers`.
+
+    >>> plural("metric"), plural("model of numbers")
+    ('metrics', 'models of numbers')
+    """
+    first, of, rest = what.partition(" of ")
+    return f"{first}s{of}{rest}"
 
 
 def rules_page() -> str:

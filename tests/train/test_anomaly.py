@@ -12,6 +12,7 @@ from backstay.bundle.model import load
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Column, ColumnKind, Schema
 from backstay.settings import TrainSettings
+from backstay.train.decoders import table_losses
 from backstay.train.heads.anomaly import AnomalyHead, build
 from backstay.train.loop import fit
 from backstay.train.options import Options
@@ -125,6 +126,33 @@ def test_faults_of_a_kind_never_met_are_found(tmp_path, by, objective, least):
     called = outputs.labels == "fault"
     assert 0.01 < called[~fault].mean() < 0.12
     assert np.array_equal(called, outputs.scores[:, 1] <= 0.05 + 1e-6)
+
+
+def test_rebuilt_categories_are_exported(tmp_path):
+    table = parts_of(900, 0, kinds=1)
+    shifts = np.random.default_rng(2).choice(["early", "late", "night"], 900).tolist()
+    shift = Column("shift", ColumnKind.CATEGORY)
+    schema = Schema(columns=(*SCHEMA.columns, shift), features=(*SCHEMA.features, "shift"), target="state")
+    recipe = TrainSettings(
+        head="anomaly",
+        objective="denoising",
+        epochs=2,
+        dimension=8,
+        head_options={"by": "reconstruction", "normal": "good"},
+    )
+    mixed = table.append_column("shift", pa.array(shifts))
+    trained = fit(mixed, schema, PARTS, recipe, classes=CLASSES, workdir=tmp_path)
+    assert trained.parity < 1e-4
+
+
+def test_losses_of_categories_are_cross_entropies():
+    numbers, codes = torch.randn(5, 2), torch.tensor([[0, 3], [1, 0], [2, 1], [0, 2], [1, 1]])
+    told = (torch.randn(5, 2), torch.randn(5, 3), torch.randn(5, 4))
+    losses, there = table_losses(told, (numbers, codes), 2, 2)
+    for place in (0, 1):
+        wanted = torch.nn.functional.cross_entropy(told[1 + place], codes[:, place], reduction="none")
+        torch.testing.assert_close(losses[:, 2 + place], wanted)
+    assert bool(there.all())
 
 
 def test_what_it_cannot_do_is_refused(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,12 @@ from backstay.kernel.errors import BackstayError
 from backstay.kernel.ports import NoProgress
 from backstay.kernel.records import Schema
 from backstay.settings import TrainSettings
+from backstay.train.examples import profile_of, tensors_of
+from backstay.train.held_out import Look
 from backstay.train.loop import fit
-from backstay.train.objectives.distil import distil_loss
+from backstay.train.network import build, embed
+from backstay.train.objectives.distil import Distil, distil_loss
+from backstay.train.options import Options
 from backstay.train.part import Part
 from backstay.train.teacher import same_space
 
@@ -118,6 +123,25 @@ def test_as_good_a_space_of_its_own_is_not_the_teachers(teacher: Model, scans: t
     turned = torch.linalg.qr(torch.randn(DIMENSION, DIMENSION, generator=torch.Generator().manual_seed(0)))[0]
     assert same_space(tune.aims, tune, train, 0.02, 0).passed
     assert not same_space(tune.aims @ turned, tune, train, 0.02, 0).passed
+
+
+def test_epochs_are_watched_in_the_teachers_gallery_not_the_students_own(
+    teacher: Model, scans: tuple[pa.Table, Schema]
+) -> None:
+    table, schema = scans
+    profile = profile_of(table, schema, PARTS["train"], Options("train.encoder_options", {}))
+    aims = torch.from_numpy(teacher.predict(table).embeddings)
+    labels = torch.tensor([int(v) for v in table.column("y").to_pylist()])
+    pixels = tensors_of(profile, table)[0]
+    train, tune = (Part((pixels[s],), labels[s], torch.ones(len(labels[s])), aims[s]) for s in PARTS.values())
+    recipe = student_of(1)
+    network = build(profile, recipe, len(CLASSES))  # drawn weights: a space of its own
+    objective = Distil(1.0, 0.02)
+    told = Look.of(train, tune, objective, recipe).figures(network, objective)
+    space = same_space(embed(network, tune.tensors), tune, train, 0.02, 0)
+    assert told["tune_knn"] == pytest.approx(space.student)
+    own = [replace(part, aims=None) for part in (train, tune)]
+    assert Look.of(own[0], own[1], objective, recipe).figures(network, objective)["tune_knn"] > told["tune_knn"] + 0.3
 
 
 class Killed(Exception):

@@ -133,6 +133,26 @@ def test_without_a_step_it_is_ahead_of_the_same_encoder_untrained(scans: Scans, 
     assert neighbours(model.predict(known).embeddings, told.embeddings) > neighbours(*drawn)
 
 
+def test_rows_without_labels_teach_it_whatever_the_objective(scans: Scans, tmp_path: Path) -> None:
+    table, schema = scans
+    recipe = RECIPE.model_copy(update={"encoder_options": {"filters": 8}, "dimension": 16})
+    unlabelled = table.slice(1200, 300).drop_columns(["y"])
+    found = {}
+    for objective in ("cross_entropy", "vicreg"):
+        made = recipe.model_copy(update={"objective": objective})
+        where = tmp_path / objective
+        told = fit(table, schema, PARTS, made, classes=DIGITS, workdir=where, unlabelled=unlabelled)
+        assert told.figures["train_rows"] == 1200
+        found[objective] = load(told.bundle_directory).predict(table.slice(1500)).embeddings
+    np.testing.assert_array_equal(found["cross_entropy"], found["vicreg"])
+    without = fit(table, schema, PARTS, recipe, classes=DIGITS, workdir=tmp_path / "without")
+    alone = load(without.bundle_directory).predict(table.slice(1500)).embeddings
+    assert not np.allclose(alone, found["vicreg"], atol=0.01)
+    tuned = recipe.model_copy(update={"encoder_options": {"filters": 8, "tune": True}, "epochs": 1})
+    told = fit(table, schema, PARTS, tuned, classes=DIGITS, workdir=tmp_path / "tuned", unlabelled=unlabelled)
+    assert told.figures["train_rows"] == 1200
+
+
 def learned(
     images: torch.Tensor, weights: torch.Tensor, recipe: TrainSettings, start: Network | None = None
 ) -> Network:

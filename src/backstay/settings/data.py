@@ -39,7 +39,8 @@ class DataSettings(Section):
     source: str | None = None
     """File or folder of rows, relative to the project file."""
     unlabelled: str | None = None
-    """File or folder of more rows, without labels, for objectives that learn without them; never measured on."""
+    """File or folder of more rows, without labels, for objectives that learn without them and for the encoder
+    "patches"; never measured on."""
     pairs: str | None = None
     """File of rows judged the same or different, to learn from as well: columns id_a, id_b (of `id`), verdict ("same"
     or "different") and source, which [labels] trusts or caps as for labels."""

@@ -49,7 +49,8 @@ class TrainSettings(Section):
     """Epochs without progress on the tuning rows after which training stops."""
     early_stopping: Literal["auto", "loss", "knn"] = "auto"
     """What progress is: a lower "loss" of the tuning rows, or more of them whose nearest training rows are of their
-    class ("knn"); "auto" takes loss for objectives that learn from labels and knn for the others."""
+    class ("knn"; under `distil` nearest in the teacher's space); "auto" takes loss for objectives that learn from
+    labels and knn for the others."""
     batch_size: int = Field(256, ge=2)
     """Rows a step."""
     samples_per_class: int = Field(0, ge=0, le=1000)

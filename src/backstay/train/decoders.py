@@ -125,7 +125,8 @@ def table_losses(
         there.append(~torch.isnan(tensors[0]))
     logits = told[-categories:] if categories else ()
     for place, one in enumerate(logits):
-        losses.append(functional.cross_entropy(one, tensors[-1][:, place], reduction="none")[:, None])
+        # Cross-entropy as a gather: without a reduction torch's own cannot be written into a graph.
+        losses.append(-functional.log_softmax(one, dim=1).gather(1, tensors[-1][:, place, None]))
         there.append(torch.ones_like(losses[-1], dtype=torch.bool))
     return torch.cat(losses, dim=1), torch.cat(there, dim=1)
 

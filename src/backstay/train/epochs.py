@@ -69,6 +69,7 @@ def run_epochs(
         BackstayError: the loss is not finite, or the encoder has collapsed.
     """
     prepare(network, train.tensors, train.weights, recipe, progress)
+    train = train.labelled() if objective.needs_labels else train
     learner = Learner(network, objective, pairs).to(device_of(recipe))
     optimiser = torch.optim.AdamW(learner.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     look = Look.of(train, tune, objective, recipe)

@@ -28,6 +28,11 @@ class FittedEncoder(nn.Module):
         raise NotImplementedError
 
 
+def is_to_learn(network: Network) -> bool:
+    """Whether `prepare` will find weights, for which rows without labels serve as well."""
+    return isinstance(network.encoder, FittedEncoder) and not bool(network.encoder.learned)
+
+
 def prepare(
     network: Network, tensors: tuple[Tensor, ...], weights: Tensor, recipe: TrainSettings, progress: Progress
 ) -> None:

@@ -47,7 +47,8 @@ class Look:
 
     @torch.no_grad()
     def figures(self, network: Network, objective: Objective) -> dict[str, float]:
-        """Tune loss and accuracy, by the head or else by class means; by neighbours too where they decide; collapse."""
+        """Tune loss and accuracy, by the head or else by class means; by neighbours too where they decide, the
+        teacher's where there is one; collapse."""
         held_out = glanced(network, self.tune.tensors)
         known = None
         if self.by_neighbours or not objective.trains_head:
@@ -65,7 +66,8 @@ class Look:
             "effective_rank": rank,
         }
         if self.by_neighbours and known is not None:
-            guesses = nearest_classes(held_out, known, self.train.labels, self.classes)
+            gallery = known if self.train.aims is None else self.train.aims  # a student is to find its way in these
+            guesses = nearest_classes(held_out, gallery, self.train.labels, self.classes)
             found["tune_knn"] = float((guesses == self.tune.labels).double().mean())
         return found
 

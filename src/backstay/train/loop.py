@@ -22,6 +22,7 @@ from backstay.train.enhance import enhancer_of, refuse_no_images
 from backstay.train.epochs import run_epochs
 from backstay.train.examples import Profile, profile_of
 from backstay.train.export import export
+from backstay.train.fitted import is_to_learn
 from backstay.train.heads.anomaly import AnomalyHead
 from backstay.train.heads.examples import ByExamples
 from backstay.train.held_out import kept
@@ -47,6 +48,7 @@ from backstay.train.rows import (
     judged_of,
     part_of,
     refuse_loners,
+    refuse_unlabelled,
     usable_rows,
     with_unlabelled,
     without_anomalies,
@@ -83,7 +85,7 @@ def fit(work: ClassWork) -> Trained:
     A run that was killed goes on from its last epoch and ends at the same model id.
 
     Raises:
-        BackstayError: unlabelled rows for an objective that needs labels, fewer than two classes, too few rows, a loss
+        BackstayError: unlabelled rows that nothing would learn from, fewer than two classes, too few rows, a loss
             that is not finite, a collapsed encoder, or an export that answers otherwise than torch.
     """
     table, recipe, teacher = work.table, work.recipe, work.teacher
@@ -149,12 +151,15 @@ def _learner(work: ClassWork, profile: Profile, begun: Start | None) -> tuple[Ne
 
 
 def _taught(work: ClassWork, profile: Profile, train: Part, network: Network, objective: Objective) -> Part:
-    """The rows that the objective learns from."""
-    train = train.labelled() if objective.needs_labels else train
+    """The rows that the encoder or the objective learns from."""
+    only_labelled = objective.needs_labels and not is_to_learn(network)
+    train = train.labelled() if only_labelled else train
     if isinstance(network.head, AnomalyHead) and not objective.needs_labels:
         train = without_anomalies(train, network.head)
     if work.unlabelled is not None:
-        train = with_unlabelled(train, profile, work.unlabelled, objective, work.recipe, work.teacher)
+        if only_labelled:
+            refuse_unlabelled(work.unlabelled, work.recipe)
+        train = with_unlabelled(train, profile, work.unlabelled, work.teacher)
     if float(train.labelled().weights.sum()) <= 0:
         raise BackstayError("all sample weights of the train part are 0", fix="give some row a weight")
     return train

@@ -92,20 +92,21 @@ def refuse_loners(train: Part, objective: Objective, recipe: TrainSettings) -> N
         )
 
 
+def refuse_unlabelled(unlabelled: pa.Table, recipe: TrainSettings) -> None:
+    """Nothing here would learn from these rows."""
+    raise BackstayError(
+        f"there are {unlabelled.num_rows} unlabelled rows, and the objective {recipe.objective!r} needs labels",
+        fix='take data.unlabelled out, choose a train.objective that learns without labels, or encoder = "patches"',
+    )
+
+
 def with_unlabelled(
     train: Part,
     profile: Profile,
     unlabelled: pa.Table,
-    objective: Objective,
-    recipe: TrainSettings,
     teacher: Model | None,
 ) -> Part:
     """These rows behind those of the train part, with the label -1."""
-    if objective.needs_labels:
-        raise BackstayError(
-            f"there are {unlabelled.num_rows} unlabelled rows, and the objective {recipe.objective!r} needs labels",
-            fix="take data.unlabelled out, or choose a train.objective that learns without labels",
-        )
     added = tensors_of(profile, unlabelled)
     count = unlabelled.num_rows
     return Part(

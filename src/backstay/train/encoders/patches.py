@@ -7,8 +7,8 @@
 
 The filters are the centres of spherical k-means on whitened patches of the training images, the components those of
 their pooled responses. No label and no step is needed: `train.objective`, `train.epochs` and the step size change
-nothing, for the head alone is fitted on the embeddings. With `tune = true` all that is where training by the objective
-begins.
+nothing, for the head alone is fitted on the embeddings, and images of `data.unlabelled` are learned from whatever the
+objective. With `tune = true` all that is where training by the objective begins.
 
 When to prefer it: some thousand to some ten thousand small images without labels, or with few, and a minute of one CPU.
 On Fashion-MNIST it is ahead of all objectives without labels that we measured, in a fraction of their time
