@@ -71,6 +71,10 @@ def pages() -> dict[str, str]:
             '`model = "gradient_boosting"` and its like, with options under `[train.model_options]`. '
             "Needs `backstay[learn]`.",
             [ENCODERS, OBJECTIVES, HEADS, ESTIMATORS, REGRESSORS],
+            {
+                "Augmentations": [f"backstay.train.augmentations.{name}" for name in ("images", "rows", "texts")],
+                "Batches and triplets": ["backstay.train.samplers", "backstay.train.miners"],
+            },
         ),
         "docs/statistics.md": with_proofs((ROOT / "docs/statistics.md").read_text()),
         "docs/momentum.md": with_proofs((ROOT / "docs/momentum.md").read_text()),
@@ -202,8 +206,11 @@ def cell(field: Any) -> str:
     return (field.description or "").replace("|", "\\|").replace("\n", " ")
 
 
-def shelf_page(title: str, introduction: str, shelves: list[Shelf]) -> str:
-    """One section a plug-in, from its docstring; a heading above each shelf when there are several."""
+def shelf_page(title: str, introduction: str, shelves: list[Shelf], besides: dict[str, list[str]] | None = None) -> str:
+    """One section a plug-in, from its docstring; a heading above each shelf when there are several.
+
+    `besides`: modules that are no shelf, by the heading that they come under.
+    """
     lines = [f"# {title}", NOTE, "", introduction]
     for shelf in shelves:
         if len(shelves) > 1:
@@ -211,6 +218,10 @@ def shelf_page(title: str, introduction: str, shelves: list[Shelf]) -> str:
         level = "###" if len(shelves) > 1 else "##"
         for name in sorted(shelf.built_in):
             lines += ["", f"{level} {name}", "", *plug_in(shelf, name)]
+    for heading, modules in (besides or {}).items():
+        lines += ["", f"## {heading}"]
+        for module in modules:
+            lines += ["", f"### {module.rpartition('.')[2]}", "", *module_part(module)]
     groups = ", ".join(f"`{shelf.group}`" for shelf in shelves)
     points = "entry point" if len(shelves) == 1 else "entry points"
     lines += ["", f"Other packages add to these through the {points} {groups}."]
@@ -269,6 +280,17 @@ def plug_in(shelf: Shelf, name: str) -> list[str]:
         if isinstance(node, ast.FunctionDef if alone else ast.FunctionDef | ast.ClassDef) and node.name == attribute
     ]
     return [prose("\n\n".join(text for text in told if text))]
+
+
+def module_part(module: str) -> list[str]:
+    """What a module says of itself and of its public functions."""
+    tree = ast.parse(file_of(module).read_text())
+    lines = [prose(ast.get_docstring(tree) or "")]
+    for node in tree.body:
+        told = ast.get_docstring(node) if isinstance(node, ast.FunctionDef) else None
+        if told and not node.name.startswith("_"):
+            lines += ["", f"- **{node.name}**: {summary(told)}"]
+    return lines
 
 
 def file_of(target: str) -> Path:
