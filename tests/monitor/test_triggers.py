@@ -3,13 +3,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
 import pytest
 
 from backstay.kernel.records import Condition, Estimate, Interval, Signal, WindowResult
-from backstay.maths.intervals import clopper_pearson
-from backstay.monitor import triggers
-from backstay.monitor.triggers import Gain, Loss, current_loss, decide_retrain, predictions_per_day, strictness
+from backstay.monitor.triggers import Gain, Loss, current_loss, decide_retrain, predictions_per_day
 from backstay.settings import RetrainSettings
 
 BEGIN = datetime(2026, 1, 5, tzinfo=UTC)
@@ -51,7 +48,7 @@ def decide(*results: WindowResult, now=BEGIN + timedelta(days=60), **given):
 
 
 def test_a_worse_model_is_worth_retraining_and_the_sum_is_shown():
-    decision = decide(result(0, labels(0.80, 0.05)))
+    decision = decide(result(0, labels(0.80, 0.08)))
     assert decision.retrain
     terms = decision.terms
     saved = (terms["error rate now, at least"] - terms["error rate after, at most"]) * 100 * 90
@@ -69,19 +66,19 @@ def test_a_model_as_good_as_ever_is_left_alone():
 
 def test_a_difference_within_the_noise_is_left_alone():
     assert not decide(result(0, labels(0.90, 0.09))).retrain
-    assert decide(result(0, labels(0.86, 0.01))).retrain
+    assert decide(result(0, labels(0.88, 0.01))).retrain
 
 
 def test_little_traffic_does_not_pay_for_retraining():
-    assert not decide(result(0, labels(0.80, 0.05), rows=14)).retrain
+    assert not decide(result(0, labels(0.80, 0.08), rows=14)).retrain
 
 
 def test_the_volume_may_be_stated():
-    assert not decide(result(0, labels(0.80, 0.05)), settings={"predictions_per_day": 2.0}).retrain
+    assert not decide(result(0, labels(0.80, 0.08)), settings={"predictions_per_day": 2.0}).retrain
 
 
 def test_labels_go_before_the_estimate_without_them():
-    assert current_loss([result(0, labels(0.80, 0.05), FREE)]).value == pytest.approx(0.20)
+    assert current_loss([result(0, labels(0.80, 0.08), FREE)]).value == pytest.approx(0.20)
     assert current_loss([result(0, labels(0.80, 0.08, n=10), FREE)]).value == pytest.approx(0.10)
     assert current_loss([result(0, REFUSED)]) is None
     assert current_loss([]) is None
@@ -90,7 +87,7 @@ def test_labels_go_before_the_estimate_without_them():
 def test_labels_drawn_by_doubt_speak_where_the_standing_sample_does_not():
     drawn = replace(labels(0.70, 0.10, n=40), kind="stratified")
     assert current_loss([result(0, REFUSED, drawn)]).value == pytest.approx(0.30)
-    assert current_loss([result(0, drawn, labels(0.80, 0.05))]).value == pytest.approx(0.20)
+    assert current_loss([result(0, drawn, labels(0.80, 0.08))]).value == pytest.approx(0.20)
     assert current_loss([result(0, replace(drawn, metric="mae"))]) is None
 
 
@@ -106,11 +103,11 @@ def test_volume_is_of_the_last_four_windows():
 
 def test_a_cool_down_holds_and_ends():
     now = BEGIN + timedelta(days=60)
-    held = decide(result(0, labels(0.80, 0.05)), now=now, last_retrained=now - timedelta(days=6))
+    held = decide(result(0, labels(0.80, 0.08)), now=now, last_retrained=now - timedelta(days=6))
     assert not held.retrain
     assert "cool-down" in held.headline
     assert held.terms["net"] > 0
-    assert decide(result(0, labels(0.80, 0.05)), now=now, last_retrained=now - timedelta(days=7)).retrain
+    assert decide(result(0, labels(0.80, 0.08)), now=now, last_retrained=now - timedelta(days=7)).retrain
 
 
 def test_what_is_not_known_is_not_retrained_upon():
@@ -121,22 +118,19 @@ def test_what_is_not_known_is_not_retrained_upon():
 
 def test_a_measured_challenger_replaces_the_guess():
     hopeless = Loss(0.19, 0.02, 0.02, "a shadow")
-    assert not decide(result(0, labels(0.80, 0.05)), challenger=hopeless).retrain
+    assert not decide(result(0, labels(0.80, 0.08)), challenger=hopeless).retrain
 
 
 def test_labels_at_hand_are_not_paid_twice():
-    assert decide(result(0, labels(0.80, 0.05)), labels_at_hand=400).terms["cost of retraining"] == pytest.approx(150)
-    assert decide(result(0, labels(0.80, 0.05)), labels_at_hand=900).terms["cost of labels"] == 0.0
+    assert decide(result(0, labels(0.80, 0.08)), labels_at_hand=400).terms["cost of retraining"] == pytest.approx(150)
+    assert decide(result(0, labels(0.80, 0.08)), labels_at_hand=900).terms["cost of labels"] == 0.0
 
 
 def test_a_threshold_asks_only_when_accuracy_is_provably_below_it():
     settings = {"trigger": "threshold", "minimum_accuracy": 0.9}
-    below = decide(result(0, labels(0.80, 0.05)), settings=settings)
+    below = decide(result(0, labels(0.80, 0.08)), settings=settings)
     assert below.retrain
-    assert (
-        "accuracy is at most 87.9% (a bound for a year of looks), below retrain.minimum_accuracy 90.0%"
-        in below.headline
-    )
+    assert "accuracy is at most 85.2% (one-sided 90%), below retrain.minimum_accuracy 90.0%" in below.headline
     assert "value of retraining, at least" in below.terms
     assert not decide(result(0, labels(0.88, 0.08)), settings=settings).retrain
     unknown = decide(result(0, REFUSED, figures={}), settings=settings)
@@ -169,8 +163,8 @@ def test_the_number_a_year_holds_for_every_trigger(trigger):
     now = BEGIN + timedelta(days=800)
     old, fresh = now - timedelta(days=366), now - timedelta(days=100)
     asked = {"now": now, "live_since": BEGIN, "settings": settings}
-    assert decide(result(0, labels(0.80, 0.05)), trained=[old, fresh], **asked).retrain
-    held = decide(result(0, labels(0.80, 0.05)), trained=[fresh, fresh], **asked)
+    assert decide(result(0, labels(0.80, 0.08)), trained=[old, fresh], **asked).retrain
+    held = decide(result(0, labels(0.80, 0.08)), trained=[fresh, fresh], **asked)
     assert not held.retrain
     assert "2 challengers in 365 days" in held.headline
 
@@ -186,49 +180,7 @@ def test_a_shadow_goes_before_the_reference():
     none = decide(seen, gain=Gain(0.10, 0.10, -0.02, 300, "300 labels"))
     assert not none.retrain
     assert none.terms["value of retraining, at least"] == 0
-    much = decide(seen, gain=Gain(0.20, 0.05, 0.12, 300, "300 labels"))
+    much = decide(seen, gain=Gain(0.20, 0.05, 0.10, 300, "300 labels"))
     assert much.retrain
-    # 0.03 below the difference at one look; so many times that at one of a year's.
-    least = 0.15 - strictness([seen]) * 0.03
-    assert much.terms["errors avoided, at least"] == pytest.approx(least * 100 * 90)
+    assert much.terms["errors avoided, at least"] == pytest.approx(0.10 * 100 * 90)
     assert much.terms["after from"] == "a shadow on the same 300 rows"
-
-
-def year_of_weeks(rng: np.random.Generator, accuracy: float, later: float, settings: RetrainSettings) -> int:
-    """The week, of 52, in which retraining is first asked for; 0 for none. From week 27 on accuracy is `later`.
-
-    Twelve labels a week, four weeks of them count, much traffic; exact intervals.
-    """
-    right = rng.binomial(5000, accuracy)
-    bounds = clopper_pearson(right, 5000)
-    known = {"reference_accuracy": {"value": right / 5000, "low": bounds.low, "high": bounds.high, "n": 5000}}
-    weekly = np.concatenate([rng.binomial(12, accuracy, 30), rng.binomial(12, later, 26)])
-    for week in range(4, 56):
-        right, n = int(weekly[week - 3 : week + 1].sum()), 48
-        bounds = clopper_pearson(right, n)
-        seen = Estimate("ppi", "accuracy", right / n, Interval(bounds.low, bounds.high), 70_000, "", labels=n)
-        results = [result(week, seen, rows=70_000, figures=known)]
-        if decide_retrain(results, settings, now=BEGIN + timedelta(days=7 * week + 7)).retrain:
-            return week - 3
-    return 0
-
-
-@pytest.mark.parametrize("settings", [RetrainSettings(), RetrainSettings(trigger="threshold", minimum_accuracy=0.88)])
-def test_a_year_without_a_change_asks_for_no_retraining(settings):
-    """In 19 years of 20 at least, however dear a point is; at 90% a look it was nearly every year."""
-    rng = np.random.default_rng(2)
-    asked = sum(year_of_weeks(rng, 0.9, 0.9, settings) > 0 for _ in range(60))
-    assert asked <= 3
-
-
-def test_bounds_for_one_look_would_ask_in_most_years(monkeypatch):
-    """The mutant: the same bounds at 90% each week."""
-    monkeypatch.setattr(triggers, "strictness", lambda results: 1.0)
-    rng = np.random.default_rng(2)
-    assert sum(year_of_weeks(rng, 0.9, 0.9, RetrainSettings()) > 0 for _ in range(60)) > 30
-
-
-def test_a_plain_fall_is_acted_on_within_weeks():
-    rng = np.random.default_rng(3)
-    weeks = [year_of_weeks(rng, 0.9, 0.6, RetrainSettings()) for _ in range(30)]
-    assert sum(27 <= week <= 34 for week in weeks) >= 27

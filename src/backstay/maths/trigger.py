@@ -2,8 +2,7 @@
 
 Value of retraining = (loss now, lower bound - loss of the challenger, upper bound) x rows x value of one error,
 over a horizon; retrain when it exceeds what training, labels and risk cost (docs/statistics.md). On a stream that does
-not change the bounds overlap and the answer is no, as often as their level says: whoever looks often gives bounds that
-allow for it.
+not change the bounds overlap and the answer is no.
 """
 
 from __future__ import annotations

@@ -1,9 +1,5 @@
 """Does retraining pay? A lower bound of what waiting costs against what retraining costs, every term shown.
 
-The bound is looked at with every window. At a usual level a stream that does not change would sooner or later look as
-if retraining paid: so each look has its part of a year's level, and no more than one year in twenty of such a stream
-may say so by chance, whatever the dependence between looks (a union bound).
-
 Threshold, shift and calendar are there for teams that have agreed on them; only value knows what a model is worth.
 """
 
@@ -14,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import ndtri
 
 from backstay.kernel.clock import utc
 from backstay.kernel.records import Decision, Estimate, WindowResult
@@ -24,8 +19,6 @@ from backstay.settings import RetrainSettings
 
 # From half of a 95% interval to a one-sided 90% bound, for a nearly normal estimate: 1.2816 / 1.9600.
 ONE_SIDED = 0.6539
-# The chance that a year of looks at a stream that does not change finds that retraining pays.
-YEARLY = 0.05
 VOLUME_WINDOWS = 4
 LEAST_LABELS = 20
 DAYS_A_YEAR = 365
@@ -92,15 +85,6 @@ def predictions_per_day(results: Sequence[WindowResult]) -> float:
     return sum(result.rows for result in last) / days if days > 0 else 0.0
 
 
-def strictness(results: Sequence[WindowResult]) -> float:
-    """How many times as wide as for one look at 90% the bounds of a look are, by how often a year there is one."""
-    newest = max(results, key=lambda result: result.end, default=None)
-    if newest is None:
-        return 1.0
-    days = max((newest.end - newest.start).total_seconds() / 86_400, 1e-3)
-    return float(ndtri(1.0 - min(YEARLY * days / DAYS_A_YEAR, 0.1)) / ndtri(0.9))
-
-
 def decide_retrain(
     results: Sequence[WindowResult],
     settings: RetrainSettings,
@@ -145,18 +129,17 @@ def _worth(
 ) -> Decision:
     """Whether the lower bound of what a new model saves exceeds what it costs.
 
-    The bound is that of a paired difference where a shadow was measured, else of the difference of two independent
-    estimates, whose errors add in quadrature; at the level of one look of a year's (`strictness`).
+    The bound is one-sided 90%: of a paired difference where a shadow was measured, else of the difference of two
+    independent estimates, whose errors add in quadrature.
     """
     loss, fresh = current_loss(results), challenger if challenger is not None else reference_loss(results)
     terms: dict[str, float | str]
     if gain is not None:
-        least = gain.now - gain.after - strictness(results) * (gain.now - gain.after - gain.low)
-        low, high = max(gain.after + least, 0.0), gain.after
+        low, high = max(gain.after + gain.low, 0.0), gain.after
         terms = {"error rate now": gain.now, "error rate after": gain.after}
         sources = {"known from": gain.source, "after from": f"a shadow on the same {gain.n} rows"}
     elif loss is not None and fresh is not None:
-        low, high = _joint(loss, fresh, strictness(results))
+        low, high = _joint(loss, fresh)
         terms = {"error rate now": loss.value, "error rate after": fresh.value}
         sources = {"known from": loss.source, "after from": fresh.source}
     else:
@@ -200,12 +183,9 @@ def _below(results: Sequence[WindowResult], least: float) -> tuple[bool, str]:
     loss = current_loss(results)
     if loss is None:
         return False, "accuracy now is not known: label some rows"
-    most = 1.0 - loss.value + strictness(results) * loss.below
+    most = 1.0 - loss.value + loss.below
     where = "below" if most < least else "not provably below"
-    return (
-        most < least,
-        f"accuracy is at most {most:.1%} (a bound for a year of looks), {where} retrain.minimum_accuracy {least:.1%}",
-    )
+    return most < least, f"accuracy is at most {most:.1%} (one-sided 90%), {where} retrain.minimum_accuracy {least:.1%}"
 
 
 def _shifted(results: Sequence[WindowResult]) -> tuple[bool, str]:
@@ -234,9 +214,9 @@ def _hold(
     return None
 
 
-def _joint(now: Loss, fresh: Loss, times: float) -> tuple[float, float]:
-    """The two rates moved towards each other by so many times the joint error, shared in proportion; never below 0."""
-    joint = times * float(np.hypot(now.below, fresh.above))
+def _joint(now: Loss, fresh: Loss) -> tuple[float, float]:
+    """The two rates moved towards each other by the joint error, shared in proportion; never below zero."""
+    joint = float(np.hypot(now.below, fresh.above))
     total = now.below + fresh.above
     part = now.below / total if total > 0 else 0.5
     return max(now.value - joint * part, 0.0), fresh.value + joint * (1.0 - part)
