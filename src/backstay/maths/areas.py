@@ -10,12 +10,11 @@ kind, which is what limits it where anomalies are few.
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
 
 from backstay.kernel.errors import BackstayError
 from backstay.maths.arrays import AnyArray, BoolArray, FloatArray, fraction, same_length, vector
-from backstay.maths.clusters import clusters, effective_size, mean_variance
-from backstay.maths.paired import PairedDifference
+from backstay.maths.clusters import clusters
+from backstay.maths.paired import PairedDifference, t_difference
 
 
 def paired_areas(
@@ -41,24 +40,7 @@ def paired_areas(
     grouping = clusters(groups, len(moved))
     if groups is not None:
         least = min(len(np.unique(grouping.codes[kind])) for kind in (positive, ~positive))
-    mean, se = float(moved.mean()), float(np.sqrt(mean_variance(moved, grouping)))
-    df = max(least - 1, 1)
-    two, one = float(stdtrit(df, 0.5 + level / 2)), float(stdtrit(df, level))
-    p_better = float(stdtr(df, -mean / se)) if se > 0.0 else 0.5 if mean == 0.0 else float(mean < 0.0)
-    if grouping.count < 2:  # one group has no error of its own: nothing can be shown
-        se, two, one, p_better = float("inf"), 1.0, 1.0, 0.5
-    return PairedDifference(
-        mean=mean,
-        low=mean - two * se,
-        high=mean + two * se,
-        one_sided_low=mean - one * se,
-        one_sided_high=mean + one * se,
-        se=se,
-        n=len(moved),
-        n_effective=effective_size(moved, grouping),
-        p_worse=1.0 - p_better,
-        p_better=p_better,
-    )
+    return t_difference(moved, grouping, level, least - 1)
 
 
 def shares(positive: BoolArray, scores: FloatArray) -> FloatArray:

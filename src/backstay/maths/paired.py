@@ -61,12 +61,13 @@ def paired_difference(
     grouping = clusters(groups, len(difference))
     if np.all(np.isin(first, (0.0, 1.0))) and np.all(np.isin(second, (0.0, 1.0))):
         return _binary(difference, grouping, level)
-    return _real(difference, grouping, level)
+    return t_difference(difference, grouping, level, grouping.count - 1)
 
 
-def _real(difference: FloatArray, grouping: Clusters, level: float) -> PairedDifference:
+def t_difference(difference: FloatArray, grouping: Clusters, level: float, df: int) -> PairedDifference:
+    """The mean of values [n] by row with its cluster-robust t interval, of `df` degrees of freedom (1 at least)."""
     mean, se = float(difference.mean()), float(np.sqrt(mean_variance(difference, grouping)))
-    df = max(grouping.count - 1, 1)
+    df = max(df, 1)
     two, one = float(stdtrit(df, 0.5 + level / 2)), float(stdtrit(df, level))
     p_better = _t_tail(mean, se, df)
     if grouping.count < 2:  # one group has no error of its own: nothing can be shown
@@ -104,7 +105,7 @@ def _binary(difference: FloatArray, grouping: Clusters, level: float) -> PairedD
     one_low, one_high = _lower(gains, losses, size, one), -_lower(losses, gains, size, one)
     mean = float(difference.mean())
     if grouping.count < n:
-        real = _real(difference, grouping, level)
+        real = t_difference(difference, grouping, level, grouping.count - 1)
         low, high = min(low, real.low), max(high, real.high)
         one_low, one_high = min(one_low, real.one_sided_low), max(one_high, real.one_sided_high)
         p_better, p_worse = max(p_better, real.p_better), max(p_worse, real.p_worse)
