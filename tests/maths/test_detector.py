@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from backstay.kernel.errors import BackstayError
 from backstay.maths.betting import geometric_bets
-from backstay.maths.detector import ErrorDetector
+from backstay.maths.detector import ErrorDetector, weighted_starts
 
 
 def alarms_by_loop(x: np.ndarray, m0: float, threshold: float) -> list[int]:
@@ -68,3 +68,35 @@ def test_impossible_settings_are_refused() -> None:
         ErrorDetector.start(0.1, 0.5)
     with pytest.raises(BackstayError, match="negative or missing"):
         ErrorDetector.start(0.1, 5.0).update(np.array([np.nan]))
+
+
+def test_weighted_starts_are_the_plain_sum_over_starts():
+    """S is the sum over steps of what was laid there times the product of all bets since."""
+    rng = np.random.default_rng(5)
+    rows = rng.integers(1, 20, 9)
+    errors = rng.binomial(rows, 0.3)
+    weights = rng.random(9)
+    total = 0.0
+    for bet in geometric_bets(0.12):
+        for start in range(9):
+            wealth = float(weights[start])
+            for e, n in zip(errors[start:], rows[start:], strict=True):
+                for x in [1.0] * e + [0.0] * (n - e):
+                    wealth *= 1.0 + bet * (x - 0.12)
+            total += wealth / 8
+    steps = [(int(e), int(n)) for e, n in zip(errors, rows, strict=True)]
+    assert weighted_starts(steps, list(map(float, weights)), 0.12) == pytest.approx(total)
+
+
+def test_weighted_starts_with_whole_weights_are_the_detector():
+    outcomes = np.random.default_rng(6).binomial(1, 0.2, 60).astype(float)
+    detector, alarms = ErrorDetector.start(0.1, 1e9).update(outcomes)
+    assert not alarms
+    steps = [(int(x), 1) for x in outcomes]
+    assert np.log(weighted_starts(steps, [1.0] * 60, 0.1)) == pytest.approx(detector.log_evidence)
+
+
+@pytest.mark.parametrize("steps", [[(3, 2)], [(-1, 2)], [(0, 0)]])
+def test_weighted_starts_refuse_counts_that_cannot_be(steps):
+    with pytest.raises(BackstayError, match="errors and rows"):
+        weighted_starts(steps, [0.1], 0.1)

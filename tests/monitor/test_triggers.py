@@ -19,7 +19,11 @@ def labels(value: float, half: float, n: int = 50) -> Estimate:
     return Estimate("ppi", "accuracy", value, Interval(value - half, value + half), 700, "", labels=n)
 
 
-def result(week: int, *estimates: Estimate, rows: int = 700, figures=KNOWN) -> WindowResult:
+SHOWN = KNOWN | {"labels_counted": [{"labels": 50, "right": 30}]}
+"""Figures of a look whose labels show a fall by themselves; what it is worth is another matter."""
+
+
+def result(week: int, *estimates: Estimate, rows: int = 700, figures=SHOWN) -> WindowResult:
     start = BEGIN + timedelta(days=7 * week)
     return WindowResult(
         id=f"w{week}",
@@ -75,6 +79,25 @@ def test_little_traffic_does_not_pay_for_retraining():
 
 def test_the_volume_may_be_stated():
     assert not decide(result(0, labels(0.80, 0.08)), settings={"predictions_per_day": 2.0}).retrain
+
+
+def test_what_seems_to_pay_waits_until_the_fall_is_no_luck():
+    seen = labels(0.80, 0.08)
+    waiting = decide(result(0, seen, figures=KNOWN))
+    assert not waiting.retrain
+    assert waiting.terms["net"] > 0
+    assert waiting.headline.startswith("Do not retrain yet: waiting 90 days costs at least 8")
+    assert "label some rows of the standing sample" in waiting.headline
+    few = decide(result(0, seen, figures=KNOWN | {"labels_counted": [{"labels": 12, "right": 9}]}))
+    assert not few.retrain
+    assert "12 labels show" in few.headline
+    assert 0 < few.terms["evidence of a fall from labels (shown at 1)"] < 1
+    assert decide(result(0, seen)).terms["evidence of a fall from labels (shown at 1)"] > 1
+
+
+def test_a_plain_bound_shows_a_fall_alone():
+    assert decide(result(0, labels(0.80, 0.04), figures=KNOWN)).retrain
+    assert decide(result(0, labels(0.80, 0.04), figures=KNOWN), settings={"predictions_per_day": 1}).retrain is False
 
 
 def test_labels_go_before_the_estimate_without_them():
@@ -133,6 +156,10 @@ def test_a_threshold_asks_only_when_accuracy_is_provably_below_it():
     assert "accuracy is at most 85.2% (one-sided 90%), below retrain.minimum_accuracy 90.0%" in below.headline
     assert "value of retraining, at least" in below.terms
     assert not decide(result(0, labels(0.88, 0.08)), settings=settings).retrain
+    luck = decide(result(0, labels(0.80, 0.08), figures=KNOWN), settings=settings)
+    assert not luck.retrain
+    assert "below retrain.minimum_accuracy 90.0% if that is no luck" in luck.headline
+    assert decide(result(0, labels(0.80, 0.04), figures=KNOWN), settings=settings).retrain
     unknown = decide(result(0, REFUSED, figures={}), settings=settings)
     assert not unknown.retrain
     assert "label some rows" in unknown.headline

@@ -9,7 +9,7 @@ of 200, and none on means of 200 (docs/statistics.md).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -127,6 +127,33 @@ class ErrorDetector:
             alarms=int(state["alarms"]),
             highest=float(state["highest"]),
         )
+
+
+def weighted_starts(steps: Sequence[tuple[int, int]], weights: Sequence[float], m0: float) -> float:
+    """Evidence that the error has risen above `m0` at one of the steps, each told by its errors and its rows.
+
+    S_t = (S_{t-1} + w_t) e_t for each of eight bets, and their mean: a bet is begun at each step with a part of the
+    stake, and what is lost or won goes on. While each row errs with a chance of at most m0, whatever came before, S
+    reaches 1 / delta with probability at most delta times the sum of the weights (it is the wealth of somebody who
+    began with that sum: Ville's inequality), whatever the number of looks. The weights may depend on all that was known
+    before their step. All weights 1 are the Shiryaev-Roberts statistic. A step's bet is the product of the bets on its
+    rows, so their order within it is of no account; good rows take the evidence down again.
+
+    Args: `steps` errors (0 to rows) and rows (1 or more), in order; `weights` one for each, at least 0.
+
+    >>> weighted_starts([(1, 12), (0, 12), (2, 12)], [0.1] * 3, 0.1) < 1
+    True
+    >>> weighted_starts([(1, 12), (5, 12), (6, 12)], [0.1] * 3, 0.1) > 100
+    True
+    """
+    if any(not 0 <= errors <= rows or rows < 1 for errors, rows in steps):
+        raise BackstayError(f"steps of errors and rows: {list(steps)!r}", fix="give at most as many errors as rows")
+    right, wrong = log_bets(np.array([0.0, 1.0]), fraction(m0, "the null mean m0"))
+    log_s = np.full(LAMBDAS, -np.inf)
+    for (errors, rows), weight in zip(steps, weights, strict=True):
+        stake = np.log(weight) if weight > 0.0 else -np.inf
+        log_s = np.logaddexp(log_s, stake) + errors * wrong + (rows - errors) * right
+    return float(np.exp(min(float(logsumexp(log_s) - np.log(LAMBDAS)), 700.0)))
 
 
 def _path(log_r: FloatArray, steps: FloatArray) -> FloatArray:

@@ -2,7 +2,7 @@
 
 Value of retraining = (loss now, lower bound - loss of the challenger, upper bound) x rows x value of one error,
 over a horizon; retrain when it exceeds what training, labels and risk cost (docs/statistics.md). On a stream that does
-not change the answer is no, as often as the level of the bounds says at each look.
+not change the answer is no as often as the level of the bounds says, look by look: `monitor.fall` asks for more.
 """
 
 from __future__ import annotations

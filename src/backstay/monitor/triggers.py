@@ -1,27 +1,31 @@
 """Does retraining pay? A lower bound of what waiting costs against what retraining costs, every term shown.
 
+That bound is for one look, and a year has many; so the fall itself must be shown as well, at a level that a year of
+looks has together (`monitor.fall`): no more than one year in twenty of a stream that does not change asks for a model.
+
 Threshold, shift and calendar are there for teams that have agreed on them; only value knows what a model is worth.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from backstay.kernel.clock import utc
-from backstay.kernel.records import Decision, Estimate, WindowResult
-from backstay.maths.trigger import decide
+from backstay.kernel.records import Decision, Estimate, Json, WindowResult
+from backstay.maths.trigger import RetrainDecision, decide
 from backstay.monitor.detectors import OF_LABELS
+from backstay.monitor.fall import DAYS_A_YEAR, Fall, fall_of
 from backstay.settings import RetrainSettings
 
 # From half of a 95% interval to a one-sided 90% bound, for a nearly normal estimate: 1.2816 / 1.9600.
 ONE_SIDED = 0.6539
 VOLUME_WINDOWS = 4
 LEAST_LABELS = 20
-DAYS_A_YEAR = 365
 FREE = "label-free"
 # Kinds of estimates, the first that says something counts.
 ORDER = ("ppi", "labels", "stratified", FREE)
@@ -110,7 +114,7 @@ def decide_retrain(
         gain: of a shadow that was compared with the live model on the same rows; goes before `challenger`.
         labels_at_hand: labels of the training share that need not be paid for again.
     """
-    worth = _worth(results, settings, challenger, gain, labels_at_hand)
+    worth = _worth(results, settings, challenger, gain, labels_at_hand, fall_of(results))
     asked = worth if settings.trigger == "value" else _asked(results, settings, utc(now), live_since, worth)
     hold = _hold(settings, utc(now), last_retrained, trained)
     if hold is None:
@@ -126,29 +130,42 @@ def _worth(
     challenger: Loss | None,
     gain: Gain | None,
     labels_at_hand: int,
+    fall: Fall,
 ) -> Decision:
-    """Whether the lower bound of what a new model saves exceeds what it costs.
+    """Whether the lower bound of what a new model saves exceeds what it costs, and the fall is no luck.
 
     The bound is one-sided 90%: of a paired difference where a shadow was measured, else of the difference of two
     independent estimates, whose errors add in quadrature.
     """
     loss, fresh = current_loss(results), challenger if challenger is not None else reference_loss(results)
-    terms: dict[str, float | str]
+    bounds: Callable[[float], tuple[float, float]]
     if gain is not None:
-        low, high = max(gain.after + gain.low, 0.0), gain.after
-        terms = {"error rate now": gain.now, "error rate after": gain.after}
+        now, after, bounds = gain.now, gain.after, partial(_of_gain, gain)
         sources = {"known from": gain.source, "after from": f"a shadow on the same {gain.n} rows"}
     elif loss is not None and fresh is not None:
-        low, high = _joint(loss, fresh)
-        terms = {"error rate now": loss.value, "error rate after": fresh.value}
+        now, after, bounds = loss.value, fresh.value, partial(_joint, loss, fresh)
         sources = {"known from": loss.source, "after from": fresh.source}
     else:
         missing = "accuracy now is not known: label some rows" if loss is None else "accuracy before is not known"
         return Decision(False, f"Do not retrain: {missing}.", {})
+    found, surely = (_sum(bounds(times), results, settings, labels_at_hand) for times in (1.0, fall.strict))
+    rates: Json = {"error rate now": now, "error rate after": after}
+    terms = {**rates, **dict(found.terms), **sources, **_shown(fall)}
+    sums = f"waiting {settings.horizon_days:g} days costs at least {found.value:,.0f}, retraining {found.cost:,.0f}"
+    if not found.retrain:
+        return Decision(False, f"Do not retrain: {sums}.", terms)
+    if not (fall.by_labels or surely.retrain):
+        return Decision(False, f"Do not retrain yet: {sums}, if that is no luck: {fall.told()}.", terms)
+    return Decision(True, f"Retrain: {sums}.", terms)
+
+
+def _sum(
+    bounds: tuple[float, float], results: Sequence[WindowResult], settings: RetrainSettings, labels_at_hand: int
+) -> RetrainDecision:
     volume = settings.predictions_per_day if settings.predictions_per_day is not None else predictions_per_day(results)
-    found = decide(
-        loss_now_low=low,
-        loss_new_high=high,
+    return decide(
+        loss_now_low=bounds[0],
+        loss_new_high=bounds[1],
         value_per_error=settings.value_per_error,
         volume_per_period=volume,
         horizon_periods=settings.horizon_days,
@@ -156,9 +173,16 @@ def _worth(
         cost_label=settings.cost_per_label * max(settings.labels - labels_at_hand, 0),
         cost_risk=settings.cost_risk,
     )
-    terms |= {**dict(found.terms), **sources}
-    sums = f"waiting {settings.horizon_days:g} days costs at least {found.value:,.0f}, retraining {found.cost:,.0f}"
-    return Decision(found.retrain, f"{'Retrain' if found.retrain else 'Do not retrain'}: {sums}.", terms)
+
+
+def _shown(fall: Fall) -> Json:
+    """The terms of what shows that the fall is no luck."""
+    terms: Json = {"width of a bound that shows a fall alone": fall.strict}
+    if fall.accepted is not None:
+        terms["error rate accepted"] = fall.accepted
+    if fall.evidence is not None:
+        terms["evidence of a fall from labels (shown at 1)"] = fall.evidence
+    return terms
 
 
 def _asked(
@@ -180,12 +204,18 @@ def _asked(
 
 
 def _below(results: Sequence[WindowResult], least: float) -> tuple[bool, str]:
+    """Whether accuracy is below what is accepted: by a bound of 90% and the labels of all looks, or a strict bound."""
     loss = current_loss(results)
     if loss is None:
         return False, "accuracy now is not known: label some rows"
-    most = 1.0 - loss.value + loss.below
-    where = "below" if most < least else "not provably below"
-    return most < least, f"accuracy is at most {most:.1%} (one-sided 90%), {where} retrain.minimum_accuracy {least:.1%}"
+    fall = fall_of(results, floor=least)
+    most, surely = (1.0 - loss.value + times * loss.below for times in (1.0, fall.strict))
+    known = f"accuracy is at most {most:.1%} (one-sided 90%)"
+    if most >= least:
+        return False, f"{known}, not provably below retrain.minimum_accuracy {least:.1%}"
+    if fall.by_labels or surely < least:
+        return True, f"{known}, below retrain.minimum_accuracy {least:.1%}"
+    return False, f"{known}, below retrain.minimum_accuracy {least:.1%} if that is no luck: {fall.told()}"
 
 
 def _shifted(results: Sequence[WindowResult]) -> tuple[bool, str]:
@@ -214,9 +244,15 @@ def _hold(
     return None
 
 
-def _joint(now: Loss, fresh: Loss) -> tuple[float, float]:
-    """The two rates moved towards each other by the joint error, shared in proportion; never below zero."""
-    joint = float(np.hypot(now.below, fresh.above))
+def _joint(now: Loss, fresh: Loss, times: float) -> tuple[float, float]:
+    """The two rates moved towards each other by so many times the joint error, shared in proportion; never below 0."""
+    joint = times * float(np.hypot(now.below, fresh.above))
     total = now.below + fresh.above
     part = now.below / total if total > 0 else 0.5
     return max(now.value - joint * part, 0.0), fresh.value + joint * (1.0 - part)
+
+
+def _of_gain(gain: Gain, times: float) -> tuple[float, float]:
+    """The shadow's rate, and the least by which the live model's lies above it, so many times as sure as at 90%."""
+    difference = gain.now - gain.after
+    return max(gain.after + difference - times * (difference - gain.low), 0.0), gain.after

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from backstay.kernel.records import Condition, WindowResult
+from backstay.maths.detector import weighted_starts
+from backstay.monitor.fall import BY_LABELS, SPREAD, fall_of
+
+BEGIN = datetime(2026, 1, 5, tzinfo=UTC)
+REFERENCE = {"value": 0.9, "low": 0.87, "high": 0.92, "n": 500, "n_effective": 500.0}
+
+
+def look(week: int, right: int = 0, labels: int = 0, alarms: tuple[str, ...] = (), days: float = 7) -> WindowResult:
+    start = BEGIN + timedelta(days=days * week)
+    counted = [{"labels": labels, "right": right}] if labels else []
+    return WindowResult(
+        id=f"w{week}",
+        model="model",
+        environment="production",
+        release_id="r",
+        start=start,
+        end=start + timedelta(days=days),
+        rows=700,
+        condition=Condition.FINE,
+        signals=(),
+        estimates=(),
+        headline="",
+        advice=(),
+        label_age_days=None,
+        budget_spent=0.0,
+        budget=1.0,
+        created_at=start,
+        new_alarms=alarms,
+        figures={"reference_accuracy": REFERENCE, "labels_counted": counted},
+    )
+
+
+def test_no_labels_show_nothing():
+    fall = fall_of([look(0), look(1)])
+    assert fall.evidence is None
+    assert not fall.by_labels
+    assert "label some rows" in fall.told()
+    assert fall_of([]).evidence is None
+
+
+def test_labels_that_are_wrong_show_a_fall_and_right_ones_take_it_back():
+    fallen = [look(week, 4, 12) for week in range(4)]
+    assert fall_of(fallen).by_labels
+    assert "48 labels" in fall_of(fallen).told()
+    mended = fallen + [look(week, 12, 12) for week in range(4, 40)]
+    assert not fall_of(mended).by_labels
+    assert not fall_of([look(week, 11, 12) for week in range(52)]).by_labels
+
+
+def test_the_order_in_which_windows_are_handed_in_is_of_no_account():
+    looks = [look(week, 12 - week % 3, 12) for week in range(12)]
+    assert fall_of(looks[::-1]) == fall_of(looks)
+
+
+def test_an_alarm_makes_the_labels_after_it_count_for_more():
+    quiet = [look(0), look(1), look(2, 7, 12)]
+    alarmed = [look(0), look(1, alarms=("embedding",)), look(2, 7, 12)]
+    both = [fall_of(looks).evidence for looks in (quiet, alarmed)]
+    assert both[1] == pytest.approx(both[0] * (SPREAD * 7 / 365 + 0.25) / (SPREAD * 7 / 365))
+
+
+def test_an_alarm_of_the_same_look_does_not_and_its_stake_waits_for_labels():
+    """What raises the alarm may be the labels themselves."""
+    same = [look(0, 7, 12, alarms=("labelled_error",))]
+    assert fall_of(same).evidence == fall_of([look(0, 7, 12)]).evidence
+    waited = [look(0, alarms=("embedding",)), look(1), look(2), look(3, 7, 12)]
+    at_once = [look(0), look(1), look(2, alarms=("embedding",)), look(3, 7, 12)]
+    assert fall_of(waited).evidence == fall_of(at_once).evidence
+
+
+def test_alarms_never_lay_more_than_the_whole_stake():
+    """With bets of no effect the evidence is what was laid: one a year at most, however many alarms there are."""
+    looks = [look(week, 9, 10, alarms=("embedding",)) for week in range(52)]
+    fall = fall_of(looks, floor=0.9)
+    laid = [SPREAD * 7 / 365] + [SPREAD * 7 / 365 + 0.5 * 0.5**k for k in range(1, 52)]
+    steps = [(1, 10)] * 52
+    assert sum(laid) <= 1.0
+    assert fall.evidence == pytest.approx(BY_LABELS * weighted_starts(steps, laid, 0.1))
+
+
+def test_a_floor_of_the_team_needs_no_reference():
+    looks = [look(week, 6, 12) for week in range(5)]
+    for result in looks:
+        del result.figures["reference_accuracy"]
+    assert fall_of(looks).evidence is None
+    assert fall_of(looks, floor=0.9).by_labels
+    assert fall_of(looks, floor=0.9).accepted == pytest.approx(0.1)
+
+
+def test_who_looks_more_often_needs_more():
+    weekly, daily = (fall_of([look(k, 8, 12, days=days) for k in range(3)]) for days in (7, 1))
+    assert daily.strict > weekly.strict > 2
+    assert daily.evidence < weekly.evidence
