@@ -15,7 +15,8 @@ from backstay.demo.scans import NEW, draw
 from backstay.demo.world import Week, brighter, fading, table, true_accuracy
 
 STEADY_WEEKS = 3
-FADING_WEEKS = 9
+FADING_WEEKS = 13
+"""At most: it ends when retraining pays."""
 
 
 def adopt(show: Performance) -> None:

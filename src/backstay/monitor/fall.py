@@ -1,12 +1,13 @@
 """Is the fall real? What has to be shown, beside the value, before a model is replaced.
 
 A 90% bound looked at every week finds in most years that a stream which does not change would pay for a new model. So
-its answer counts only with one of two proofs, whose chances of erring add up to one year in twenty:
+its answer counts only with one of two proofs, whose chances of erring add up to one year in twenty (for 19 references
+of 20, and over all of them to far less: docs/statistics.md):
 
-- the labels of the standing sample: bets against "the error is at most that of the reference" (its upper bound) or
-  the floor that the team has set, begun at every look with a small part of the stake, and with a large one at the look
-  after an alarm: labels that follow an alarm need not be as many. Old labels still count, and labels that are right
-  again take the evidence back;
+- the labels of the standing sample: bets against "the error is at most that of the reference" (its 95% upper bound)
+  or the floor that the team has set, begun at every look with a small part of the stake, and with a large one at the
+  look after an alarm: labels that follow an alarm need not be as many. Old labels still count, and labels that are
+  right again take the evidence back;
 - the bound itself, at the level of one look of a year's: all that there is without labels of the standing sample.
 
 A fall that is plain is shown by some dozens of labels; its worth need then be known at 90% only (docs/statistics.md).
@@ -25,9 +26,10 @@ from backstay.kernel.records import WindowResult
 from backstay.maths.betting import null_error
 from backstay.maths.detector import weighted_starts
 
-# The chance that a year of looks at a stream that does not change finds a fall, and its parts.
-YEARLY = 0.05
-BY_LABELS, BY_BOUND, BY_REFERENCE = 0.03, 0.01, 0.01
+# The chance that a year of looks at a stream that does not change finds a fall, in its two parts.
+BY_LABELS, BY_BOUND = 0.04, 0.01
+# References whose luck is so bad that this does not hold for them.
+UNLUCKY = 0.05
 # Of the labels' stake: what is spread over the looks of a year; half of the rest is laid after each new alarm.
 SPREAD = 0.5
 ONE_LOOK = 0.10
@@ -109,4 +111,4 @@ def _reference_error(ordered: Sequence[WindowResult]) -> float | None:
     if known is None:
         return None
     n = float(known.get("n_effective", known["n"]))
-    return null_error((1.0 - float(known["value"])) * n, n, BY_REFERENCE)
+    return null_error((1.0 - float(known["value"])) * n, n, UNLUCKY)
