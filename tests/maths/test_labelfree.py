@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from backstay.kernel.errors import BackstayError
 from backstay.maths.clusters import clusters
-from backstay.maths.labelfree import LabelFree, estimate_accuracy, predict_correct
+from backstay.maths.labelfree import LabelFree, bends, bent, calibrate, estimate_accuracy, predict_correct
 from backstay.maths.overlap import measure_overlap
 
 
@@ -115,3 +116,35 @@ def test_what_does_not_fit_together_is_refused() -> None:
         estimate_accuracy(scores, right, x, scores, x[:, :3], rng=rng)
     with pytest.raises(BackstayError, match="other than 0 and 1"):
         estimate_accuracy(scores, right + 0.5, x, scores, x, rng=rng)
+
+
+def test_a_map_bends_where_rows_are_enough() -> None:
+    """Scores whose chances are no line of their logit: too bold above a half, too timid below."""
+    rng = np.random.default_rng(8)
+    logits = rng.normal(0, 2, 40_000)
+    chance = expit(np.where(logits > 0, 0.4 * logits, 1.6 * logits))
+    outcome = (rng.random(len(logits)) < chance).astype(float)
+    fitted, held = slice(0, 20_000), slice(20_000, None)
+    off = []
+    for places in (np.empty(0), bends(logits[fitted], outcome[fitted])):
+        beta = calibrate(bent(logits[fitted], places), outcome[fitted], np.ones(20_000), None)
+        off.append(np.abs(expit(bent(logits[held], places) @ beta) - chance[held]).mean())
+    assert off[1] < 0.25 * off[0]
+    assert len(bends(logits[:4999], outcome[:4999])) == 0
+    rare = np.zeros(20_000)
+    rare[:499] = 1.0
+    assert len(bends(logits[fitted], rare)) == 0
+    assert (
+        len(bends(np.ones(20_000), outcome[fitted])) == 1
+    )  # scores that are all the same: one column too many, no harm
+
+
+def test_refits_of_the_interval_are_refits() -> None:
+    """They begin at the fit and end sooner: what is left is beyond the sixth digit."""
+    rng = np.random.default_rng(9)
+    design = bent(rng.normal(0, 2, 8000), np.array([-1.0, 0.0, 1.0]))
+    outcome = (rng.random(8000) < expit(design[:, 1])).astype(float)
+    start = calibrate(design, outcome, np.ones(8000), None)
+    weights = rng.exponential(1.0, 8000)
+    soon, late = (expit(design @ calibrate(design, outcome, weights, begun)) for begun in (start, None))
+    assert np.abs(soon - late).max() < 1e-6

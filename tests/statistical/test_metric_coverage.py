@@ -57,6 +57,7 @@ def coverage(
         {
             "metric": name,
             "classes": classes,
+            "reference rows": n,
             "shift in sd": shift,
             "labels flipped": flipped,
             f"answered of {runs}": len(found),
@@ -85,6 +86,8 @@ def test_intervals_cover_or_refuse(prove_table: Callable[..., None]) -> None:
     for classes in (2, 3):
         for shift, flipped in ((0.0, 0.0), (0.7, 0.0), (1.2, 0.0), (2.5, 0.0), (0.0, 0.2)):
             rows += coverage(100, classes, shift, flipped)
+        for shift in (0.7, 1.2):  # enough rows for maps that bend
+            rows += coverage(100, classes, shift, n=6000)
     prove_table("metric-coverage", rows)
     for row in rows:
         answered = int(row["answered of 100"])

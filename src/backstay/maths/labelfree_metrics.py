@@ -1,10 +1,11 @@
 """F1, AUC, recall, precision and confusion entries without labels: what accuracy alone does not tell.
 
-The chance of each class is calibrated on labelled reference rows, one Platt map a class on the logit of its score, the
-rows weighted as the target has them; the chances are brought to a sum of 1. Labels are then drawn from them and the
-metric of those labels is computed, by the functions that the gate computes it with. A draw of the interval resamples
-reference and target, refits density ratios and maps, and draws labels once: so ratios such as F1 and ranks such as AUC
-need no formula of their own, and the chance in the labels is in the interval.
+The chance of each class is calibrated on labelled reference rows, one Platt map a class on the logit of its score (bent
+at three places where rows are enough), the rows weighted as the target has them; the chances are brought to a sum of
+1. Labels are then drawn from them and the metric of those labels is computed, by the functions that the gate computes
+it with. A draw of the interval resamples reference and target, refits density ratios and maps, and draws labels once:
+so ratios such as F1 and ranks such as AUC need no formula of their own, and the chance in the labels is in the
+interval.
 
 Sources: Bialek et al. 2024 (PAPE), and its forms for several classes. Valid only while P(label | input) is unchanged;
 refused where `labelfree` refuses. Trap: a metric of a rare class rests on the calibration of small chances, which a
@@ -13,7 +14,7 @@ few hundred reference rows do not fix: a class with fewer than ten reference row
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,7 +25,7 @@ from backstay.maths import classification
 from backstay.maths.arrays import AnyArray, FloatArray, IntArray, fraction, matrix, same_length
 from backstay.maths.clusters import clusters
 from backstay.maths.intervals import Bounds
-from backstay.maths.labelfree import POWERS, calibrate, multiplicity, refusals, spanned
+from backstay.maths.labelfree import POWERS, bends, bent, calibrate, multiplicity, refusals, spanned
 from backstay.maths.overlap import Overlap, measure_overlap
 
 MOST_CLASSES = 10
@@ -119,21 +120,67 @@ class _Model:
     overlap: Overlap
 
     def fit(
-        self, live: FloatArray, times: FloatArray, live_times: FloatArray, power: float, starts: list[FloatArray] | None
-    ) -> tuple[list[FloatArray], FloatArray]:
+        self, live: FloatArray, times: FloatArray, live_times: FloatArray, power: float, starts: list[_Map] | None
+    ) -> tuple[list[_Map], FloatArray]:
         """The maps of all classes, and the chance of each class for each target row [m, k]."""
         weights = times * self.overlap.weights(times, live_times, power)
-        classes = self.logits.shape[1]
-        betas: list[FloatArray] = []
-        columns: list[FloatArray] = []
-        for c in (1,) if classes == 2 else range(classes):
-            design = np.column_stack([np.ones(len(self.logits)), self.logits[:, c]])
-            start = None if starts is None else starts[len(betas)]
-            beta = calibrate(design, (self.labels == c).astype(np.float64), weights, start)
-            betas.append(beta)
-            columns.append(expit(beta[0] + beta[1] * live[:, c]))
-        table = np.column_stack([1.0 - columns[0], columns[0]] if classes == 2 else columns)
-        return betas, table / table.sum(axis=1, keepdims=True)
+        maps = _maps(self.logits, self.labels, weights, starts)
+        return maps, _table(maps, live)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassChances:
+    """The chance of each class from scores, by maps that were fitted on the reference once and for all."""
+
+    maps: tuple[_Map, ...]
+
+    @staticmethod
+    def fit(scores: FloatArray, truth: IntArray) -> ClassChances:
+        """From reference rows [n, k] that the model was not trained on, whose true class positions are `truth` [n].
+
+        >>> made = ClassChances.fit(np.repeat([[.8, .2], [.2, .8]], 50, axis=0), np.repeat([0, 1], 50))
+        >>> bool(made.of(np.array([[.8, .2]]))[0, 0] > .9)
+        True
+        """
+        known, labels = _logits(scores), np.asarray(truth, dtype=np.int64)
+        same_length(known, labels, "reference scores and true classes")
+        return ClassChances(tuple(_maps(known, labels, np.ones(len(known)), None)))
+
+    def of(self, scores: FloatArray) -> FloatArray:
+        """[n, k], each row adding up to 1."""
+        return _table(self.maps, _logits(scores))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Map:
+    """From the logit of a class's score to its chance: a line, and where it bends."""
+
+    places: FloatArray
+    beta: FloatArray
+
+    def of(self, logits: FloatArray) -> FloatArray:
+        return np.asarray(expit(bent(logits, self.places) @ self.beta))
+
+
+def _maps(logits: FloatArray, labels: IntArray, weights: FloatArray, starts: list[_Map] | None) -> list[_Map]:
+    """One map a class; of two classes that of the second alone."""
+    classes = logits.shape[1]
+    maps: list[_Map] = []
+    for c in (1,) if classes == 2 else range(classes):
+        outcome = (labels == c).astype(np.float64)
+        start = None if starts is None else starts[len(maps)]
+        places = bends(logits[:, c], outcome) if start is None else start.places
+        beta = calibrate(bent(logits[:, c], places), outcome, weights, None if start is None else start.beta)
+        maps.append(_Map(places, beta))
+    return maps
+
+
+def _table(maps: Sequence[_Map], live: FloatArray) -> FloatArray:
+    """The chance of each class [m, k]."""
+    first = live.shape[1] - len(maps)
+    columns = [one.of(live[:, first + place]) for place, one in enumerate(maps)]
+    table = np.column_stack([1.0 - columns[0], columns[0]] if first else columns)
+    return np.asarray(table / table.sum(axis=1, keepdims=True))
 
 
 class _Tally:

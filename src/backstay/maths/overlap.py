@@ -18,15 +18,26 @@ NEIGHBOURS = 5
 FOLDS = 4
 CLIP = 0.995
 DOMAIN_RIDGE = 10.0
+# A refit that begins at the fit ends at a Newton step this small: what is left is its square.
+SETTLED = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Overlap:
-    """Out-of-fold log-odds of "this row is a target row", of both samples, and the share of target rows beyond."""
+    """Out-of-fold log-odds of "this row is a target row", of both samples, and the share of target rows beyond.
+
+    `scale` is what puts these log-odds right when each row counts once.
+    """
 
     reference_odds: FloatArray
     target_odds: FloatArray
     outlier_share: float
+    scale: FloatArray
+
+    @staticmethod
+    def of(reference_odds: FloatArray, target_odds: FloatArray, outlier_share: float) -> Overlap:
+        scale = _rescaled(reference_odds, target_odds, np.ones(len(reference_odds)), np.ones(len(target_odds)), None)
+        return Overlap(reference_odds, target_odds, outlier_share, scale)
 
     def weights(self, reference_times: FloatArray, target_times: FloatArray, power: float = 1.0) -> FloatArray:
         """Density ratio of each reference row (mean 1), to a power, when rows count as often as `times` says.
@@ -34,10 +45,7 @@ class Overlap:
         A penalised classifier is too timid and an overfitted one too bold: one more fit, on rows that it had not
         seen, puts its log-odds on the right scale.
         """
-        odds = np.concatenate([self.reference_odds, self.target_odds])
-        is_target = np.concatenate([np.zeros(len(self.reference_odds)), np.ones(len(self.target_odds))])
-        times = np.concatenate([reference_times, target_times])
-        beta = newton(np.column_stack([np.ones(len(odds)), odds]), is_target, times, 0.0, steps=12)
+        beta = _rescaled(self.reference_odds, self.target_odds, reference_times, target_times, self.scale)
         ratio = np.exp(np.clip(power * max(beta[1], 0.0) * self.reference_odds, -30.0, 30.0))
         ratio = np.minimum(ratio, np.quantile(ratio, CLIP))
         return np.asarray(ratio / ratio.mean())
@@ -61,7 +69,22 @@ def measure_overlap(
     centre, axes = _principal(reference)
     known, live = (reference - centre) @ axes, (target - centre) @ axes
     odds = _domain_odds(_described(known, reference_extra), _described(live, target_extra), grouping, rng)
-    return Overlap(*odds, _outlier_share(known, live, grouping, rng))
+    return Overlap.of(*odds, _outlier_share(known, live, grouping, rng))
+
+
+def _rescaled(
+    reference: FloatArray,
+    target: FloatArray,
+    reference_times: FloatArray,
+    target_times: FloatArray,
+    start: FloatArray | None,
+) -> FloatArray:
+    """Intercept and slope of "is a target row" on the log-odds of both samples."""
+    odds = np.concatenate([reference, target])
+    is_target = np.repeat([0.0, 1.0], [len(reference), len(target)])
+    times = np.concatenate([reference_times, target_times])
+    settled = 1e-7 if start is None else SETTLED
+    return newton(np.column_stack([np.ones(len(odds)), odds]), is_target, times, 0.0, start, 12, settled)
 
 
 def _principal(rows: FloatArray) -> tuple[FloatArray, FloatArray]:

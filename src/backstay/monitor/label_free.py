@@ -16,7 +16,7 @@ from backstay.settings import Settings
 
 DRAWS = 100
 # The luck of a fixed sample of the reference is in every estimate: of 4,000 rows it is a standard error of .006.
-MOST_REFERENCE_ROWS = 20_000
+MOST_REFERENCE_ROWS = 100_000
 MOST_WINDOW_ROWS = 10_000
 
 
