@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from rich.console import Console
 
+from backstay.cli.show import estimate
 from backstay.cli.view import view
 from backstay.kernel.records import Condition, Decision, Estimate, Interval, Signal, WindowResult
 from backstay.loop.watch import Watched
@@ -106,3 +107,13 @@ def test_a_terminal_gets_the_drawing_and_a_pipe_the_lines(tiny):
     assert piped.stdout
     assert "what is watched" not in piped.stdout
     assert b"what is watched" in seen or b"nothing to judge yet" in seen
+
+
+def test_limits_at_every_look_of_a_mean_error_say_what_was_cut():
+    figures = {"anytime_low": 3.0, "anytime_high": 9.5, "cut_share": 0.02, "cut_at": 40.0}
+    said = estimate(
+        Estimate("ppi", "mae", 8.25, Interval(7.5, 9.0), 900, "drawn at random", labels=80, figures=figures)
+    )
+    assert "however often you look, 3.000 to 9.500 with the 2.0% of errors beyond 40 taken as that" in said
+    none = Estimate("ppi", "f1", None, None, 900, "", ("a class has 3 labelled rows",), labels=20)
+    assert estimate(none) == "no ppi estimate of f1: a class has 3 labelled rows"

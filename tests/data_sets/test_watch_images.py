@@ -101,6 +101,12 @@ def test_a_class_that_was_never_learned_and_pictures_out_of_focus(
     print(f" a tenth of class {missing}: {_evidence(seen)}; of the rows shown {shown:.0%} are of it")
     assert alarms
     assert shown >= 0.5
+    grown = [cell for cell in seen.located.cells if cell.grew]
+    shown = [_new_share(cell, WINDOW - few) for cell in grown]
+    print(f" where: {seen.located.headline}; of the rows shown of it {np.mean(shown):.0%} are of it")
+    print("\n".join(f"   {cell.line}" for cell in grown))
+    assert grown
+    assert min(shown) >= 0.5
 
     for sigma in (0.5, 1.0):
         blurred = gaussian_filter(shop.known[order[:WINDOW]].astype(np.float32), (0.0, sigma, sigma))
@@ -109,6 +115,7 @@ def test_a_class_that_was_never_learned_and_pictures_out_of_focus(
     assert dim.alarming
 
 
-def _new_share(signal: Any, first_new: int) -> float:
-    shown = [int(one.removeprefix("row ")) for one in signal.example_ids]
+def _new_share(shows: Any, first_new: int) -> float:
+    """Of the rows that a signal or a cluster shows, the share of the new class."""
+    shown = [int(one.removeprefix("row ")) for one in shows.example_ids]
     return float(np.mean([row >= first_new for row in shown]))

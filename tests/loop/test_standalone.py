@@ -161,7 +161,7 @@ def test_nothing_is_written_but_the_page(reference, tmp_path, monkeypatch) -> No
     assert told[0]["condition"] == seen.condition.value == "moved"
     assert "moved" in repr(seen)
     shown = {row for signal in seen.signals for row in signal.example_ids}
-    assert seen.examples.keys() <= shown
+    assert seen.examples.keys() <= shown | {row for cell in seen.located.cells for row in cell.example_ids}
     assert all(example.prediction in ("0", "1") for example in seen.examples.values())
 
 

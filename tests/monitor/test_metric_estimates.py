@@ -70,4 +70,4 @@ def test_without_the_true_classes_several_are_refused_and_two_are_worked_out(wor
     result = watched(world, settings, begin, world.reference(1500, truth=None), world.window(n=300))
     assert "the true classes of the reference are not known" in result.estimates[-1].refusals[0]
     two = fit_reference(np.array(["no", "yes", "no"], dtype=object), correct=np.array([1.0, 0.0, 0.0]))
-    assert metric_estimates._truth(two).tolist() == [0, 0, 1]
+    assert metric_estimates.reference_truth(two).tolist() == [0, 0, 1]

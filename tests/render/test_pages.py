@@ -198,6 +198,26 @@ def test_an_error_in_a_unit_is_no_share_and_a_draw_stands_at_its_own_window(resu
     assert [(p.at, p.value) for p in points] == [(drawn.start + (drawn.end - drawn.start) / 2, 0.943)]
 
 
+def test_the_confusion_stands_once_a_kind_and_limits_at_every_look_beside_their_figure(results):
+    table = {"value": [[0.5, 0.1], [0.05, 0.35]], "low": [[0.4, 0.06], [0.02, 0.3]], "high": [[0.6, 0.14], [0.08, 0.4]]}
+    figures = {"classes": ["calm", HOSTILE], "confusion": table}
+    labelled = {"anytime_low": 0.71, "anytime_high": 0.93, **figures}
+    cut = {"anytime_low": 3.0, "anytime_high": 9.5, "cut_share": 0.02, "cut_at": 40.0}
+    estimates = (
+        Estimate("ppi", "f1", 0.82, Interval(0.75, 0.88), 900, "drawn", labels=80, figures=labelled),
+        Estimate("label-free", "f1", 0.83, Interval(0.79, 0.87), 900, "unchanged", figures=figures),
+        Estimate("label-free", "auc", 0.91, Interval(0.9, 0.93), 900, "unchanged", figures=figures),
+        Estimate("ppi", "mae", 8.25, Interval(7.5, 9.0), 900, "drawn", labels=80, figures=cut),
+    )
+    page = watch_page(replace(results[12], estimates=estimates), results[:12], model="m", environment="e")
+    text = Page(page).text
+    assert text.count("Share of all rows by true class (down)") == 2
+    assert "50.0%40.0% to 60.0%" in text
+    assert "However often you look: 71.0% to 93.0%." in text
+    assert "However often you look: 3 to 9.500, with the 2.0% of errors beyond 40 taken as that." in text
+    assert HOSTILE not in page
+
+
 def test_hostile_text_stays_text(results, releases, report, verdict, model, decision):
     signal = replace(
         results[12].signals[0], detector=HOSTILE, message=HOSTILE, moved=(HOSTILE,), example_ids=(HOSTILE,)

@@ -7,7 +7,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from backstay.kernel.records import Condition, Estimate, Measurement, Release, Severity, Verdict, WindowResult
+from backstay.kernel.records import (
+    Cell,
+    Condition,
+    Estimate,
+    Located,
+    Measurement,
+    Release,
+    Severity,
+    Verdict,
+    WindowResult,
+)
 
 if TYPE_CHECKING:
     from backstay.kernel.transfer import Transfer
@@ -155,6 +165,8 @@ def window(result: WindowResult) -> None:
     for signal in result.signals:
         mark = "ALARM" if signal.alarm else "quiet"
         say(f"    {mark} {signal.detector} ({signal.evidence:.2f} of its threshold): {signal.message}")
+    if result.located is not None:
+        located(result.located)
     for e in result.estimates:
         say(f"    {estimate(e)}")
     age = (
@@ -167,6 +179,19 @@ def window(result: WindowResult) -> None:
         say(f"    -> {line}")
 
 
+def located(value: Located) -> None:
+    say(f"    where: {value.headline}")
+    for cell in value.cells:
+        say(f"      {cell.line}{look_at(cell)}")
+    if value.counted:
+        say(f"      {value.counted}")
+
+
+def look_at(cell: Cell) -> str:
+    """Rows of the window to look at; of a cluster that shrank those of before are on the page."""
+    return f"; look at {', '.join(cell.example_ids)}" if cell.grew else "; rows of before: `backstay watch --page`"
+
+
 def estimate(e: Estimate) -> str:
     if e.value is None or e.interval is None:
         what, why = "" if e.metric == "accuracy" else f" of {e.metric}", "; ".join(e.refusals)
@@ -175,6 +200,8 @@ def estimate(e: Estimate) -> str:
     limits = f"{e.interval.low:.3f} to {e.interval.high:.3f}"
     if "anytime_low" in e.figures:
         limits += f"; however often you look, {e.figures['anytime_low']:.3f} to {e.figures['anytime_high']:.3f}"
+    if e.figures.get("cut_share"):
+        limits += f" with the {e.figures['cut_share']:.1%} of errors beyond {e.figures['cut_at']:.4g} taken as that"
     return f"{e.metric} {e.value:.3f} ({limits}), {e.kind}: {e.assumption}"
 
 

@@ -10,8 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from backstay.cli.show import MARKS, estimate
-from backstay.kernel.records import Condition, Estimate, Signal, WindowResult
+from backstay.cli.show import MARKS, estimate, look_at
+from backstay.kernel.records import Condition, Estimate, Located, Signal, WindowResult
 
 if TYPE_CHECKING:
     from backstay.loop.watch import Watched
@@ -54,6 +54,8 @@ def view(value: Watched, history: Sequence[WindowResult], *, explain: bool = Fal
     moved = [line for signal in latest.signals if signal.alarm for line in signal.moved[:MOST_MOVED]]
     if moved:
         parts.append(_section("what moved", Group(*(Text(f"- {line}") for line in moved))))
+    if latest.located is not None:
+        parts.append(_section("where it lies", _located(latest.located)))
     parts.append(_section("how good it is", _estimates(latest.estimates)))
     parts.append(_section("accounts", _accounts(value, latest)))
     doing = _doing(value, explain=explain)
@@ -97,6 +99,16 @@ def _signals(signals: Sequence[Signal]) -> Table:
         share = f"{signal.evidence:.0%}" if signal.evidence < 10 else ">999%"
         table.add_row(signal.detector, _bar(signal.evidence, style), Text(share, style=style), Text(signal.message))
     return table
+
+
+def _located(located: Located) -> RenderableType:
+    """The clusters of rows that changed most, each with rows to look at."""
+    lines = [Text(located.headline)]
+    for cell in located.cells[:MOST_MOVED]:
+        lines.append(Text(f"- {cell.line}{look_at(cell)}"))
+    if located.counted:
+        lines.append(Text(located.counted, style="dim"))
+    return Group(*lines)
 
 
 def _bar(share: float, style: str) -> Text:

@@ -31,10 +31,15 @@ def write_watch_page(
 ) -> Path:
     """Write the page of a window. `notes`: what was noticed at this look besides."""
     before: tuple[Example, ...] = ()
+    missed: dict[int, Example] = {}
     if release.reference_id is not None:
         table, schema = ws.rows_of(release.reference_id)
         spread = np.linspace(0, table.num_rows - 1, min(MOST_EXAMPLES, table.num_rows)).astype(np.int64)
         before = tuple(examples_of(table.take(pa.array(spread)), schema))
+        cells = () if result.located is None else result.located.cells
+        places = [row for cell in cells for row in cell.reference_rows if row < table.num_rows]
+        if places:
+            missed = dict(zip(places, examples_of(table.take(pa.array(places)), schema), strict=True))
     html = watch_page(
         result,
         history,
@@ -42,6 +47,7 @@ def write_watch_page(
         environment=ws.environment,
         examples=_named(result, rows, schema_of(ws, release), ws.model_record(release.model_id).task),
         reference_examples=before,
+        missed_examples=missed,
         decision=decision,
         notes=notes,
     )
@@ -54,7 +60,9 @@ def schema_of(ws: Workspace, release: Release) -> Schema:
 
 
 def _named(result: WindowResult, rows: Rows, schema: Schema, task: Task) -> dict[str, Example]:
-    wanted = {i for s in result.signals for i in s.example_ids[:MOST_EXAMPLES]}
+    cells = () if result.located is None else result.located.cells
+    of_cells = (i for cell in cells if cell.grew for i in cell.example_ids)
+    wanted = {*(i for s in result.signals for i in s.example_ids[:MOST_EXAMPLES]), *of_cells}
     places = [i for i, row_id in enumerate(rows.ids) if str(row_id) in wanted]
     chosen = rows.take(np.array(places, dtype=np.int64))
     if not places:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from backstay.kernel.codec import encode
-from backstay.kernel.records import Condition, Estimate, Signal, WindowResult
+from backstay.kernel.records import Condition, Estimate, Located, Signal, WindowResult
 from backstay.maths.sketches.profile import ColumnProfile
 from backstay.monitor.reference import Reference
 from backstay.monitor.traffic import WindowData
@@ -31,6 +31,7 @@ class Seen:
     windows: tuple[WindowResult, ...]
     examples: Mapping[str, Example] = field(default_factory=dict)
     reference_examples: tuple[Example, ...] = ()
+    missed_examples: Mapping[int, Example] = field(default_factory=dict)
     profile: Mapping[str, ColumnProfile] = field(default_factory=dict)
 
     @property
@@ -48,6 +49,11 @@ class Seen:
     @property
     def signals(self) -> tuple[Signal, ...]:
         return self.latest.signals
+
+    @property
+    def located(self) -> Located | None:
+        """Clusters of rows whose share changed; None where no detector of inputs alarmed."""
+        return self.latest.located
 
     @property
     def estimates(self) -> tuple[Estimate, ...]:
@@ -86,6 +92,7 @@ class Seen:
             environment=self.latest.environment,
             examples=self.examples,
             reference_examples=self.reference_examples,
+            missed_examples=self.missed_examples,
             released=False,
         )
         return write_page(Path(path), html)
@@ -96,9 +103,22 @@ class Seen:
 
 
 def examples_of(window: WindowData, wanted: set[str], *, hidden: str = "") -> dict[str, Example]:
-    """Those of a window's rows that signals name, by id, as people can look at them."""
+    """Those of a window's rows that are wanted, by id, as people can look at them."""
     named = [(place, str(row)) for place, row in enumerate(window.ids.tolist()) if str(row) in wanted]
-    return {row: _example(window, place, hidden) for place, row in named[:SHOWN]}
+    return {row: _example(window, place, hidden) for place, row in named}
+
+
+def wanted_of(result: WindowResult) -> set[str]:
+    """Ids of rows to look at: those that signals name, the first twelve, and those of clusters that grew."""
+    named = dict.fromkeys(row for signal in result.signals for row in signal.example_ids)
+    cells = () if result.located is None else result.located.cells
+    return {*list(named)[:SHOWN], *(row for cell in cells if cell.grew for row in cell.example_ids)}
+
+
+def missed_of(result: WindowResult, reference: Reference) -> dict[int, Example]:
+    """Rows of before, by place, of clusters that shrank."""
+    cells = () if result.located is None else result.located.cells
+    return {row: _example(reference, row, "") for cell in cells for row in cell.reference_rows}
 
 
 def reference_examples(reference: Reference) -> tuple[Example, ...]:

@@ -15,7 +15,7 @@ from backstay.kernel.errors import BackstayError, nearest
 from backstay.kernel.ports import NoProgress, Progress
 from backstay.kernel.records import Label, LabelUse, WindowResult
 from backstay.loop.lens import LABEL, Lens, Roles
-from backstay.loop.seen import NAME, PLACE, Seen, examples_of, reference_examples
+from backstay.loop.seen import NAME, PLACE, Seen, examples_of, missed_of, reference_examples, wanted_of
 from backstay.loop.standalone_words import plainly, told_alone
 from backstay.maths.arrays import AnyArray
 from backstay.maths.classification import declined
@@ -248,8 +248,8 @@ def _judged(
         results.append(told_alone(result))
     if window is None:
         raise BackstayError("the traffic has no rows", fix="give at least one row")
-    wanted = {row for signal in results[-1].signals for row in signal.example_ids}
-    return Seen(tuple(results), examples_of(window, wanted, hidden=LABEL))
+    shown = examples_of(window, wanted_of(results[-1]), hidden=LABEL)
+    return Seen(tuple(results), shown, missed_examples=missed_of(results[-1], detectors.reference))
 
 
 def _labelled(window: WindowData, reference: Reference) -> tuple[LabelledRow, ...]:

@@ -20,6 +20,7 @@ from backstay.loop.act import carry_out, decide, tidy
 from backstay.loop.examples import bring, texts
 from backstay.loop.gating import Offered
 from backstay.loop.label import ingest_feedback, live_rows, unasked
+from backstay.loop.labelled import labelled_rows
 from backstay.loop.lease import lease
 from backstay.loop.lookup import newest_window, window_results
 from backstay.loop.notify import begin, deliver
@@ -28,11 +29,11 @@ from backstay.loop.opinions import heard
 from backstay.loop.outstanding import past_of
 from backstay.loop.reference import reference_of, slices_of, views
 from backstay.loop.rest import at_rest, note
+from backstay.loop.searched import Searched
 from backstay.loop.sets import with_sets_of
 from backstay.loop.whole_file import write_whole
 from backstay.loop.window_draw import drawn_of
 from backstay.loop.workspace import Workspace
-from backstay.maths.classification import declined
 from backstay.monitor.asking import renewed
 from backstay.monitor.fitted import Detectors
 from backstay.monitor.memory import Memory
@@ -124,10 +125,12 @@ def _watch(ws: Workspace, *, close_now: bool, act: bool, dry_run: bool, page: Pa
         rows.times, memory.started, ws.clock.now(), memory.last_end, ws.settings.watch, close=close_now or first_look
     )
     limit = detectors.reference.limit
-    known = (measured(row, limit) for row in _labelled_rows(ws, rows, release))
+    known = (measured(row, limit) for row in labelled_rows(ws, rows, release))
     labelled = tuple(row for row in known if row is not None)
     feedback = heard(ws, rows, release.id)
     _, schema = ws.rows_of(str(release.reference_id))
+    answered = _labelled_as_rows(rows, labelled, schema, detectors.reference)
+    searched = Searched(ws, release, detectors.reference)
     done: list[WindowResult] = []
     requested: list[str] = []
     with ws.progress.step("windows", total=len(windows)) as tick:
@@ -138,7 +141,9 @@ def _watch(ws: Workspace, *, close_now: bool, act: bool, dry_run: bool, page: Pa
             data = _answered(feedback.into(data, inside), inside, detectors.reference)
             # The standing sample of this very window is drawn after it was judged.
             free = max(unasked(ws, release, rows) - _share(ws, window.start, window.end, 0.0), 0)
-            data = replace(data, drawn=drawn_of(ws, release, labelled, window.start, window.end), unasked=free)
+            drawn = drawn_of(ws, release, labelled, window.start, window.end)
+            found = searched.of(window.start, window.end)
+            data = replace(data, drawn=drawn, unasked=free, answered=answered, searches=found)
             result, memory = watch_window(memory, data, detectors, ws.settings, ws.clock)
             requested += _ask(ws, inside, result)
             commit(ws, key, release, result, memory)
@@ -297,32 +302,19 @@ def detectors_of(ws: Workspace, key: str, release: Release) -> Detectors:
     return detectors
 
 
-def _labelled_rows(ws: Workspace, rows: Rows, release: Release) -> tuple[LabelledRow, ...]:
-    """Labels of this release's rows, joined with what was predicted. The memory drops those it has counted."""
-    labels = ws.catalog.labels(ws.name, ws.environment)
-    wanted = {label.prediction_id for label in labels}
-    # Of a long log few rows are labelled: of the others nothing is turned into Python values.
-    held = np.array([i for i, row_id in enumerate(rows.ids) if str(row_id) in wanted], dtype=np.int64)
-    slices = {name: values[held] for name, values in slices_of(ws, rows.inputs).items()}
-    rows = rows.take(held)
-    places = {str(row_id): i for i, row_id in enumerate(rows.ids)}
-    census = set(ws.settings.labels.census_sources)
-    record = ws.model_record(release.model_id)
-    none_label = ws.none_label(record)
-    # Turned into Python values at once: a census of a year is tens of thousands of labels.
-    times = rows.times.astype("datetime64[us]").tolist()
-    scores = None if rows.scores is None else rows.scores.tolist()
-    found: list[LabelledRow] = []
-    for label in labels:
-        place = places.get(label.prediction_id)
-        if place is not None:
-            given = None if scores is None else tuple(scores[place])
-            at = times[place].replace(tzinfo=UTC)
-            answer = str(rows.predictions[place])
-            none = declined(answer, label.value, record.classes, none_label)
-            mine = {name: str(values[place]) for name, values in slices.items() if values[place] is not None}
-            found.append(LabelledRow(label, answer, at, given, label.source in census, none, mine))
-    return tuple(found)
+def _labelled_as_rows(
+    rows: Rows, labelled: tuple[LabelledRow, ...], schema: Schema, reference: Reference
+) -> WindowData | None:
+    """Logged rows of a regression of which labels tell, with their inputs: these foretell how far off each is."""
+    wanted = {row.label.prediction_id for row in labelled if row.representative}
+    if reference.limit is None or not wanted:
+        return None
+    held = rows.take(np.array([i for i, row_id in enumerate(rows.ids) if str(row_id) in wanted], dtype=np.int64))
+    first, last = (
+        at.astype("datetime64[us]").astype(datetime).replace(tzinfo=UTC) for at in (min(held.times), max(held.times))
+    )
+    data = window_data(held, first, last + timedelta(microseconds=1), schema, ())
+    return with_numbers_of(data, held, reference)
 
 
 def _ask(ws: Workspace, rows: Rows, result: WindowResult) -> list[str]:

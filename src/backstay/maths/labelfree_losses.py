@@ -140,22 +140,57 @@ class _Fit:
         if self.binary:
             chances = expit(self.live @ newton(self.design, self.values, weights, RIDGE, steps=12))
             return chances, chances * (1.0 - chances)
-        penalty = np.full(self.design.shape[1], RIDGE)
-        penalty[0] = 1e-9
-        weighted = self.design * weights[:, None]
-        beta = np.linalg.solve(weighted.T @ self.design + np.diag(penalty), weighted.T @ self.values)
+        beta = _ridge(self.design, self.values, weights)
         residual = self.values - self.design @ beta
         variance = float(weights @ residual**2 / weights.sum())
         return np.asarray(self.live @ beta), np.full(len(self.live), variance)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ForeseenLoss:
+    """The loss of a row by its description, as the reference had it: fitted there once, the `f` of `ppi_mean`."""
+
+    centre: FloatArray
+    scale: FloatArray
+    beta: FloatArray
+
+    @staticmethod
+    def fit(descriptions: FloatArray, losses: FloatArray) -> ForeseenLoss:
+        """From reference rows [n, p] that the model was not trained on, by an unweighted ridge fit.
+
+        >>> rows = np.linspace(-1.0, 1.0, 200)[:, None]
+        >>> ForeseenLoss.fit(rows, rows[:, 0] ** 2).of(np.array([[0.5]])).round(2).tolist()
+        [0.25]
+        """
+        known, values = matrix(descriptions, "descriptions"), vector(losses, "the losses")
+        same_length(known, values, "descriptions and losses")
+        centre, scale = _standards(known)
+        return ForeseenLoss(centre, scale, _ridge(_design(known, centre, scale), values, np.ones(len(values))))
+
+    def of(self, descriptions: FloatArray) -> FloatArray:
+        """Predicted losses [m], at least 0."""
+        rows = matrix(descriptions, "descriptions")
+        return np.asarray(np.maximum(_design(rows, self.centre, self.scale) @ self.beta, 0.0))
+
+
+def _ridge(design: FloatArray, values: FloatArray, weights: FloatArray) -> FloatArray:
+    penalty = np.full(design.shape[1], RIDGE)
+    penalty[0] = 1e-9
+    weighted = design * weights[:, None]
+    return np.asarray(np.linalg.solve(weighted.T @ design + np.diag(penalty), weighted.T @ values), dtype=np.float64)
+
+
 def _designs(known: FloatArray, live: FloatArray) -> tuple[FloatArray, FloatArray]:
+    centre, scale = _standards(known)
+    return _design(known, centre, scale), _design(live, centre, scale)
+
+
+def _standards(known: FloatArray) -> tuple[FloatArray, FloatArray]:
+    scale = known.std(axis=0)
+    return known.mean(axis=0), np.where(scale > 1e-12, scale, np.inf)
+
+
+def _design(rows: FloatArray, centre: FloatArray, scale: FloatArray) -> FloatArray:
     """Constant, standardised descriptions and their squares (an error often grows on both sides)."""
-    centre, scale = known.mean(axis=0), known.std(axis=0)
-    scale = np.where(scale > 1e-12, scale, np.inf)
-
-    def design(rows: FloatArray) -> FloatArray:
-        z = np.clip((rows - centre) / scale, -CLIP, CLIP)
-        return np.column_stack([np.ones(len(rows)), z, z**2])
-
-    return design(known), design(live)
+    z = np.clip((rows - centre) / scale, -CLIP, CLIP)
+    return np.column_stack([np.ones(len(rows)), z, z**2])

@@ -1,4 +1,4 @@
-"""The plane in which rows spread most: principal components, for a picture of a space of many dimensions."""
+"""The directions in which rows spread most: principal components, for a picture or for less work in many dimensions."""
 
 from __future__ import annotations
 
@@ -48,3 +48,34 @@ def principal_plane(rows: RealArray) -> Plane:
     if total > 0:
         shares[:kept] = np.square(lengths[:kept]) / total
     return Plane(centre, axes, (float(shares[0]), float(shares[1])))
+
+
+# Directions that are tried beyond those wanted, and rows that they are learnt from.
+SPARE = 8
+MOST_ROWS = 2000
+
+
+def principal_axes(rows: RealArray, most: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+    """Centre [d] and orthonormal directions [m, d] in which rows [n, d] spread most, m at most `most`.
+
+    All directions as they are where d is at most `most`. Otherwise by random products and power steps, of at most
+    2,000 rows (Halko, Martinsson & Tropp 2011): nearly the principal components, at the price of a few products.
+
+    >>> rows = np.random.default_rng(0).normal(size=(100, 30)) * np.r_[9.0, np.ones(29)]
+    >>> axes = principal_axes(rows, 4, np.random.default_rng(1))[1]
+    >>> axes.shape, bool(abs(axes[0, 0]) > 0.99)
+    ((4, 30), True)
+    """
+    centre = np.asarray(rows.mean(axis=0, dtype=np.float64))
+    if rows.shape[1] <= most:
+        return centre, np.eye(rows.shape[1])
+    some = rows if len(rows) <= MOST_ROWS else rows[np.sort(rng.choice(len(rows), MOST_ROWS, replace=False))]
+    away = np.asarray(some - centre, dtype=np.float64)
+    wide = min(most + SPARE, *away.shape)
+    tried = away.T @ (away @ rng.standard_normal((away.shape[1], wide)))
+    for _ in range(2):
+        directions, _ = np.linalg.qr(tried)
+        tried = away.T @ (away @ directions)
+    directions, _ = np.linalg.qr(tried)
+    _, _, turned = np.linalg.svd(away @ directions, full_matrices=False)
+    return centre, np.asarray((directions @ turned[: min(most, wide)].T).T)

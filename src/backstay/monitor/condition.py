@@ -43,13 +43,20 @@ _FOR_WORSE = (
 _FOR_MOVED = ("Look at the examples: was this to be expected, and is it meant to stay?",)
 
 
-def labels_sentence(estimate: Estimate) -> str:
+def labels_sentence(estimate: Estimate, primary: Estimate | None = None) -> str:
     """One sentence for people, every number from the computed interval.
+
+    Args:
+        primary: by the same labels the figure that the project goes by, where that is not accuracy.
 
     >>> from backstay.kernel.records import Interval
     >>> labels_sentence(Estimate("labels", "accuracy", .88, Interval(.757, .955), 900, "", labels=50,
     ...     labels_needed=140, figures={"right": 44, "days": 7.0}))
     'Of 50 labelled in the last 7 days 44 were right; accuracy is between 75.7% and 95.5%; 140 more would halve that.'
+    >>> primary = Estimate("ppi", "f1", .8, Interval(.7, .88), 900, "", labels=50, labels_needed=150)
+    >>> labels_sentence(Estimate("labels", "accuracy", .88, None, 900, "", labels=50,
+    ...     figures={"right": 44, "days": 7.0}), primary)[49:]
+    'F1 is between 70.0% and 88.0%; about 150 more would halve that.'
     """
     right = int(estimate.figures.get("right", 0))
     days = float(estimate.figures.get("days", 31.0))
@@ -59,11 +66,29 @@ def labels_sentence(estimate: Estimate) -> str:
     if estimate.figures.get("matured_days"):
         span = f"of the {when} to {str(estimate.figures['to'])[:10]}, {estimate.figures['matured_days']:g} days later,"
     sentence = f"Of {estimate.labels}{drawn} labelled {span} {right} were right"
+    if primary is not None and primary.interval is not None:
+        return f"{sentence}; {_between(primary)}; about {primary.labels_needed} more would halve that."
     if estimate.interval is not None:
         sentence += f"; accuracy is between {estimate.interval.low:.1%} and {estimate.interval.high:.1%}"
     if estimate.labels_needed > 0:
         sentence += f"; {estimate.labels_needed} more would halve that"
     return sentence + "."
+
+
+SHOWN = {"auc": "AUC", "f1": "F1", "mae": "the mean error"}
+
+
+def _between(estimate: Estimate) -> str:
+    """The interval of another figure than accuracy, in words."""
+    if estimate.interval is None:
+        return ""
+    low, high = estimate.interval.low, estimate.interval.high
+    name = SHOWN.get(estimate.metric, estimate.metric.replace("_", " "))
+    if estimate.metric == "mae":
+        return f"{name} is between {low:.4g} and {high:.4g}"
+    return f"{name} is between " + (
+        f"{low:.3f} and {high:.3f}" if estimate.metric == "auc" else f"{low:.1%} and {high:.1%}"
+    )
 
 
 def drawn_sentence(estimate: Estimate) -> str:
@@ -99,7 +124,7 @@ def within(limit: float) -> str:
 def _worse(facts: Facts) -> str:
     parts = ["Worse: labels say that the model is wrong more often than it may be.", _surprise(facts)]
     if facts.labelled is not None:
-        parts.append(labels_sentence(facts.labelled))
+        parts.append(labels_sentence(facts.labelled, facts.primary))
     parts += _drawn(facts)
     parts.append(_before(facts))
     if facts.drifted:
@@ -136,7 +161,7 @@ def _surprise(facts: Facts) -> str:
 def _moved(facts: Facts, refused: bool) -> str:
     parts = [f"Moved: {_what_moved(facts)}."]
     if facts.labelled is not None:
-        parts.append(labels_sentence(facts.labelled))
+        parts.append(labels_sentence(facts.labelled, facts.primary))
     parts += _drawn(facts)
     if facts.labels_doubt:
         parts.append(_doubt(facts))
@@ -158,7 +183,7 @@ def _unknown(facts: Facts, doubtful: bool) -> str:
     elif facts.label_free.refusals:
         parts.append(f"Accuracy cannot be estimated without labels: {facts.label_free.refusals[0]}.")
     if facts.labelled is not None:
-        parts.append(labels_sentence(facts.labelled))
+        parts.append(labels_sentence(facts.labelled, facts.primary))
     parts += _drawn(facts)
     parts.append(_before(facts))
     return _joined(parts)
@@ -176,7 +201,7 @@ def _fine(facts: Facts) -> str:
 def _known(facts: Facts, verdict: str) -> str:
     parts = [verdict]
     if facts.labelled is not None:
-        parts.append(labels_sentence(facts.labelled))
+        parts.append(labels_sentence(facts.labelled, facts.primary))
     parts += _drawn(facts)
     if facts.label_free.value is not None:
         parts.append(_estimated(facts))

@@ -13,7 +13,6 @@ from backstay.maths.intervals import (
     Bounds,
     bernoulli_sequence,
     clopper_pearson,
-    mean_interval,
     proportion,
     proportion_effective_n,
 )
@@ -23,18 +22,14 @@ from backstay.maths.ppi_sequence import ppi_sequence
 from backstay.monitor.conviction import CONVICTS, upper_of_labels
 from backstay.monitor.label_free import MOST_REFERENCE_ROWS, draw_rows
 from backstay.monitor.memory import MOST_CHANCES, MOST_LABELS, ChancePool, LabelPoint, Memory
+from backstay.monitor.newest import groups_of, in_proportion, newest_labels
 from backstay.monitor.reference import Reference
 from backstay.monitor.traffic import LabelledRow, WindowData
-from backstay.monitor.windows import stamp
 from backstay.settings import Settings
 
 # With fewer labels prediction-powered inference has nothing to learn its trust from.
 LEAST_FOR_PPI = 20
 LEAST_FOR_CHANCES = 50
-# With fewer labels the mean of real errors has no interval to be believed.
-LEAST_FOR_MEAN = 10
-# Labels that make an estimate; with fewer in the newest window, older windows are drawn on.
-ENOUGH = 30
 # Labels contradict the label-free estimate when it lies outside an interval at this level.
 CONTRADICTION_LEVEL = 0.99
 METHODS = {"ppi": "PPI++, exact on the effective n", "labels": "exact"}
@@ -105,11 +100,11 @@ def from_labels(memory: Memory, model: ChanceModel | None, alpha: float = 0.0) -
     Args:
         alpha: level of this look's limit that may call the model worse (`monitor.conviction`); 0 for none.
     """
-    points, pools = _newest(memory)
+    points, pools = newest_labels(memory)
     if not points:
         return None
     right = np.asarray([float(point.correct) for point in points])
-    groups = _groups(points)
+    groups = groups_of(points)
     pool = _pooled(points, pools)
     powered = model is not None and len(pool) > 0 and all(point.chance is not None for point in points)
     if powered and model is not None and len(points) >= LEAST_FOR_PPI:
@@ -144,29 +139,6 @@ def from_labels(memory: Memory, model: ChanceModel | None, alpha: float = 0.0) -
             CONVICTS: upper_of_labels(right, groups, alpha),
             **_anytime(points, right, pool, pools, groups, powered),
         },
-    )
-
-
-def mae_from_labels(memory: Memory) -> Estimate | None:
-    """Mean absolute error from the standing labels that `from_labels` reads, in the target's unit; None for classes.
-
-    A t interval over labels (or their groups): it assumes that their mean is nearly normal.
-    """
-    points, pools = _newest(memory)
-    errors = np.asarray([np.nan if point.error is None else point.error for point in points], dtype=np.float64)
-    if len(points) < LEAST_FOR_MEAN or not np.all(np.isfinite(errors)):
-        return None
-    low, high = mean_interval(errors, _groups(points))
-    wide = mean_interval(errors, _groups(points), CONTRADICTION_LEVEL)
-    return Estimate(
-        kind="labels",
-        metric="mae",
-        value=float(errors.mean()),
-        interval=Interval(max(low, 0.0), high, 0.95, "t"),
-        n=sum(part.rows for part in pools),
-        assumption=LABEL_ASSUMPTION,
-        labels=len(points),
-        figures={"low_99": max(wide.low, 0.0), "high_99": wide.high},
     )
 
 
@@ -229,32 +201,11 @@ def _plain(right: FloatArray) -> Ppi:
     return Ppi(float(right.mean()), low, high, 0.0, len(right), float(len(right)), 0.95)
 
 
-def _newest(memory: Memory) -> tuple[tuple[LabelPoint, ...], tuple[ChancePool, ...]]:
-    """The labels of the newest windows that hold enough of them, and these windows; the oldest kept otherwise."""
-    points, used = memory.labels, 0
-    for used in range(1, len(memory.pools) + 1):
-        points = tuple(point for point in memory.labels if point.at >= memory.pools[-used].start)
-        if len(points) >= ENOUGH:
-            return points, memory.pools[-used:]
-    return memory.labels, memory.pools[-used:]
-
-
 def _pooled(points: tuple[LabelPoint, ...], pools: tuple[ChancePool, ...]) -> FloatArray:
     """Unlabelled chances from each window in proportion to its labels, so that both describe the same traffic."""
     filled = [pool for pool in pools if pool.chances]
-    if not filled:
-        return np.empty(0)
-    ends = np.asarray([stamp(pool.end) for pool in filled])
-    where = np.searchsorted(ends, np.asarray([stamp(point.at) for point in points]), side="right")
-    counts = np.bincount(np.minimum(where, len(filled) - 1), minlength=len(filled)).astype(np.float64)
-    share = counts / counts.sum()
-    total = min(len(pool.chances) / part for pool, part in zip(filled, share, strict=True) if part > 0)
-    chosen = [
-        np.asarray(pool.chances)[np.linspace(0, len(pool.chances) - 1, max(round(total * part), 1)).astype(np.int64)]
-        for pool, part in zip(filled, share, strict=True)
-        if part > 0
-    ]
-    return np.concatenate(chosen)
+    taken = in_proportion([len(pool.chances) for pool in filled], [pool.end for pool in filled], points)
+    return np.concatenate([np.asarray(p.chances)[rows] for p, rows in zip(filled, taken, strict=True)] or [np.empty(0)])
 
 
 def _widened(ppi: Ppi, right: FloatArray, groups: AnyArray | None) -> Bounds:
@@ -285,9 +236,3 @@ def _contradiction(ppi: Ppi, right: FloatArray, groups: AnyArray | None, pool: F
         f"labels put the accuracy between {low:.1%} and {high:.1%} where scores alone promise {promised:.1%}: "
         "being right no longer goes with the scores as it did"
     )
-
-
-def _groups(points: tuple[LabelPoint, ...]) -> AnyArray | None:
-    if all(point.group is None for point in points):
-        return None
-    return np.asarray([point.group if point.group is not None else f"\x00{i}" for i, point in enumerate(points)])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from backstay.kernel.records import Estimate, Signal
 from backstay.monitor.conviction import CONVICTS, FEWEST, may_convict
 from backstay.monitor.detectors import CONFIDENT, LABELLED, OF_LABELS
-from backstay.monitor.estimate import ENOUGH
+from backstay.monitor.newest import ENOUGH
 from backstay.monitor.reference import KnownAccuracy
 
 # Labels of the standing sample that are enough to speak without an estimate from the scores.
@@ -28,6 +28,7 @@ class Facts:
         drawn: what labels drawn by doubt say of the newest window that has some.
         absent: detectors that could not be fitted, with the reason.
         unasked: logged rows that can still be drawn at random for a label; None where nobody counted.
+        primary: what labels say of the figure that the project goes by, where that is not accuracy.
         answered: False where only inputs are known, so that there is no accuracy to speak of.
     """
 
@@ -44,6 +45,7 @@ class Facts:
     answered: bool = True
     drawn: Estimate | None = None
     unasked: int | None = None
+    primary: Estimate | None = None
 
     @property
     def drifted(self) -> tuple[Signal, ...]:

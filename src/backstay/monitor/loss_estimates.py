@@ -6,17 +6,15 @@ import numpy as np
 
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Estimate, Interval, Json
-from backstay.maths.arrays import FloatArray
 from backstay.maths.labelfree import LabelFree
 from backstay.maths.labelfree_losses import Described, estimate_loss
+from backstay.monitor.error_model import Directions
 from backstay.monitor.fitted import Detectors
 from backstay.monitor.label_free import MOST_REFERENCE_ROWS, MOST_WINDOW_ROWS, draw_rows, seeded
 from backstay.monitor.traffic import WindowData
 from backstay.settings import Settings
 
 DRAWS = 60
-# A fit of more columns than this learns nothing more from a few thousand rows, and takes minutes.
-MOST_COLUMNS = 32
 METHOD = "weighted ridge on answer and inputs, bootstrap"
 ASSUMPTION = "valid only if the size of errors, given answer and inputs, has not changed"
 
@@ -99,7 +97,8 @@ def _estimate(detectors: Detectors, window: WindowData) -> LabelFree:
     inputs, live_inputs = space.rows(reference, known), space.rows(window, live)
     if inputs is None or live_inputs is None:
         raise BackstayError("the estimate of errors lacks inputs", fix="log inputs with every prediction")
-    narrow, live_narrow = _narrowed(inputs, live_inputs)
+    directions = Directions.of(inputs)
+    narrow, live_narrow = directions.narrowed(inputs), directions.narrowed(live_inputs)
     codes, live_codes = reference.codes, window.codes
     return estimate_loss(
         Described(np.column_stack([reference.numbers[known], narrow]), inputs, None if codes is None else codes[known]),
@@ -112,16 +111,6 @@ def _estimate(detectors: Detectors, window: WindowData) -> LabelFree:
         rng=seeded(f"mae bootstrap {window.start.isoformat()}"),
         draws=DRAWS,
     )
-
-
-def _narrowed(known: FloatArray, live: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The directions in which reference inputs spread most, where inputs are wide."""
-    if known.shape[1] <= MOST_COLUMNS:
-        return known, live
-    centre = known.mean(axis=0)
-    _, _, directions = np.linalg.svd(known - centre, full_matrices=False)
-    axes = directions[:MOST_COLUMNS].T
-    return np.asarray((known - centre) @ axes), np.asarray((live - centre) @ axes)
 
 
 def _contradiction(found: LabelFree, labelled: Estimate | None) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from backstay.kernel.errors import BackstayError
 from backstay.kernel.ids import fraction
 from backstay.kernel.records import Json
 from backstay.maths.budget import Episodes
+from backstay.monitor.row_memory import RowMemory
 from backstay.monitor.sources import Sources
 from backstay.monitor.traffic import LabelledRow
 from backstay.monitor.windows import rows_before
@@ -60,6 +61,7 @@ class Memory:
         last_end: end of the last window watched. `rows` lie before it.
         spent: false alarms expected of all looks so far (the part of the budget that is used up).
         counted: hashes of the labels that have been taken into account, so that none is a witness twice.
+        rows_seen: what figures beside accuracy need of the rows of `labels` and `pools`.
     """
 
     release_id: str
@@ -75,6 +77,7 @@ class Memory:
     labels: tuple[LabelPoint, ...] = ()
     pools: tuple[ChancePool, ...] = ()
     sources: Sources = field(default_factory=Sources)
+    rows_seen: RowMemory = field(default_factory=RowMemory)
 
     @staticmethod
     def start(release_id: str, released_at: datetime) -> Memory:
@@ -163,6 +166,7 @@ class Memory:
             ],
             "pools": [[p.start.isoformat(), p.end.isoformat(), p.rows, list(p.chances)] for p in self.pools],
             "sources": list(self.sources.hashes),
+            **({"rows_seen": self.rows_seen.to_json()} if self.rows_seen.kind else {}),
         }
 
     @staticmethod
@@ -190,6 +194,7 @@ class Memory:
                 for start, end, rows, chances in state["pools"]
             ),
             sources=Sources(tuple(state["sources"])),
+            rows_seen=RowMemory.from_json(state.get("rows_seen")),
         )
 
 

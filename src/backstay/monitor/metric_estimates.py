@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
 import numpy as np
 
 from backstay.kernel.errors import BackstayError
@@ -25,9 +29,17 @@ def asked(settings: Settings) -> tuple[str, ...]:
 
 
 def without_labels_by_metric(
-    detectors: Detectors, window: WindowData, settings: Settings, accuracy: Estimate
+    detectors: Detectors,
+    window: WindowData,
+    settings: Settings,
+    accuracy: Estimate,
+    labelled: Mapping[str, Estimate] = MappingProxyType({}),
 ) -> tuple[Estimate, ...]:
-    """One estimate a metric that the policy asks for; refused, with the reasons, wherever that of accuracy is."""
+    """One estimate a metric that the policy asks for; refused, with the reasons, wherever that of accuracy is.
+
+    Args:
+        labelled: the same metrics by labels, which may contradict it.
+    """
     names = asked(settings)
     if not names:
         return ()
@@ -37,12 +49,13 @@ def without_labels_by_metric(
         found = _estimate(detectors, window, names)
     except BackstayError as error:
         return tuple(_refused(name, window, (str(error),), accuracy.labels_needed) for name in names)
-    return tuple(_told(name, window, found, detectors.reference) for name in names)
+    told = (_told(name, window, found, detectors.reference) for name in names)
+    return tuple(_unless_contradicted(estimate, labelled.get(estimate.metric), window) for estimate in told)
 
 
 def _estimate(detectors: Detectors, window: WindowData, names: tuple[str, ...]) -> LabelFreeMetrics:
     reference, space = detectors.reference, detectors.space
-    truth = _truth(reference)
+    truth = reference_truth(reference)
     if truth is None or reference.scores is None or window.scores is None or space is None:
         raise BackstayError("the true classes of the reference are not known", fix="give a reference with its labels")
     usable = np.intersect1d(reference.labelled, np.flatnonzero(truth >= 0))
@@ -62,24 +75,24 @@ def _estimate(detectors: Detectors, window: WindowData, names: tuple[str, ...]) 
             live_inputs,
             None if live_codes is None else live_codes[live],
         ),
-        _positions(window.predicted[live], reference.classes),
+        positions(window.predicted[live], reference.classes),
         names,
         rng=seeded(f"metrics bootstrap {window.start.isoformat()}"),
         draws=DRAWS,
     )
 
 
-def _truth(reference: Reference) -> IntArray | None:
+def reference_truth(reference: Reference) -> IntArray | None:
     """True class positions [n], -1 unknown: as given, or of two classes from what was answered and whether rightly."""
     if reference.truth is not None:
-        return _positions(reference.truth, reference.classes)
+        return positions(reference.truth, reference.classes)
     if reference.correct is None or len(reference.classes) != 2:
         return None
-    answers = _positions(reference.predicted, reference.classes)
+    answers = positions(reference.predicted, reference.classes)
     return np.where(answers < 0, -1, np.where(reference.correct == 1.0, answers, 1 - answers))
 
 
-def _positions(names: AnyArray, classes: tuple[str, ...]) -> IntArray:
+def positions(names: AnyArray, classes: tuple[str, ...]) -> IntArray:
     places = {name: place for place, name in enumerate(classes)}
     return np.asarray([places.get(str(name), -1) for name in names], dtype=np.int64)
 
@@ -100,6 +113,21 @@ def _told(name: str, window: WindowData, found: LabelFreeMetrics, reference: Ref
         assumption=ASSUMPTION,
         figures=_confusion(found, reference),
     )
+
+
+def _unless_contradicted(free: Estimate, labelled: Estimate | None, window: WindowData) -> Estimate:
+    """Refused where it lies outside the 99% interval of labels, as accuracy is."""
+    if free.value is None or labelled is None or labelled.value is None:
+        return free
+    low, high = (float(labelled.figures[name]) for name in ("low_99", "high_99"))
+    if low <= free.value <= high:
+        return free
+    why = (
+        f"labels put {free.metric} between {low:.3f} and {high:.3f} where scores alone promise {free.value:.3f}: "
+        "the classes no longer go with the scores as they did"
+    )
+    refused = _refused(free.metric, window, (why,), 0)
+    return replace(refused, figures={**free.figures, "withheld": free.value})
 
 
 def _confusion(found: LabelFreeMetrics, reference: Reference) -> Json:

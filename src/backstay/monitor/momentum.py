@@ -133,7 +133,12 @@ def _cells(windows: Sequence[WindowResult]) -> list[_Cell]:
 
 def _independent_part(windows: Sequence[WindowResult]) -> float:
     """Independent labels in each label, 0 to 1: below 1 where labelled rows share groups."""
-    estimates = [e for w in windows for e in w.estimates if e.kind in ("ppi", "labels") and e.labels > 0]
+    estimates = [
+        e
+        for w in windows
+        for e in w.estimates
+        if e.kind in ("ppi", "labels") and e.metric == "accuracy" and e.labels > 0
+    ]
     total = sum(e.labels for e in estimates)
     if total == 0:
         return 1.0
@@ -152,7 +157,8 @@ def _label_free(windows: Sequence[WindowResult]) -> list[Point]:
 
 def _estimated(window: WindowResult) -> bool:
     """Whether the label-free estimate of a window was given, not refused."""
-    return any(e.kind == "label-free" and e.value is not None for e in window.estimates)
+    told = ("accuracy", "mae")
+    return any(e.kind == "label-free" and e.metric in told and e.value is not None for e in window.estimates)
 
 
 def _threshold(windows: Sequence[WindowResult], tolerance: float) -> float | None:

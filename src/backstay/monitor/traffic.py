@@ -11,7 +11,7 @@ import numpy as np
 from backstay.kernel.clock import utc
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Label, LabelUse
-from backstay.maths.arrays import AnyArray, FloatArray, RealArray
+from backstay.maths.arrays import AnyArray, FloatArray, IntArray, RealArray
 from backstay.monitor.measures import Whole
 
 
@@ -120,6 +120,25 @@ class Rival:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Searches:
+    """Searches of one gallery in a window, and queries of the reference of which it is known what they found.
+
+    Args:
+        described: result lists in numbers [n, 7] (`maths.labelfree_losses.result_list`).
+        known: the same of reference queries [q, 7], and `places` [q] of their first right result, from 1; 0 for none
+            among the first ten. groups: what reference queries share [q].
+        judged: places of the first right result of searches of a month that somebody judged [any number].
+    """
+
+    gallery: str
+    described: FloatArray
+    known: FloatArray
+    places: IntArray
+    judged: IntArray
+    groups: AnyArray | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class WindowData:
     """Rows of one release in [start, end), and what was learnt of the release since the last look.
 
@@ -147,6 +166,8 @@ class WindowData:
         failures: when requests failed that were not answered, datetime64[us], UTC [any number].
         drawn: the newest draw by doubt of this release, mostly of an earlier window, with its labels.
         unasked: logged rows of this release that can still be drawn at random for a label; None where nobody counted.
+        searches: that were answered in this window; None where none was logged.
+        answered: logged rows of which `labels` tell, as rows of a window: for what is foretold of them by their inputs.
     """
 
     start: datetime
@@ -171,6 +192,8 @@ class WindowData:
     slices: Mapping[str, AnyArray] = field(default_factory=dict)
     drawn: Drawn | None = None
     unasked: int | None = None
+    answered: WindowData | None = None
+    searches: Searches | None = None
 
     def __post_init__(self) -> None:
         if utc(self.end) <= utc(self.start):

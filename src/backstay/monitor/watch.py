@@ -15,13 +15,13 @@ from backstay.monitor.conviction import PART, alpha_of_look, may_convict
 from backstay.monitor.detectors import LABELLED, OF_LABELS, Detector, Look
 from backstay.monitor.detectors.verdict import not_judged
 from backstay.monitor.drawn import from_draw
+from backstay.monitor.error_model import ErrorModel
 from backstay.monitor.estimate import (
     ChanceModel,
     chance_pool,
     from_labels,
     label_age_days,
     label_points,
-    mae_from_labels,
     promised_halfwidth,
     stale,
 )
@@ -29,10 +29,14 @@ from backstay.monitor.facts import Facts
 from backstay.monitor.fitted import Detectors
 from backstay.monitor.label_counts import labels_by_window
 from backstay.monitor.label_free import without_labels
+from backstay.monitor.labelled_loss import mae_from_labels, remember_errors
+from backstay.monitor.labelled_metrics import from_labels_by_metric, primary_of, remember_answers
+from backstay.monitor.locating import locate
 from backstay.monitor.loss_estimates import mae_without_labels
 from backstay.monitor.maturity import Maturity, dated, mature_windows, ripened
 from backstay.monitor.memory import Memory
 from backstay.monitor.metric_estimates import without_labels_by_metric
+from backstay.monitor.searches import search_estimates
 from backstay.monitor.sources import source_count
 from backstay.monitor.traffic import WindowData
 from backstay.settings import Settings
@@ -67,7 +71,13 @@ def watch_window(
         memory, window, detectors, settings, signals, maturity, alpha
     )
     drawn = None if window.drawn is None else from_draw(window.drawn, alpha)
-    by_metric = without_labels_by_metric(detectors, window, settings, label_free)
+    mature = mature_windows(memory, maturity)
+    by_labels = from_labels_by_metric(mature, detectors.reference, settings, labelled)
+    free = without_labels_by_metric(detectors, window, settings, label_free, {e.metric: e for e in by_labels})
+    by_metric = tuple(sorted((*by_labels, *free), key=lambda e: (e.metric, e.kind == "label-free")))
+    mean_error = dated(mae_from_labels(mature, detectors.reference.limit), maturity)
+    free_error = mae_without_labels(detectors, window, settings, doubts, mean_error, wanted)
+    by_metric = (*by_metric, *(e for e in (mean_error, free_error) if e is not None), *search_estimates(window))
     age = label_age_days(memory, utc(window.end))
     facts = Facts(
         signals=signals,
@@ -83,6 +93,7 @@ def watch_window(
         answered=detectors.reference.answered,
         drawn=drawn,
         unasked=window.unasked,
+        primary=primary_of(by_metric, settings),
     )
     if facts.labels_doubt:
         # The month's share has given rise to the doubt: another month's share, at once, is what settles it.
@@ -93,9 +104,6 @@ def watch_window(
     headline = summary.headline
     if detectors.reference.limit is not None:
         headline = f"{headline} {within(detectors.reference.limit)}"
-    mean_error = dated(mae_from_labels(mature_windows(memory, maturity)), maturity)
-    free_error = mae_without_labels(detectors, window, settings, doubts, mean_error, wanted)
-    by_metric = (*by_metric, *(e for e in (mean_error, free_error) if e is not None))
     memory = replace(
         memory,
         last_end=utc(window.end),
@@ -131,6 +139,7 @@ def watch_window(
             **maturity.told(),
             "labels_counted": labels_by_window(window.labels, memory),
         },
+        located=locate(signals, window, detectors, settings),
     )
     return result, memory
 
@@ -202,6 +211,10 @@ def _estimates(
     wait = timedelta(days=maturity.days)
     memory = memory.with_counted(window.labels).with_labels(label_points(window.labels, model), end, wait)
     memory = memory.with_pool(chance_pool(window, model), wait)
+    seen = remember_answers(memory.rows_seen, window, detectors.reference, settings)
+    seen = remember_errors(seen, window, ErrorModel.fit(detectors))
+    kept = seen.only((point.prediction_id for point in memory.labels), (pool.start for pool in memory.pools))
+    memory = replace(memory, rows_seen=kept)
     times = [row.predicted_at for row in window.labels if row.representative]
     newest = max((utc(at) for at in times), default=None)
     if newest is not None and (memory.newest_label is None or newest > memory.newest_label):
@@ -230,5 +243,6 @@ def _figures(facts: Facts, window: WindowData) -> Json:
             "low": facts.known.bounds.low,
             "high": facts.known.bounds.high,
             "n": facts.known.n,
+            "n_effective": facts.known.n_effective,
         }
     return figures

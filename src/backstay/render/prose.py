@@ -11,7 +11,18 @@ from backstay.kernel.records import Condition, Interval
 UNKNOWN = "not known"
 # Metrics that people read as shares of a hundred; the others are shown as plain numbers.
 SHARES = frozenset(
-    {"accuracy", "balanced_accuracy", "precision", "recall", "f1", "recall_at_1", "map_at_r", "calibration_error"}
+    {
+        "accuracy",
+        "balanced_accuracy",
+        "precision",
+        "recall",
+        "f1",
+        "recall_at_1",
+        "map_at_r",
+        "calibration_error",
+        "hit_at_1",
+        "hit_at_10",
+    }
 )
 _BADGES = {
     Condition.FINE: "fine",
@@ -21,7 +32,7 @@ _BADGES = {
 }
 _ESTIMATES = {
     "label-free": "estimated without labels",
-    "ppi": "from labels, helped by the scores",
+    "ppi": "from labels, helped by scores or inputs",
     "labels": "from labels alone",
     "stratified": "from labels drawn by doubt, of an earlier window",
 }

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from backstay.kernel.records import Decision, WindowResult
 from backstay.render.chart_part import chart_part
 from backstay.render.engine import fill
 from backstay.render.examples import Example
-from backstay.render.prose import number
+from backstay.render.located_part import located_part
+from backstay.render.prose import estimate_name, number, percent
 from backstay.render.tiles import shown, tiles
 from backstay.render.timeline import Timeline, build_timeline
 
@@ -25,6 +27,7 @@ def watch_page(
     environment: str,
     examples: Mapping[str, Example] | None = None,
     reference_examples: Sequence[Example] = (),
+    missed_examples: Mapping[int, Example] | None = None,
     decision: Decision | None = None,
     timeline: Timeline | None = None,
     notes: Sequence[str] = (),
@@ -37,6 +40,7 @@ def watch_page(
         history: earlier windows, for the list of them and for the timeline when none is given.
         examples: rows of this window by prediction id; those that signals name are shown first.
         reference_examples: rows from before, to compare with.
+        missed_examples: rows from before by their place in the reference, of clusters that shrank.
         decision: whether to retrain, with its sum.
         notes: what was noticed at this look besides.
         released: False where rows were judged without a project, so that there is no release to speak of.
@@ -60,8 +64,10 @@ def watch_page(
         released=released,
         terms=[] if decision is None else [(name.replace("_", " "), _term(v)) for name, v in decision.terms.items()],
         moved=_moved(result),
+        located=located_part(result.located, examples or {}, missed_examples or {}),
         signals=sorted(result.signals, key=lambda s: (not s.alarm, s.detector)),
         spent=_spent(result),
+        confusions=_confusions(result),
         reference=result.figures.get("reference_accuracy"),
         chart=chart,
         caption=chart.caption,
@@ -73,6 +79,31 @@ def _moved(result: WindowResult) -> list[str]:
     """What moved, in words, from the detectors that raised an alarm, each said once."""
     said = [word for signal in result.signals if signal.alarm for word in (signal.moved or (signal.message,))]
     return list(dict.fromkeys(said))
+
+
+@dataclass(frozen=True, slots=True)
+class _Confusion:
+    """Shares of all rows in words: of each true class (name first) a line of value and limits by answer."""
+
+    kind: str
+    classes: tuple[str, ...]
+    lines: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+
+
+def _confusions(result: WindowResult) -> list[_Confusion]:
+    """By labels and without, each once: all figures by class of one kind have the same."""
+    found = {e.kind: e.figures for e in result.estimates if "confusion" in e.figures}
+    return [_confusion(estimate_name(kind), figures) for kind, figures in found.items()]
+
+
+def _confusion(kind: str, figures: Mapping[str, Any]) -> _Confusion:
+    classes, tables = tuple(figures["classes"]), figures["confusion"]
+    lines = []
+    for true, name in enumerate(classes):
+        sides = zip(tables["value"][true], tables["low"][true], tables["high"][true], strict=True)
+        cells = tuple((percent(value), f"{percent(low)} to {percent(high)}") for value, low, high in sides)
+        lines.append((name, cells))
+    return _Confusion(kind, classes, tuple(lines))
 
 
 def _spent(result: WindowResult) -> str | None:

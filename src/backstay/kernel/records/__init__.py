@@ -8,6 +8,7 @@ from backstay.kernel.records.labelled import (
     LabelRequest,
     LabelUse,
 )
+from backstay.kernel.records.located import Cell, Located
 from backstay.kernel.records.measured import (
     Comparison,
     Interval,
@@ -40,6 +41,7 @@ from backstay.kernel.records.watched import (
 )
 
 __all__ = [
+    "Cell",
     "Column",
     "ColumnKind",
     "Comparison",
@@ -54,6 +56,7 @@ __all__ = [
     "LabelRequest",
     "LabelUse",
     "LedgerRow",
+    "Located",
     "Measurement",
     "ModelRecord",
     "Release",

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from backstay.kernel.records.json_value import Json
+from backstay.kernel.records.located import Located
 from backstay.kernel.records.measured import Interval
 
 
@@ -64,7 +65,10 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class WindowResult:
-    """One window of traffic as watched: signals, estimates, the state of the budget, and what to do."""
+    """One window of traffic as watched: signals, estimates, the state of the budget, and what to do.
+
+    `located`: where the change lies among the inputs; None where no detector of inputs alarmed.
+    """
 
     id: str
     model: str
@@ -85,6 +89,7 @@ class WindowResult:
     new_alarms: tuple[str, ...] = ()
     labels_requested: int = 0
     figures: Json = field(default_factory=dict)
+    located: Located | None = None
 
 
 @dataclass(frozen=True, slots=True)

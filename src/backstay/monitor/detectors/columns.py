@@ -7,7 +7,8 @@ Categories are tested by their common values, others and missing. Half of the le
 200 columns have a test of their mean: all these means *together*, which sees several columns move of which none is
 far enough off to tell by itself. All tests keep the promise for the one reference that you have. Wrong when: columns
 carry a season or a calendar that the reference lacks. A column that was constant in the reference is tested by counting
-what differs from the constant.
+what differs from the constant. After an alarm, rows that are alike in their columns are counted in clusters, as after
+one of `embedding`.
 """
 
 from __future__ import annotations
