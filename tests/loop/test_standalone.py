@@ -376,3 +376,17 @@ def test_what_was_seen_is_said_without_the_words_of_a_project(reference, tmp_pat
             assert not PROJECT.search(words), PROJECT.search(words)
     assert any("label=" in line for line in looks[0].latest.advice)
     assert any("go back to the one before" in line for line in looks[1].latest.advice)
+
+
+def test_the_detectors_may_be_chosen():
+    rng = np.random.default_rng(4)
+    reference = pd.DataFrame({"x": rng.normal(size=2000), "city": rng.choice(["Leeds", "York"], 2000)})
+    today = pd.DataFrame({"x": rng.normal(size=600), "city": rng.choice(["Leeds", "Hull"], 600)})
+    seen = backstay.watch(today, reference=reference, detectors=["schema", "columns"])
+    assert {signal.detector for signal in seen.signals} == {"schema", "columns"}
+    assert any(signal.detector == "schema" and signal.alarm for signal in seen.signals)
+    with pytest.raises(BackstayError, match="no detector 'service' without a project") as refused:
+        backstay.watch(today, reference=reference, detectors=["service"])
+    assert "schema" in refused.value.fix
+    with pytest.raises(BackstayError, match="nothing would look"):
+        backstay.watch(today, reference=reference, detectors=[])

@@ -32,6 +32,17 @@ from backstay.monitor.windows import stamp
 from backstay.settings import Settings, parse
 
 RELEASE = "reference"
+# Detectors that need no log, no release before and no slices.
+ALONE = (
+    "embedding",
+    "prediction",
+    "columns",
+    "labelled_error",
+    "confident_errors",
+    "geometry",
+    "schema",
+    "novelty",
+)
 SAMPLED = 10_000
 DEFAULT_DAYS = 7.0
 EPOCH = datetime(1970, 1, 5, tzinfo=UTC)  # a Monday, so that weeks begin as people's do
@@ -57,6 +68,7 @@ def watch(
     window_rows: int | None = None,
     season: Literal["none", "day", "week", "year"] = "none",
     metrics: Sequence[str] = (),
+    detectors: Sequence[str] | None = None,
     false_alarms_per_year: float = 1.0,
     alpha: float | None = None,
     time_zone: str | None = None,
@@ -81,6 +93,8 @@ def watch(
         season: what repeats and is no news. Rows are compared with reference rows of the same three hours of the day,
             six hours of the week or seven days of the year, in UTC; both need `time`.
         metrics: estimated without labels beside accuracy: "auc", "f1", "precision", "recall", "balanced_accuracy".
+        detectors: which ones look, of "embedding", "prediction", "columns", "labelled_error", "confident_errors" (these
+            five unless named), "geometry", "schema" and "novelty"; they share the false alarms.
         false_alarms_per_year: what you accept, over all detectors; a window spends its share by its length. Without
             times a window counts as a week.
         alpha: accept this chance of a false alarm in each window instead, at most .05 for each detector.
@@ -101,6 +115,10 @@ def watch(
     unknown = sorted(set(metrics) - set(METRICS))
     if unknown:
         raise BackstayError(f"no estimate without labels of {unknown[0]!r}", fix=nearest(unknown[0], METRICS))
+    strange = [name for name in detectors or () if name not in ALONE]
+    if strange or (detectors is not None and not tuple(detectors)):
+        what = f"no detector {strange[0]!r} without a project" if strange else "detectors is empty: nothing would look"
+        raise BackstayError(what, fix=nearest(strange[0], ALONE) if strange else f"name some of {', '.join(ALONE)}")
     if window_rows is not None and window_rows < 20:
         raise BackstayError(f"windows of {window_rows} rows", fix="give 20 or more")
     if features is not None and not tuple(features) and prediction is None and embedding is None:
@@ -119,14 +137,14 @@ def watch(
         time_zone=time_zone,
         timed=season != "none",
     )
-    settings = _settings(false_alarms_per_year, window_days, season, metrics)
-    detectors = Detectors.fit(rows, settings, key=RELEASE)
+    settings = _settings(false_alarms_per_year, window_days, season, metrics, detectors)
+    fitted = Detectors.fit(rows, settings, key=RELEASE)
     cutting = _Cutting(window_days, window_rows, clock.now(), live.rows)
     profiles: dict[str, ColumnProfile] = {}
     # So few rows are all in the sample that goes with a sketch: sketches of them would spare nothing.
-    gathered = _Gathered(detectors, keep_rows=season != "none" or live.rows <= SAMPLED)
+    gathered = _Gathered(fitted, keep_rows=season != "none" or live.rows <= SAMPLED)
     windows = _read(live, lens, gathered, cutting, progress or NoProgress(), profiles if profile else None)
-    seen = _judged(windows, detectors, settings, alpha, clock)
+    seen = _judged(windows, fitted, settings, alpha, clock)
     return replace(seen, profile=profiles, reference_examples=reference_examples(rows))
 
 
@@ -279,14 +297,17 @@ def _labelled(window: WindowData, reference: Reference) -> tuple[LabelledRow, ..
     return tuple(found)
 
 
-def _settings(per_year: float, days: float | None, season: str, metrics: Sequence[str]) -> Settings:
+def _settings(
+    per_year: float, days: float | None, season: str, metrics: Sequence[str], detectors: Sequence[str] | None
+) -> Settings:
+    chosen = {} if detectors is None else {"detectors": list(detectors)}
     return parse(
         {
             "version": 1,
             "name": NAME,
             "environment": PLACE,
             "budget": {"false_alarms_per_year": per_year},
-            "watch": {"window_days": days or DEFAULT_DAYS, "season": season},
+            "watch": {"window_days": days or DEFAULT_DAYS, "season": season, **chosen},
             # Estimated is what some rule of the gate reads; here is no gate.
             "gate": {"rules": [{"rule": "no_worse_than_champion", "metric": name} for name in metrics]},
         }

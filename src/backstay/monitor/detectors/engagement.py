@@ -83,7 +83,7 @@ class EngagementDetector:
                 f"learning what is usual: {seen} of {self.windows} windows" if learning else f"fewer than {LEAST} rows"
             )
             return not_judged(NAME, window, why), after
-        strongest = max(result.evidence for result in judged.values())
+        strongest = max(0.0, *(result.evidence for result in judged.values()))  # a rise is no fall
         alarms = sorted((r for r in judged.values() if r.evidence >= 1.0), key=lambda r: -r.evidence)
         what = "people use the answers less" if alarms else "people use the answers as before"
         signal = Signal(
