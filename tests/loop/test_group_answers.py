@@ -1,4 +1,4 @@
-"""Answers of groups, from the log and from a past that was never logged, to an alarm that names the group."""
+"""What slices are answered, and what moved in one, from the log and from a past that was never logged, to the alarm."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def answered(rows: int, seed: int, begin: datetime, *, refused: str | None = Non
     )
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
+@pytest.fixture(params=["group_answers", "slices"])
+def project(tmp_path: Path, request: pytest.FixtureRequest) -> Project:
     pq.write_table(answered(1500, 0, START - timedelta(days=30)), tmp_path / "reference.parquet")
     backstay.adopt(
         None,
@@ -52,7 +52,7 @@ def project(tmp_path: Path) -> Project:
         clock=ManualClock(START),
     )
     file = tmp_path / "backstay.toml"
-    asked = '[watch]\ndetectors = ["group_answers"]\n'
+    asked = f'[watch]\ndetectors = ["{request.param}"]\n'
     text = file.read_text()
     file.write_text(text.replace("[watch]\n", asked) if "[watch]\n" in text else f"{text}\n{asked}")
     return backstay.open(tmp_path, clock=ManualClock(START + timedelta(days=30)))
@@ -75,7 +75,7 @@ def test_a_group_that_is_refused_is_named(project: Project, tmp_path: Path, how:
     signal = judged(project, answered(1200, 1, START, refused=refused).drop_columns(["y"]), how, tmp_path)
     assert signal.figures["judged"], signal.message
     assert signal.alarm == (refused is not None)
-    assert not refused or signal.moved[0].startswith("grp=b, answer 'yes'")
+    assert not refused or signal.moved[0].startswith(("grp=b, answer 'yes'", "grp=b: answers "))
 
 
 @pytest.mark.parametrize("how", ["log", "backfill"])

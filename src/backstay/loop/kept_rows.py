@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from backstay.monitor.detectors.group_answers import NAME as GROUP_ANSWERS
+from backstay.monitor.detectors.slices import NAME as SLICES
 from backstay.monitor.fitted import Detectors
 from backstay.monitor.sample import joined, take
 from backstay.monitor.sketch import WindowSketch
@@ -55,7 +56,7 @@ class KeptRows:
 
 def empty_window(part: WindowData, detectors: Detectors, settings: Settings) -> Gathered:
     """What the rows of a window are gathered in, by the first of them."""
-    sliced = bool(part.slices) and GROUP_ANSWERS in detectors.members
+    sliced = bool(part.slices) and not detectors.members.keys().isdisjoint((GROUP_ANSWERS, SLICES))
     if part.groups is not None or sliced or settings.watch.season != "none":
         return KeptRows()
     return WindowSketch.empty(detectors)

@@ -112,7 +112,7 @@ def _times(ws: Workspace, table: pa.Table, schema: Schema) -> npt.NDArray[np.dat
 
 
 # Detectors that tell groups apart.
-GROUPED = frozenset({"group_answers", "groups"})
+GROUPED = frozenset({"group_answers", "groups", "slices"})
 # More different numbers are no groups: they would be cut by the rows at hand, elsewhere in each window.
 MOST_NUMBERS = 8
 

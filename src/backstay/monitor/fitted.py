@@ -28,7 +28,7 @@ PART_OF_COLUMNS = 0.75
 KEEPS_ROWS = ("novelty",)
 COLUMNS, EMBEDDING = "columns", "embedding"
 # Detectors that compare a window's rows with reference rows, and so with rows of the same hours where asked to.
-SEASONAL = (COLUMNS, EMBEDDING, "novelty", "prediction")
+SEASONAL = (COLUMNS, EMBEDDING, "novelty", "prediction", "slices")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -29,6 +29,7 @@ DETECTORS = Shelf(
         "prediction": "backstay.monitor.detectors.prediction:PredictionDetector",
         "service": "backstay.monitor.detectors.service:ServiceDetector",
         "schema": "backstay.monitor.detectors.schema:SchemaDetector",
+        "slices": "backstay.monitor.detectors.slices:SlicesDetector",
     },
 )
 

@@ -1,0 +1,143 @@
+"""Did the traffic of one slice move, be it a small one? `columns`, `prediction` and `embedding` within each slice.
+
+For each value of each column of `data.slices`: the rows of the slice in the window against the reference rows of the
+same slice, by the detectors of columns and answers where there are columns, of embeddings and answers where there are
+none. What a slice of a tenth does alone shows in the whole as a tenth of it. The level is split over all slices and
+tests; each keeps its promise for the one reference that you have (docs/statistics.md), so their sum does.
+
+Slices of fewer than 300 reference rows are left out, and of more than 20 slices the 20 with most rows are kept: both
+are told. It does not ask whether a slice has become larger or smaller: name its column among the inputs for that. Wrong
+when: who belongs to the slice changed under the same name, which is what it says, and may be no news to you.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from backstay.kernel.errors import BackstayError
+from backstay.kernel.records import Json, Signal
+from backstay.maths.arrays import AnyArray, BoolArray
+from backstay.monitor.detectors import DETECTORS, Detector, Look
+from backstay.monitor.detectors.verdict import not_judged, strength
+from backstay.monitor.reference import Reference
+from backstay.monitor.sample import take
+from backstay.monitor.traffic import WindowData
+
+NAME = "slices"
+FEWEST = 300
+MOST_SLICES = 20
+MOST_TOLD = 8
+OF_TABLES, OF_OTHERS = ("columns", "prediction"), ("embedding", "prediction")
+
+
+@dataclass(frozen=True, slots=True)
+class SlicesDetector:
+    """Fitted detectors by (column, value) and name; `left_out` are slices that are too small or too many."""
+
+    members: Mapping[tuple[str, str], Mapping[str, Detector]]
+    left_out: int
+
+    @classmethod
+    def fit(cls, reference: Reference) -> SlicesDetector | None:
+        """None without slices. Raises BackstayError where no slice has rows enough."""
+        if not reference.slices:
+            return None
+        rows = dict(_slices(reference.slices))
+        large = sorted((key for key in rows if rows[key].sum() >= FEWEST), key=lambda key: (-rows[key].sum(), key))
+        members: dict[tuple[str, str], dict[str, Detector]] = {}
+        for key in large[:MOST_SLICES]:
+            fitted = _fitted(reference.take(np.flatnonzero(rows[key])))
+            if fitted:
+                members[key] = fitted
+        if not members:
+            raise BackstayError(
+                f"no slice of {', '.join(reference.slices)} has {FEWEST} reference rows",
+                fix="give a reference with more rows, or coarser slices",
+            )
+        return cls(members, len(rows) - len(members))
+
+    def look(self, state: Json, window: WindowData, look: Look) -> tuple[Signal, Json]:
+        """Judge each slice that has rows; `moved` says what moved in which, the strongest first."""
+        absent = sorted({column for column, _ in self.members} - set(window.slices))
+        if absent:
+            return not_judged(NAME, window, f"the window has no column {absent[0]!r}"), state
+        if window.whole is not None:
+            return not_judged(NAME, window, "sketches of a window do not tell slices apart"), state
+        rows = dict(_slices(window.slices))
+        parts = sum(len(detectors) for detectors in self.members.values())
+        share = replace(look, alpha=look.alpha / parts, per_year=look.per_year / parts)
+        judged: list[tuple[tuple[str, str], Signal]] = []
+        for key, detectors in self.members.items():
+            if key in rows:
+                inside = take(window, np.flatnonzero(rows[key]))
+                signals = [detector.look({}, inside, share)[0] for detector in detectors.values()]
+                judged += [(key, signal) for signal in signals if signal.figures.get("judged")]
+        if not judged:
+            return not_judged(NAME, window, "no slice has rows enough"), state
+        judged.sort(key=lambda item: -item[1].evidence)
+        (column, value), strongest = judged[0]
+        alarms = [(key, signal) for key, signal in judged if signal.alarm]
+        what = "some slices look different from the reference" if alarms else "each slice looks as before"
+        told = len({key for key, _ in judged})
+        signal = Signal(
+            detector=NAME,
+            evidence=strongest.evidence,
+            alarm=bool(alarms),
+            alpha=look.alpha,
+            n=window.rows,
+            message=f"{what}; most changed is {column}={value} ({strength(strongest.evidence)})",
+            moved=tuple(f"{c}={v}: {words}" for (c, v), one in alarms for words in one.moved)[:MOST_TOLD],
+            example_ids=alarms[0][1].example_ids if alarms else (),
+            figures={
+                "judged": True,
+                "slices": told,
+                "slices_not_judged": len(self.members) - told + self.left_out,
+                "moved": sorted({f"{c}={v}" for (c, v), _ in alarms}),
+            },
+        )
+        return signal, state
+
+    def to_json(self) -> Json:
+        return {
+            "left_out": self.left_out,
+            "members": [
+                [*key, {name: detector.to_json() for name, detector in detectors.items()}]
+                for key, detectors in self.members.items()
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, state: Mapping[str, Any]) -> SlicesDetector:
+        return cls(
+            {
+                (str(column), str(value)): {name: DETECTORS[name].from_json(one) for name, one in detectors.items()}
+                for column, value, detectors in state["members"]
+            },
+            int(state["left_out"]),
+        )
+
+
+def _slices(slices: Mapping[str, AnyArray]) -> Iterator[tuple[tuple[str, str], BoolArray]]:
+    """The rows [n] of every value of every column."""
+    for column, values in slices.items():
+        texts = np.array(["" if value is None else str(value) for value in values], dtype=object)
+        known = np.array([value is not None for value in values], dtype=np.bool_)
+        for value in sorted(set(texts[known].tolist())):
+            yield (column, value), known & (texts == value)
+
+
+def _fitted(part: Reference) -> dict[str, Detector]:
+    """The detectors that apply to the rows of one slice."""
+    found = {}
+    for name in OF_TABLES if part.columns else OF_OTHERS:
+        try:
+            detector = DETECTORS[name].fit(part)
+        except BackstayError:  # the slice lacks what it needs: the others still look
+            continue
+        if detector is not None:
+            found[name] = detector
+    return found
