@@ -39,9 +39,10 @@ ALONE = (
     "columns",
     "labelled_error",
     "confident_errors",
+    "exchangeability",
     "geometry",
-    "schema",
     "novelty",
+    "schema",
 )
 SAMPLED = 10_000
 DEFAULT_DAYS = 7.0
@@ -94,7 +95,7 @@ def watch(
             six hours of the week or seven days of the year, in UTC; both need `time`.
         metrics: estimated without labels beside accuracy: "auc", "f1", "precision", "recall", "balanced_accuracy".
         detectors: which ones look, of "embedding", "prediction", "columns", "labelled_error", "confident_errors" (these
-            five unless named), "geometry", "schema" and "novelty"; they share the false alarms.
+            five unless named), "exchangeability", "geometry", "novelty" and "schema"; they share the false alarms.
         false_alarms_per_year: what you accept, over all detectors; a window spends its share by its length. Without
             times a window counts as a week.
         alpha: accept this chance of a false alarm in each window instead, at most .05 for each detector.

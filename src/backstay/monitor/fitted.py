@@ -25,7 +25,7 @@ WEIGHT_OF_LABELS = 2.0
 # of the columns see more of what small changes do to tables, and have three parts of four of their double weight.
 PART_OF_COLUMNS = 0.75
 # What these hold is reference rows: they are fitted anew each time rather than kept where data is not.
-KEEPS_ROWS = ("novelty",)
+KEEPS_ROWS = ("exchangeability", "novelty")
 COLUMNS, EMBEDDING = "columns", "embedding"
 # Detectors that compare a window's rows with reference rows, and so with rows of the same hours where asked to.
 SEASONAL = (COLUMNS, EMBEDDING, "novelty", "prediction", "slices")

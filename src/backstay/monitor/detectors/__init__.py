@@ -20,6 +20,7 @@ DETECTORS = Shelf(
         "confident_errors": "backstay.monitor.detectors.confident_errors:ConfidentErrorsDetector",
         "embedding": "backstay.monitor.detectors.embedding:EmbeddingDetector",
         "engagement": "backstay.monitor.detectors.engagement:EngagementDetector",
+        "exchangeability": "backstay.monitor.detectors.exchangeability:ExchangeabilityDetector",
         "geometry": "backstay.monitor.detectors.geometry:GeometryDetector",
         "group_answers": "backstay.monitor.detectors.group_answers:GroupAnswersDetector",
         "groups": "backstay.monitor.detectors.groups:GroupsDetector",

@@ -24,10 +24,10 @@ import numpy as np
 
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Json, Signal
-from backstay.maths.arrays import AnyArray, FloatArray
-from backstay.maths.neighbours import nearest
+from backstay.maths.arrays import AnyArray
 from backstay.maths.threshold import MINIMUM_WINDOW
 from backstay.monitor.detectors import Look
+from backstay.monitor.detectors.distances import distances_to, one_a_group, projected
 from backstay.monitor.detectors.rates import Share
 from backstay.monitor.detectors.verdict import EXAMPLES, not_judged, strength
 from backstay.monitor.inputs import InputSpace
@@ -36,13 +36,11 @@ from backstay.monitor.traffic import WindowData
 
 NAME = "novelty"
 SEED = 20_261_122
-NEIGHBOURS = 5
 BEYOND = 0.01
 # Rows with which distances are compared, rows that fix the limit, and rows of a window that are looked at.
 MOST_GALLERY = 1000
 MOST_LIMIT = 20_000
 MOST_WINDOW_ROWS = 20_000
-MOST_DIMENSIONS = 64
 # With fewer rows to fix the limit, no share of about a hundredth can be told from none.
 FEWEST = 200
 
@@ -65,7 +63,7 @@ class NoveltyDetector:
         if not space.parts:
             reference = reference.unlearned()
         rng = np.random.Generator(np.random.PCG64(SEED))
-        rows = _one_a_group(reference, rng)
+        rows = one_a_group(reference, rng)
         if len(rows) < 2 * FEWEST:
             raise BackstayError(
                 f"{len(rows)} independent reference rows that the model was not trained on",
@@ -73,8 +71,8 @@ class NoveltyDetector:
             )
         known = rows[: min(len(rows) // 2, MOST_GALLERY)]
         others = rows[len(known) : len(known) + MOST_LIMIT]
-        gallery = _projected(space, reference, known).astype(np.float32)
-        far = np.sort(_distances(gallery, _projected(space, reference, others)))
+        gallery = projected(space, reference, known).astype(np.float32)
+        far = np.sort(distances_to(gallery, projected(space, reference, others)))
         above = max(int(BEYOND * len(others)), 1)
         # Of n + 1 exchangeable rows the chance to lie above the (above + 1)-th largest of n is known: a Beta law, whose
         # upper limit is that of a share with `above` of n marked.
@@ -91,7 +89,7 @@ class NoveltyDetector:
         if rows < MINIMUM_WINDOW:
             why = f"{window.rows} rows are worth {rows} independent ones, at least {MINIMUM_WINDOW} are needed"
             return not_judged(NAME, window, why), state
-        distances = _distances(self.gallery, _projected(self.space, window, chosen))
+        distances = distances_to(self.gallery, projected(self.space, window, chosen))
         now = Share.of(distances > self.limit, groups)
         evidence = self.beyond.evidence(now, look.alpha)
         alarm = evidence >= 1.0
@@ -137,38 +135,12 @@ class NoveltyDetector:
         )
 
 
-def _one_a_group(reference: Reference, rng: np.random.Generator) -> AnyArray:
-    """Row numbers in random order, one of each group: independent, and no row has a twin among them."""
-    order = rng.permutation(len(reference))
-    codes = reference.codes
-    if codes is None:
-        return order
-    _, first = np.unique(codes[order], return_index=True)
-    return np.asarray(order[np.sort(first)])
-
-
 def _chosen(window: WindowData) -> AnyArray:
     """Row numbers that are looked at: all, or some drawn by seed."""
     if len(window) <= MOST_WINDOW_ROWS:
         return np.arange(len(window))
     rng = np.random.Generator(np.random.PCG64(SEED))
     return np.sort(rng.choice(len(window), MOST_WINDOW_ROWS, replace=False))
-
-
-def _projected(space: InputSpace, source: Reference | WindowData, chosen: AnyArray) -> FloatArray:
-    """The chosen rows, in at most 64 dimensions: the same random directions each time."""
-    rows = space.rows(source, chosen)
-    if rows is None:
-        raise BackstayError("the rows have no embeddings or inputs", fix="log them with every prediction")
-    if space.dimension <= MOST_DIMENSIONS:
-        return rows
-    rng = np.random.Generator(np.random.PCG64(SEED))
-    directions = rng.standard_normal((space.dimension, MOST_DIMENSIONS)) / np.sqrt(MOST_DIMENSIONS)
-    return np.asarray(rows @ directions)
-
-
-def _distances(gallery: AnyArray, rows: FloatArray) -> FloatArray:
-    return np.asarray(nearest(gallery, rows, NEIGHBOURS)[1][:, -1])
 
 
 def _first_of_each(ids: AnyArray, groups: AnyArray | None) -> tuple[str, ...]:
