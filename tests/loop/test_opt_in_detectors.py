@@ -13,8 +13,8 @@ from backstay.journal.writer import JournalWriter
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Column, ColumnKind
 from backstay.loop.label import live_rows
+from backstay.loop.labelled import labelled_rows
 from backstay.loop.reference import _times
-from backstay.loop.watch import _labelled_rows
 
 ALL = ("schema", "novelty", "groups", "service", "label_quality", "engagement")
 
@@ -85,11 +85,11 @@ def test_labels_know_the_slice_of_their_row(trained, moment):
     asked = project.ws.settings.data.model_copy(update={"slices": ("a", "site")})
     sliced = replace(project.ws, settings=project.ws.settings.model_copy(update={"data": asked}))
     wider = replace(rows, inputs=rows.inputs.append_column("site", pa.array(["north"] * len(rows))))
-    assert _labelled_rows(project.ws, wider, release)[0].slices == {}
-    assert _labelled_rows(sliced, wider, release)[0].slices == {"site": "north"}
+    assert labelled_rows(project.ws, wider, release)[0].slices == {}
+    assert labelled_rows(sliced, wider, release)[0].slices == {"site": "north"}
     plain = sliced.settings.watch.model_copy(update={"detectors": ("columns",)})
     unasked = replace(sliced, settings=sliced.settings.model_copy(update={"watch": plain}))
-    assert _labelled_rows(unasked, wider, release)[0].slices == {}
+    assert labelled_rows(unasked, wider, release)[0].slices == {}
 
 
 def test_a_season_needs_the_times_of_the_reference_and_reads_them(trained):
