@@ -66,6 +66,16 @@ def test_one_row_is_erased_by_its_id(labelled):
     }
 
 
+def test_what_a_monitor_remembers_of_a_row_goes_with_it(labelled):
+    project = labelled.open()
+    seen = {"kind": "errors", "labelled": {"t-001": [1.5], "t-009": [2.0]}, "pools": []}
+    with project.ws.ledger.transaction() as tx:
+        tx.set_state("watch/orders/production/release-x", {"labels": [], "rows_seen": seen})
+    project.data.forget(ids=["t-001"], reason="asked")
+    state = project.ws.catalog.get_state("watch/orders/production/release-x")
+    assert state["rows_seen"] == {**seen, "labelled": {"t-009": [2.0]}}
+
+
 def test_the_ledger_keeps_hashes_and_the_reason_only(labelled):
     project = labelled.open()
     project.data.forget(ids=["t-001"], groups=[PERSON], reason="asked")

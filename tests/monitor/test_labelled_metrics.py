@@ -179,3 +179,5 @@ def test_the_sentence_is_of_the_figure_that_the_project_goes_by(world, asking, b
     at_least, _ = watched(world, asking("f1", rule="at_least"), begin, window, reference=reference)
     assert "were right; accuracy is between" in at_least.headline
     assert primary_of((), asking("f1")) is None
+    assert primary_of(by_f1.estimates, asking("f1")).metric == "f1"
+    assert primary_of(by_f1.estimates, asking("accuracy", "f1")) is None

@@ -10,6 +10,7 @@ import pytest
 
 from backstay.bundle.gallery import gallery
 from backstay.journal.reader import Journal
+from backstay.journal.searches import searches
 
 SEARCH = "/v2/models/risk/search"
 SPACE = "space-tiny"
@@ -20,7 +21,8 @@ ROWS = np.array([[1.0, 2.0, 3.0], [-1.0, -2.0, -3.0], [1.0, 0.0, 0.0], [0.0, 0.0
 def put(place: Any, name: str, space: str = SPACE, rows: np.ndarray = ROWS) -> None:
     """A gallery under this name, as the project would list it."""
     path = place.folder / f"{name}.arrow"
-    made = gallery(space, [f"{name}-{i}" for i in range(len(rows))], rows, kept={"city": ["Ulm", None, "Bern", "Graz"]})
+    cities = [("Ulm", None, "Bern", "Graz")[i % 4] for i in range(len(rows))]
+    made = gallery(space, [f"{name}-{i}" for i in range(len(rows))], rows, kept={"city": cities})
     listed = place.folder / "galleries.json"
     known = json.loads(listed.read_text()) if listed.is_file() else {}
     known[name] = {"id": made.write(path), "space": space, "path": str(path)}
@@ -82,6 +84,29 @@ def test_neighbours_over_http(place, searching, tokens, ask):
     # What is searched for is no prediction: only what was inferred is in the log.
     assert searching.infer(ask(2.0, prediction_ids=["real"]), token=tokens["predict"])[0] == 200
     assert list(Journal(place.folder / "journal").ids("risk", "production")) == ["real"]
+
+
+def test_a_logged_search_can_be_judged_and_names_nobody(place, tokens, ask):
+    tokens["search"], tokens["predict"] = place.keys(("search",), ("predict", "feedback", "read"))
+    place.token = tokens["search"]
+    place.point(place.bundle(1.0, SPACE))
+    put(place, "default")
+    put(place, "large", rows=np.random.default_rng(0).normal(size=(40, 3)))
+    server = place.start(log_searches=True, max_neighbours=3)
+    status, answer = server.call("POST", SEARCH, ask(2.0, -3.0, k=2, gallery="large"))
+    assert status == 200, answer
+    assert [len(near) for near in answer["neighbours"]] == [2, 2]
+    first, second = answer["search_ids"]
+    said = [{"id": first, "value": answer["neighbours"][0][1]["id"], "kind": "found"}]
+    said.append({"id": second, "value": "none", "kind": "found"})
+    assert server.call("POST", "/v2/models/risk/feedback", said, token=tokens["predict"])[0] == 200
+    assert "search_ids" not in server.call("POST", SEARCH, ask(2.0, k=2))[1]  # too small a gallery to describe lists
+    feedback, _ = Journal(place.folder / "journal").feedback()
+    found = searches(feedback, "risk", "production")
+    assert [(s.id, s.place, s.gallery) for s in found] == [(first, 2, "large"), (second, 0, "large")]
+    assert found[0].described[0] == answer["neighbours"][0][0]["cosine"]
+    assert "large-" not in str([f.value for f in feedback if f.kind == "search"])
+    assert sorted(f.kind for f in feedback) == ["found", "found", "search", "search"]
 
 
 def test_a_gallery_that_is_replaced_is_searched_at_once(place, searching, ask):

@@ -59,6 +59,8 @@ class Feedback(msgspec.Struct, tag="f", frozen=True, omit_defaults=True):
 
 
 FAILURE = "failure"
+# What the server tells of a search that it answered, and what somebody found in it.
+SEARCH, FOUND = "search", "found"
 Entry = Predictions | Feedback
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Entry)

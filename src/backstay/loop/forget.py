@@ -161,9 +161,13 @@ def _scrub_memory(ws: Workspace, ids: set[str]) -> None:
     """Labelled rows that the detectors remember."""
     for key, state in ws.catalog.states(f"watch/{ws.name}/{ws.environment}/").items():
         kept = [row for row in state.get("labels", []) if row[0] not in ids]
-        if len(kept) < len(state.get("labels", [])):
-            with ws.ledger.transaction() as tx:
-                tx.set_state(key, {**state, "labels": kept})
+        seen = state.get("rows_seen", {})
+        left = {row: values for row, values in seen.get("labelled", {}).items() if row not in ids}
+        if len(kept) == len(state.get("labels", [])) and len(left) == len(seen.get("labelled", {})):
+            continue
+        rest = {"rows_seen": {**seen, "labelled": left}} if seen else {}
+        with ws.ledger.transaction() as tx:
+            tx.set_state(key, {**state, "labels": kept, **rest})
 
 
 def _record(ws: Workspace, result: Forgotten, ids: Sequence[str], groups: Sequence[str], reason: str) -> None:

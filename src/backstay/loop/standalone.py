@@ -93,7 +93,8 @@ def watch(
             number, in the order of the rows; the last window may be smaller. Otherwise all rows are one window.
         season: what repeats and is no news. Rows are compared with reference rows of the same three hours of the day,
             six hours of the week or seven days of the year, in UTC; both need `time`.
-        metrics: estimated without labels beside accuracy: "auc", "f1", "precision", "recall", "balanced_accuracy".
+        metrics: estimated beside accuracy, by labels and without: "auc", "f1", "precision", "recall" and
+            "balanced_accuracy".
         detectors: which ones look, of "embedding", "prediction", "columns", "labelled_error", "confident_errors" (these
             five unless named), "exchangeability", "geometry", "novelty" and "schema"; they share the false alarms.
         false_alarms_per_year: what you accept, over all detectors; a window spends its share by its length. Without
@@ -310,7 +311,7 @@ def _settings(
             "budget": {"false_alarms_per_year": per_year},
             "watch": {"window_days": days or DEFAULT_DAYS, "season": season, **chosen},
             # Estimated is what some rule of the gate reads; here is no gate.
-            "gate": {"rules": [{"rule": "no_worse_than_champion", "metric": name} for name in metrics]},
+            "gate": {"rules": [{"rule": "at_least", "metric": name, "value": 0.0} for name in metrics]},
         }
     )
 

@@ -10,12 +10,14 @@ from backstay.maths.arrays import AnyArray, FloatArray
 from backstay.maths.labelfree_losses import ForeseenLoss
 from backstay.monitor.fitted import Detectors
 from backstay.monitor.inputs import InputSpace
-from backstay.monitor.label_free import MOST_REFERENCE_ROWS, draw_rows
+from backstay.monitor.label_free import draw_rows
 from backstay.monitor.traffic import WindowData
 
 # A fit of more columns than this learns nothing more from a few thousand rows, and takes minutes.
 MOST_COLUMNS = 32
 FEWEST = 100
+# Labels correct what is foretold, so that more rows would buy nothing that anybody sees.
+MOST_ROWS = 20_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +56,7 @@ class ErrorModel:
         if reference.numbers is None or reference.errors is None or space is None:
             return None
         usable = np.flatnonzero(np.isfinite(reference.errors) & np.isfinite(reference.numbers))
-        known = draw_rows(usable, MOST_REFERENCE_ROWS, "mae reference")
+        known = draw_rows(usable, MOST_ROWS, "mae reference")
         inputs = space.rows(reference, known) if len(known) >= FEWEST else None
         if inputs is None:
             return None

@@ -21,8 +21,9 @@ from backstay.maths.ppi_metrics import (
     ppi_confusion,
     ppi_metric,
 )
+from backstay.monitor.error_model import MOST_ROWS
 from backstay.monitor.estimate import CONTRADICTION_LEVEL, LABEL_ASSUMPTION, LEAST_FOR_CHANCES, LEAST_FOR_PPI
-from backstay.monitor.label_free import MOST_REFERENCE_ROWS, draw_rows
+from backstay.monitor.label_free import draw_rows
 from backstay.monitor.memory import MOST_CHANCES, LabelPoint, Memory
 from backstay.monitor.metric_estimates import asked, positions, reference_truth
 from backstay.monitor.newest import groups_of, in_proportion, newest_labels
@@ -77,11 +78,12 @@ def from_labels_by_metric(
 def primary_of(estimates: Sequence[Estimate], settings: Settings) -> Estimate | None:
     """What labels say of the figure that this project goes by, where that is not accuracy and they can say it.
 
-    Of a regression it is the mean error; of classes what a challenger is compared by with the live model.
+    Of a regression it is the mean error; of classes what the first rule compares a challenger by with the live model.
     """
     compared = [rule.metric for rule in settings.gate.rules if rule.rule == "no_worse_than_champion"]
-    known = {e.metric: e for e in estimates if e.kind != "label-free" and e.value is not None}
-    return next((known[name] for name in ("mae", *compared) if name in known), None)
+    told = (e for e in estimates if e.kind != "label-free" and e.metric != "accuracy")
+    known = {e.metric: e for e in told if e.value is not None}
+    return next((known[name] for name in ("mae", *compared[:1]) if name in known), None)
 
 
 class _Rows(NamedTuple):
@@ -126,7 +128,7 @@ def _model(reference: Reference) -> ClassChances | None:
     if truth is None or reference.scores is None:
         return None
     usable = np.intersect1d(reference.labelled, np.flatnonzero(truth >= 0))
-    known = draw_rows(usable, MOST_REFERENCE_ROWS, "metrics reference")
+    known = draw_rows(usable, MOST_ROWS, "metrics reference")
     if len(known) < LEAST_FOR_CHANCES or len(np.unique(truth[known])) < len(reference.classes):
         return None
     return ClassChances.fit(reference.scores[known], truth[known])

@@ -32,6 +32,7 @@ from backstay.serve.outside import outside_entries
 from backstay.serve.problems import Problem
 from backstay.serve.protocol import Question, answer, metadata, parse
 from backstay.serve.search import Galleries
+from backstay.serve.search_log import SearchLog
 from backstay.settings import Settings
 
 OUR_FAULT = 500
@@ -78,7 +79,11 @@ class App:
         self._metrics = metrics
         self._clock = clock
         self._images = ImageAnswers(settings.name, self._serve.max_rows)
-        self._galleries = Galleries(settings.name, galleries, self._serve.max_neighbours, self._serve.max_rows)
+        keep = None
+        if self._serve.log_searches:
+            keep = SearchLog((settings.name, settings.environment), settings.data.target, journal, clock)
+        most = (self._serve.max_neighbours, self._serve.max_rows)
+        self._galleries = Galleries(settings.name, galleries, *most, keep)
         self._batcher = Batcher(
             self._record,
             metrics,

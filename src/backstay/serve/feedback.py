@@ -7,7 +7,7 @@ import numpy as np
 
 from backstay.bundle.numbers import parsed
 from backstay.bundle.sets import labels_in, set_text
-from backstay.journal.entries import Feedback
+from backstay.journal.entries import FOUND, Feedback
 from backstay.kernel.errors import BackstayError
 from backstay.serve.problems import Problem
 from backstay.serve.protocol import MOST_ID
@@ -15,7 +15,7 @@ from backstay.serve.protocol import MOST_ID
 MOST_FEEDBACK = 10_000
 MOST_VALUE = 1024
 MOST_SECONDS = 30 * 86_400
-FEEDBACK_KINDS = ("label", "rating", "override", "seeded", "click", "conversion", "dwell")
+FEEDBACK_KINDS = ("label", "rating", "override", "seeded", "click", "conversion", "dwell", FOUND)
 
 
 class FeedbackItem(msgspec.Struct):

@@ -1,7 +1,8 @@
 """Neighbours over HTTP: rows are embedded as they are for an answer, and looked for in a gallery of the project.
 
 A gallery is named, never located: the name is looked up among those that the project has, and no text of a client
-becomes a path. Nothing of a search is logged: it is no prediction.
+becomes a path. What is searched for is never logged: it is no prediction. What its result list was like is, where the
+project asks for it (`journal.searches`).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ import numpy.typing as npt
 
 from backstay.bundle.gallery import Gallery, GalleryFile, read_gallery
 from backstay.kernel.errors import BackstayError
+from backstay.maths.arrays import FloatArray, IntArray
+from backstay.maths.labelfree_losses import LEAST_RESULTS
 from backstay.serve.batcher import Batcher
 from backstay.serve.live import Loaded
 from backstay.serve.problems import Problem
@@ -27,17 +30,40 @@ DEFAULT_K = 10
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Listed:
+    """Result lists of one request: places in the gallery and cosines [rows, results], nearest first."""
+
+    name: str
+    gallery: Gallery
+    places: IntArray
+    cosines: FloatArray
+    release: str
+
+
+Keep = Callable[[Listed], list[str]]
+"""Logs result lists; answers an id for each, or nothing where they are not logged."""
+
+
 class Galleries:
     """The galleries that can be searched, each opened when it is first asked for. One search at a time.
 
     Args:
         name: of the model. rows: most of a request.
         listed: reads where the galleries are now, by name; may raise: then those known before are searched.
-        most: the most neighbours of one row.
+        most: the most neighbours of one row. keep: logs searches; None where they are not to be logged.
     """
 
-    def __init__(self, name: str, listed: Callable[[], Mapping[str, GalleryFile]], most: int, rows: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        listed: Callable[[], Mapping[str, GalleryFile]],
+        most: int,
+        rows: int,
+        keep: Keep | None = None,
+    ) -> None:
         self._name = name
+        self._keep = keep
         self._listed = listed
         self._most = most
         self._rows = rows
@@ -55,10 +81,12 @@ class Galleries:
         if outputs.embeddings is None:
             raise Problem(409, "the model gives no embeddings to search with", "promote one with an encoder")
         async with self._one:
-            found = await asyncio.to_thread(self._search, name, k, outputs.embeddings, manifest.space_id)
+            found, ids = await asyncio.to_thread(self._search, name, k, outputs.embeddings, loaded)
         said: dict[str, Any] = {"model_name": self._name, "model_version": loaded.version}
         if question.request_id is not None:
             said["id"] = question.request_id
+        if ids:
+            said["search_ids"] = ids
         return {**said, "gallery": name, "neighbours": found}
 
     def _wanted(self, parameters: Mapping[str, Any]) -> tuple[str, int]:
@@ -70,8 +98,11 @@ class Galleries:
             raise Problem(400, f"k is {str(k)[:40]}", f"ask for 1 to {self._most} neighbours")
         return name, k
 
-    def _search(self, name: str, k: int, embeddings: npt.NDArray[np.float32], space: str) -> list[list[dict[str, Any]]]:
-        gallery = self._opened(name)
+    def _search(
+        self, name: str, k: int, embeddings: npt.NDArray[np.float32], loaded: Loaded
+    ) -> tuple[list[list[dict[str, Any]]], list[str]]:
+        """The neighbours of each row, and the ids of the searches where these were logged."""
+        gallery, space = self._opened(name), loaded.model.manifest.space_id
         if gallery.space != space:
             raise Problem(
                 409,
@@ -79,16 +110,19 @@ class Galleries:
                 "index its rows again with the live model, or ask a version of its space",
             )
         try:
-            places, cosines = gallery.find(embeddings, k, space=space)
+            # Some more are looked at where searches are logged: what a list was like is told by its first twenty.
+            seen = k if self._keep is None else max(k, LEAST_RESULTS)
+            places, cosines = gallery.find(embeddings, seen, space=space)
         except BackstayError as error:
             raise Problem(400, error.what, error.fix) from error
+        ids = [] if self._keep is None else self._keep(Listed(name, gallery, places, cosines, loaded.release.id))
         return [
             [
                 {"id": gallery.ids[place].as_py(), "cosine": round(cosine, 6), **_kept(gallery, place)}
-                for place, cosine in zip(row, near, strict=True)
+                for place, cosine in zip(row[:k], near[:k], strict=True)
             ]
             for row, near in zip(places.tolist(), cosines.tolist(), strict=True)
-        ]
+        ], ids
 
     def _opened(self, name: str) -> Gallery:
         try:

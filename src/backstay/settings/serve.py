@@ -26,6 +26,9 @@ class ServeSettings(Section):
     """Most rows that are run through the model together."""
     max_neighbours: int = Field(100, ge=1, le=10_000)
     """Most neighbours of one row that a search answers with."""
+    log_searches: bool = False
+    """Whether a search leaves in the log how near its results were, so that `watch` can say how often searches find
+    what they should: seven numbers and marks of ten results, never what was searched for, nor a name."""
     log_inputs: Literal["all", "hashed", "none"] = "all"
     """What is kept of inputs: "all", "hashed" (a SHA-256 a row), or "none". Without them no detector that reads
     inputs can watch and nothing can be learned from the log: leave "columns" out of `watch.detectors` and set

@@ -1,0 +1,110 @@
+"""Searches from the log to the window: reference queries by a plain loop, and what a look says of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+from tests.loop.conftest import Place, orders
+
+from backstay.journal.entries import FOUND, Feedback
+from backstay.journal.searches import searches
+from backstay.journal.writer import JournalWriter
+from backstay.loop.gallery import opened, remove
+from backstay.loop.reference import reference_of
+from backstay.loop.searched import Searched, known_queries
+from backstay.maths.labelfree_losses import result_list
+from backstay.serve.search import Listed
+from backstay.serve.search_log import SearchLog
+
+SCOPE = ("orders", "production")
+
+
+def with_searches(trained: Place) -> None:
+    toml = trained.folder / "backstay.toml"
+    toml.write_text(toml.read_text() + "\n[serve]\nlog_searches = true\n")
+
+
+def search(trained: Place, queries, count: int) -> list[str]:
+    """Searches as the server logs them."""
+    ws = trained.open().ws
+    model, gallery = ws.load_model(ws.model_record(ws.champion().model_id)), opened(ws, "default")
+    places, cosines = gallery.find(model.predict(queries).embeddings[:count], 20, space=model.manifest.space_id)
+    with JournalWriter(ws.journal.directory) as writer:
+        keep = SearchLog(SCOPE, "y", writer, trained.clock)
+        return keep(Listed("default", gallery, places, cosines, ws.champion().id))
+
+
+def test_reference_queries_are_those_of_a_plain_loop(trained: Place):
+    project = trained.open()
+    # The gallery holds the reference rows as well: a query must not find itself, nor its person.
+    project.models.index(trained.folder / "orders.parquet")
+    ws, release = project.ws, project.ws.champion()
+    reference, (table, _) = reference_of(ws, release), ws.rows_of(release.reference_id)
+    found = known_queries(ws, release, reference, "default")
+    gallery = opened(ws, "default")
+    persons, labels = gallery.groups.to_pylist(), gallery.kept["y"].to_pylist()
+    queries = [int(i) for i in reference.labelled]
+    assert len(found.places) == len(queries) > 30
+    for place, row in enumerate(queries[:25]):
+        vector = reference.representation[row] / np.linalg.norm(reference.representation[row])
+        cosines = gallery.vectors.astype(float) @ vector
+        order = [int(j) for j in np.argsort(-cosines, kind="stable") if persons[j] != reference.groups[row]][:20]
+        hits = [i + 1 for i, j in enumerate(order[:10]) if labels[j] == table.column("y")[row].as_py()]
+        assert found.places[place] == (hits[0] if hits else 0)
+        assert np.allclose(found.described[place], result_list(cosines[order][None, :])[0], atol=1e-5)
+
+
+def test_a_look_tells_of_the_searches_of_its_window(trained: Place):
+    with_searches(trained)
+    trained.open().models.index(orders(90, 5, "g"))
+    queries = orders(40, 6, "q")
+    ids = search(trained, queries, 40)
+    ws = trained.open().ws
+    with JournalWriter(ws.journal.directory) as writer:
+        said = queries.column("y").to_pylist()
+        writer.append_feedback([Feedback(*SCOPE, i, y, "key:a", 7, FOUND) for i, y in zip(ids, said, strict=True)][:30])
+    places = {s.id: s.place for s in searches(ws.journal.feedback()[0], *SCOPE)}
+    measured = trained.open().models.search(queries, k=1).figures[0].value
+    assert abs(np.mean([places[i] == 1 for i in ids[:30]]) - measured) < 0.2
+    window = trained.later(7.5).monitor.watch(close_now=True).windows[-1]
+    found = {(e.kind, e.metric): e for e in window.estimates if e.metric.startswith("hit_at")}
+    assert set(found) == {(k, m) for k in ("labels", "label-free") for m in ("hit_at_1", "hit_at_10")}
+    judged = found["labels", "hit_at_1"]
+    assert (judged.labels, judged.n) == (30, 40)
+    assert judged.value == np.mean([places[i] == 1 for i in ids[:30]])
+    free = found["label-free", "hit_at_1"]
+    assert (free.figures["reference_queries"], free.figures["gallery"]) == (81, "default")
+    assert "of 81 reference queries" in free.refusals[0]
+
+
+def test_without_the_setting_or_the_gallery_nothing_is_told(trained: Place):
+    trained.open().models.index(orders(90, 5, "g"))
+    search(trained, orders(10, 6, "q"), 10)
+    ws = trained.open().ws
+    release, reference = ws.champion(), reference_of(ws, ws.champion())
+    begin, end = trained.clock.now() - timedelta(days=1), trained.clock.now() + timedelta(days=1)
+    assert Searched(ws, release, reference).of(begin, end) is None
+    with_searches(trained)
+    project = trained.open()
+    told = Searched(project.ws, release, reference)
+    assert len(told.of(begin, end).described) == 10
+    assert told.of(begin - timedelta(days=9), begin) is None
+    assert known_queries(project.ws, release, replace(reference, truth=None), "default") is None
+    remove(project.ws, "default")
+    assert Searched(project.ws, release, reference).of(begin, end) is None
+
+
+def test_an_erased_search_is_gone(trained: Place):
+    with_searches(trained)
+    trained.open().models.index(orders(90, 5, "g"))
+    first, *rest = search(trained, orders(5, 6, "q"), 5)
+    trained.open().data.forget(ids=[first], reason="asked")
+    left = searches(trained.open().ws.journal.feedback()[0], *SCOPE)
+    assert [s.id for s in left] == rest
+
+
+def test_a_small_gallery_leaves_no_searches(trained: Place):
+    trained.open().models.index(orders(12, 5, "g"))
+    assert search(trained, orders(5, 6, "q"), 5) == []
