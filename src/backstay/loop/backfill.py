@@ -35,8 +35,8 @@ def backfill(ws: Workspace, source: Path) -> Watched:
     a run that was stopped goes on where it ended: windows that were judged before are read over and not counted twice.
     Windows by count or session are cut as those of the log are, from the times of all rows: these are read first, and
     8 bytes of each are held. Rows after the last window that is full, or over, wait for a file that holds more.
-    Rows that belong to groups, are compared by season or are told apart by `group_answers` or `slices` are kept instead of
-    sketched: memory then grows with them.
+    Rows that belong to groups, are compared by season or are told apart by `group_answers` or `slices` are kept
+    instead of sketched: memory then grows with them.
     The rows are not logged: labels that come for them later find nothing.
 
     Raises BackstayError where no time column is known.
