@@ -38,7 +38,7 @@ def test_the_page_shows_it_and_escapes_it(results):
     assert part.count("<img") == 2
     assert HOSTILE not in html
     assert "2.0% -&gt; 10.0% of the rows, 5 times (3 to 8)" in part
-    assert "Counted: 500 rows now, 1,000 of the reference." in part
+    assert "Counted: 500 independent rows now, 1,000 of the reference." in part
     assert "about 10% may be named wrongly" in part
 
 
@@ -52,6 +52,8 @@ def test_why_nothing_can_be_told_is_said_and_nothing_else(results):
 
 
 def test_headlines_for_none_one_and_some():
+    assert LOCATED.headline.endswith("hold another share than before")
+    assert replace(LOCATED, changed=9).headline.endswith("; the 2 that changed most are shown")
     assert replace(LOCATED, changed=1).headline.startswith("1 of 32 clusters of like rows holds")
     assert "none of 32" in replace(LOCATED, changed=0, cells=()).headline
     assert replace(FEWER, times=Interval(0.0, math.inf)).line.endswith("0.2 times (0 to any number)")

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 from scipy.special import expit, logit
 
+from backstay.kernel.records import Label, LabelUse
 from backstay.maths.betting import null_error
 from backstay.maths.detector import ErrorDetector
 from backstay.maths.surprise import Spread, Surprise, chance_of_as_many, mistake_points, ratios, tails
+from backstay.monitor.detectors import Look
+from backstay.monitor.detectors.confident_errors import ConfidentErrorsDetector
+from backstay.monitor.traffic import LabelledRow, WindowData
 
 DELTA, ALPHA = 0.05, 0.01
 
@@ -125,6 +130,42 @@ def test_each_reference_stays_within_the_level(name: str, rows: int, labels: int
     assert found.mean() >= ALPHA / 20  # not dead
 
 
+def test_the_detector_computes_the_chance_of_which_these_are_the_rates(look_at: Callable[..., Look]) -> None:
+    population, rng = Population.of("calibrated"), np.random.default_rng(9)
+    detector, at = ConfidentErrorsDetector(population.reference(rng, 1000)), datetime(2026, 1, 5, tzinfo=UTC)
+    surprise = detector.surprise
+    for turned in (0.0, 0.1, 0.3):
+        chosen = rng.integers(0, len(population.top), 80)
+        wrong = rng.random(80) < population.wrong[chosen] + turned
+        tops = population.scores(population.top[chosen])
+        labels = tuple(labelled(i, bool(wrong[i]), tuple(tops[i]), at) for i in range(80))
+        ids, times = np.array(["x"], dtype=object), np.array([np.datetime64("2026-01-05", "us")])
+        window = WindowData(at, at + timedelta(days=7), ids, times, np.array(["a"], dtype=object), labels=labels)
+        signal, _ = detector.look({}, window, look_at(ALPHA))
+        cells = surprise.cells(population.top[chosen])
+        seen, bad = (np.bincount(c, minlength=len(surprise.rows)) for c in (cells, cells[wrong]))
+        chance = chance_of_as_many(seen, bad, kept(surprise, seen), surprise.weights)
+        assert signal.figures["p_value"] == pytest.approx(chance)
+        assert signal.alarm == (chance <= ALPHA)
+
+
+def labelled(place: int, wrong: bool, scores: tuple[float, ...], at: datetime) -> LabelledRow:
+    label = Label(
+        prediction_id=str(place),
+        value="b" if wrong else "a",
+        source="review",
+        trusted=True,
+        adjudicated=True,
+        use=LabelUse.STANDING,
+        at=at,
+        model="m",
+        environment="production",
+        group=None,
+        probability=0.1,
+    )
+    return LabelledRow(label, "a", at, scores, False)
+
+
 @pytest.mark.parametrize(("name", "rows", "labels", "mutant"), MUTANTS)
 def test_mutants_do_not(name: str, rows: int, labels: int, mutant: Accept) -> None:
     assert np.quantile(rates(name, rows, labels, 60, mutant), 0.95) > 1.5 * ALPHA
@@ -205,20 +246,21 @@ def labels_to_the_alarm(rng: np.random.Generator, surprise: Surprise, turned: fl
 
 
 @pytest.mark.prove
-def test_several_hundred_references(prove_table: Callable[..., None]) -> None:
+def test_a_thousand_references(prove_table: Callable[..., None]) -> None:
     rows = []
     cases: list[tuple[str, int, int, str, Accept, Made]] = [(*case, "as it is", kept, lambda s: s) for case in CASES]
     for name, n, labels, mutant in MUTANTS:
         cases += [(name, n, labels, f"{mutant.__name__.replace('_', ' ')} (mutant)", mutant, lambda s: s)]
     cases += [(*PLAIN, "plain error rate (mutant)", kept, counted_alike)]
     for name, n, labels, how, accept, made in cases:
-        found = rates(name, n, labels, 500, accept, made)
+        found = rates(name, n, labels, 1000, accept, made)
         rows.append(
             {
                 "scores": name,
                 "reference rows": n,
                 "labels": labels,
                 "test": how,
+                "references": len(found),
                 "mean rate / alpha": float(found.mean() / ALPHA),
                 "95th percentile / alpha": float(np.quantile(found, 0.95) / ALPHA),
             }

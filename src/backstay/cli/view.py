@@ -104,7 +104,7 @@ def _signals(signals: Sequence[Signal]) -> Table:
 def _located(located: Located) -> RenderableType:
     """The clusters of rows that changed most, each with rows to look at."""
     lines = [Text(located.headline)]
-    for cell in located.cells[:MOST_MOVED]:
+    for cell in located.cells:
         lines.append(Text(f"- {cell.line}{look_at(cell)}"))
     if located.counted:
         lines.append(Text(located.counted, style="dim"))

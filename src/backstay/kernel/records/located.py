@@ -87,7 +87,8 @@ class Located:
         if not self.changed:
             return f"none of {self.tested} clusters of like rows stands out: the change is spread over many"
         hold = "holds" if self.changed == 1 else "hold"
-        return f"{self.changed} of {self.tested} clusters of like rows {hold} another share than before"
+        most = f"; the {len(self.cells)} that changed most are shown" if 0 < len(self.cells) < self.changed else ""
+        return f"{self.changed} of {self.tested} clusters of like rows {hold} another share than before{most}"
 
     @property
     def counted(self) -> str:
@@ -95,4 +96,4 @@ class Located:
         if self.why_not:
             return ""
         of = f" of a sample of {self.sampled:,}" if self.sampled else ""
-        return f"counted: {self.rows:,} rows{of} now, {self.rows_before:,} of the reference"
+        return f"counted: {self.rows:,} independent rows{of} now, {self.rows_before:,} of the reference"
