@@ -245,8 +245,9 @@ def adopt(
     """Take over a live model: writes backstay.toml where there is none, and releases the model as unmeasured.
 
     Args:
-        model: an ONNX file, a fitted scikit-learn classifier or pipeline, or a `torch.nn.Module`; None with
-            `predictions_only`. An object is made into ONNX here, and compared with itself on the reference rows.
+        model: an ONNX file, a fitted scikit-learn estimator or pipeline, or a `torch.nn.Module`; None with
+            `predictions_only`. An object is made into ONNX here, and compared with itself on the reference rows and on
+            1,000 and more made up around them.
         reference: rows on which it is known to be well, with their true labels.
         which: the model's name in a project file of several, [models.NAME]; environment: likewise.
         example: a tensor that a torch module takes, rows first.
@@ -265,7 +266,14 @@ def adopt(
             f"adopting needs {missing}", fix="name rows with true labels, and the column that holds them"
         )
     with nothing_left_of_failure(Path(folder)):
-        file = project_for_adoption(Path(folder), Path(reference), target, predictions_only=predictions_only, **columns)
+        file = project_for_adoption(
+            Path(folder),
+            Path(reference),
+            target,
+            predictions_only=predictions_only,
+            model=model,
+            **columns,
+        )
         settings = parse(read(file), model=which, environment=environment)
         refuse_other_columns(settings, target=target, predictions_only=predictions_only, **columns)
         project = Project._wire(file, settings, clock=clock, actor=actor, progress=progress)

@@ -15,7 +15,7 @@ from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Column, ColumnKind, Schema
 from backstay.train import bring
 from backstay.train.convert import boosted
-from backstay.train.convert.fitted import compare, graph_of
+from backstay.train.convert.fitted import graph_of
 from backstay.train.convert.trees import Split
 
 try:
@@ -43,8 +43,10 @@ def rows(classes: int, *, gaps: bool, n: int = 800) -> tuple[pd.DataFrame, np.nd
 
 
 def gap(model, table: pa.Table) -> float:
-    content, draft = graph_of(model, table, SCHEMA)
-    return compare(model, NAMES, table, SCHEMA, content, draft)
+    compared = graph_of(model, table, SCHEMA).compared
+    assert compared is not None
+    assert compared.rows > 4000
+    return compared.gap
 
 
 @pytest.mark.parametrize("gaps", [False, True])
@@ -64,6 +66,24 @@ def test_the_graph_answers_as_the_model(make, classes, gaps):
     frame, y, table = rows(classes, gaps=gaps)
     model = make().fit(frame, y)
     assert gap(model, table) < 1e-6
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: lightgbm.LGBMRegressor(**SMALL, verbose=-1),
+        lambda: lightgbm.LGBMRegressor(**SMALL, objective="poisson", verbose=-1),
+        lambda: xgboost.XGBRegressor(**SMALL),
+        lambda: xgboost.XGBRegressor(**SMALL, objective="reg:absoluteerror"),
+    ],
+    ids=["lightgbm", "lightgbm-poisson", "xgboost", "xgboost-absolute"],
+)
+def test_numbers_are_answered_alike(make, gaps):
+    frame, y, table = rows(5, gaps=gaps)
+    compared = graph_of(make().fit(frame, y * 100.0), table, SCHEMA, task="regression").compared
+    assert compared.rows > 4000
+    assert compared.gap < 1e-6
 
 
 def test_categories_are_sets():
@@ -87,9 +107,9 @@ def test_behind_a_pipeline_and_by_the_front_door():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         model.fit(frame, y)
-        content, draft = bring.graph_of(model, table, SCHEMA, classes=("0", "1"))
-    assert draft.classes == ("0", "1")
-    assert content
+        found = bring.graph_of(model, table, SCHEMA, classes=("0", "1"))
+    assert found.draft.classes == ("0", "1")
+    assert found.content
 
 
 def test_a_threshold_that_is_asked_wrongly_is_found_out(monkeypatch):

@@ -16,6 +16,7 @@ from backstay.bundle.model import Model, Outputs, open_session
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Column, ColumnKind, Schema
 from backstay.train.bring import graph_of
+from backstay.train.convert.fitted import Conversion
 
 FEATURES = ("a", "scores", "c d")
 SCHEMA = Schema(tuple(Column(n, ColumnKind.NUMBER) for n in FEATURES), FEATURES)
@@ -42,9 +43,8 @@ def table() -> pa.Table:
     return pa.table({name: rng.normal(size=40) for name in FEATURES})
 
 
-def answers(graph: tuple[bytes, Any], rows: pa.Table) -> Outputs:
-    content, draft = graph
-    return Model(Path(), draft, open_session(content)).run(arrays_for(draft, rows))
+def answers(graph: Conversion, rows: pa.Table) -> Outputs:
+    return Model(Path(), graph.draft, open_session(graph.content)).run(arrays_for(graph.draft, rows))
 
 
 def matrix(rows: pa.Table) -> Tensor:
@@ -76,7 +76,7 @@ def test_outputs_are_recognised(table: pa.Table, answer: Any, width: int, output
         np.testing.assert_allclose(found.scores, wanted, atol=1e-6)
         assert found.labels.tolist() == ["yes" if p > 0.5 else "no" for p in wanted[:, 1]]
         assert (0 if found.embeddings is None else found.embeddings.shape[1]) == width
-    assert [(i.name, i.datatype) for i in graph[1].inputs] == [(name, "FP64") for name in FEATURES]
+    assert [(i.name, i.datatype) for i in graph.draft.inputs] == [(name, "FP64") for name in FEATURES]
 
 
 @pytest.mark.slow
@@ -85,6 +85,55 @@ def test_the_order_of_the_classes_may_be_said(table: pa.Table) -> None:
     turned = graph_of(Net(), table, SCHEMA, classes=("no", "yes"), example=EXAMPLE, order=("yes", "no"))
     swap = {"no": "yes", "yes": "no"}
     assert [swap[v] for v in answers(plain, table).labels] == answers(turned, table).labels.tolist()
+
+
+def one_number(logits: Tensor, hidden: Tensor) -> Any:
+    return 1000 * logits[:, :1], hidden
+
+
+@pytest.mark.parametrize(
+    ("answer", "outputs"),
+    [
+        (one_number, ()),
+        pytest.param(one_number, ("value", "embedding"), marks=pytest.mark.slow),
+        pytest.param(lambda logits, hidden: logits[:, 0] * 1000, (), marks=pytest.mark.slow),
+    ],
+    ids=["recognised", "named", "flat"],
+)
+def test_a_number_is_answered(table: pa.Table, answer: Any, outputs: tuple[str, ...]) -> None:
+    graph = graph_of(Net(answer), table, SCHEMA, classes=(), example=EXAMPLE, outputs=outputs, task="regression")
+    assert graph.draft.task == "regression"
+    assert graph.compared is not None
+    assert graph.compared.rows > 1000
+    found = answers(graph, table)
+    with torch.no_grad():
+        wanted = 1000 * Net().eval()(matrix(table))[:, 0].numpy()
+    np.testing.assert_allclose(found.numbers, wanted, rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize("outputs", [("logits",), pytest.param((), marks=pytest.mark.slow)])
+def test_sets_of_labels_are_answered(table: pa.Table, outputs: tuple[str, ...]) -> None:
+    labels = ("fire", "theft")
+    graph = graph_of(Net(), table, SCHEMA, classes=labels, example=EXAMPLE, outputs=outputs, task="multilabel")
+    assert (graph.draft.task, graph.draft.classes) == ("multilabel", labels)
+    found = answers(graph, table)
+    with torch.no_grad():
+        wanted = torch.sigmoid(Net().eval()(matrix(table))).numpy()
+    np.testing.assert_allclose(found.scores, wanted, atol=1e-6)
+    assert found.members is not None
+    assert found.members.tolist() == (wanted >= 0.5).tolist()
+    assert {len(row) for row in found.members.tolist()} == {2}
+
+
+def test_tasks_refuse_outputs_of_another(table: pa.Table) -> None:
+    with pytest.raises(BackstayError, match="one number a row"):
+        graph_of(Net(), table, SCHEMA, classes=(), example=EXAMPLE, task="regression")
+    with pytest.raises(BackstayError, match="the outputs are logits"):
+        graph_of(Net(), table, SCHEMA, classes=(), example=EXAMPLE, outputs=("logits",), task="regression")
+    with pytest.raises(BackstayError, match="the label 'flood'"):
+        graph_of(
+            Net(), table, SCHEMA, classes=("fire", "theft"), example=EXAMPLE, order=("fire", "flood"), task="multilabel"
+        )
 
 
 def test_images_keep_their_tensor() -> None:

@@ -13,7 +13,8 @@ from backstay.kernel.errors import BackstayError, NotFound
 from backstay.kernel.ids import content_id, digest
 
 # The newest format that is read. What needs nothing of a newer one is written in the older: see `format_for`.
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
+SEVERAL_TOKENIZERS = 6
 ADAPTERS = ("column", "matrix", "image", "tokens", "vector")
 SINCE = {"tokens": 2, "vector": 2, "distance": 3, "number": 4, "members": 5}
 NONE = "none of these"
@@ -30,7 +31,8 @@ class InputSpec:
         shape: -1 first, for the rows.
         adapter: "column" (one value a row), "matrix" (columns side by side), "image", "vector" (one column of number
             lists, [rows, length]) or "tokens" (one column of texts, BYTES [rows, 1] for whoever asks; the graph takes
-            INT64 codes [rows, length] under the same name, which the bundle's tokenizer.json makes of them).
+            INT64 codes [rows, length] under the same name, which the bundle's tokenizer.json makes of them; from format
+            6 on further ones beside it, tokenizer_2.json and so on, may each add their own).
         column_shape: (height, width, channels) of the image column where there is one, else empty.
     """
 

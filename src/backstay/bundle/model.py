@@ -18,9 +18,12 @@ from backstay.bundle.enhance import ENHANCE_FILE, Enhancer
 from backstay.bundle.inputs import Arrays, arrays_for, text_of
 from backstay.bundle.manifest import Manifest
 from backstay.bundle.sets import texts_of
-from backstay.bundle.tokens import TOKENIZER_FILE, Tokens
+from backstay.bundle.tokens import TOKENIZER_FILE, SeveralTokens, Tokens, tokens_in
 from backstay.bundle.write import MANIFEST_FILE, MODEL_FILE
 from backstay.kernel.errors import BackstayError, NotFound, Tampered
+
+ROWS_AT_ONCE = "backstay.rows_at_once"
+"""What a graph may say in its own metadata: it needs much memory for a row, so many are to be asked together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class Model:
         path: Path,
         manifest: Manifest,
         session: onnxruntime.InferenceSession,
-        tokens: Tokens | None = None,
+        tokens: Tokens | SeveralTokens | None = None,
         enhancer: Enhancer | None = None,
     ) -> None:
         self.path = path
@@ -89,6 +92,8 @@ class Model:
         self.enhancer = enhancer
         self._texts = tuple(spec.name for spec in manifest.inputs if spec.adapter == "tokens")
         self._wanted = [o.name for o in manifest.outputs if o.role != "value"]
+        most = session.get_modelmeta().custom_metadata_map.get(ROWS_AT_ONCE, "")
+        self._most = int(most) if most.isdigit() else 0
 
     def run(self, arrays: Arrays) -> Outputs:
         """Answers for input tensors by name, rows first; texts as they are, whatever the graph makes of them.
@@ -115,6 +120,7 @@ class Model:
         if table.num_rows == 0:
             arrays_for(self.manifest, table)
             return self._nothing()
+        batch = min(batch, self._most or batch)
         parts = [
             self.run(arrays_for(self.manifest, table.slice(start, batch))) for start in range(0, table.num_rows, batch)
         ]
@@ -188,9 +194,9 @@ def load(directory: Path, *, expected_id: str | None = None, threads: int = 1) -
         raise Tampered(f"the bundle {directory} names no {MODEL_FILE}", fix="restore the bundle from a backup")
     tokens = None
     if any(spec.adapter == "tokens" for spec in manifest.inputs):
-        if TOKENIZER_FILE not in content:
+        tokens = tokens_in(content)
+        if tokens is None:
             raise Tampered(f"the bundle {directory} names no {TOKENIZER_FILE}", fix="restore the bundle from a backup")
-        tokens = Tokens(content[TOKENIZER_FILE])
     enhancer = None
     if ENHANCE_FILE in content:
         enhancer = Enhancer(open_session(content[ENHANCE_FILE], threads=threads))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,9 @@ import numpy.typing as npt
 from backstay.kernel.errors import BackstayError
 
 TOKENIZER_FILE = "tokenizer.json"
+FURTHER_FILE = "tokenizer_{number}.json"
+"""The second tokenizer of a model that cuts texts in several ways has the number 2."""
+APART = 2**32
 PADDING, UNKNOWN, MASK, START = 0, 1, 2, 3
 SPECIAL = ("[PAD]", "[UNK]", "[MASK]", "[START]")
 
@@ -73,6 +76,28 @@ class Tokens:
         whole.no_truncation()
         whole.no_padding()
         return sum(len(one.ids) > self.length for one in whole.encode_batch(list(texts)))
+
+
+class SeveralTokens:
+    """Several tokenizers side by side: a text's codes by the first, then those by the second plus 2^32, and so on."""
+
+    def __init__(self, contents: Sequence[bytes]) -> None:
+        self._parts = [Tokens(content) for content in contents]
+
+    def codes(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Codes [n, sum of the longest]. Raises as `Tokens.codes` does."""
+        found = [part.codes(texts) + place * APART for place, part in enumerate(self._parts)]
+        return np.concatenate(found, axis=1)
+
+
+def tokens_in(files: Mapping[str, bytes]) -> Tokens | SeveralTokens | None:
+    """What cuts the texts of a bundle with these files; None where there is no tokenizer among them."""
+    if TOKENIZER_FILE not in files:
+        return None
+    contents = [files[TOKENIZER_FILE]]
+    while FURTHER_FILE.format(number=len(contents) + 1) in files:
+        contents.append(files[FURTHER_FILE.format(number=len(contents) + 1)])
+    return Tokens(contents[0]) if len(contents) == 1 else SeveralTokens(contents)
 
 
 def learn_tokens(texts: Sequence[str], *, size: int, length: int, lower: bool) -> bytes:

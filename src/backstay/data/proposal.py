@@ -78,14 +78,20 @@ def propose_adoption(
     positive: str | None = None,
     slices: Sequence[str] | None = None,
     name: str | None = None,
+    task: str | None = None,
+    features: Sequence[str] | None = None,
 ) -> str:
     """The text of backstay.toml for a model that is already live, from rows on which it is known to be well.
 
     Args:
         predictions_only: the model itself stays elsewhere; `prediction` and `score` name columns of its answers.
         positive: the class that `score` is the probability of.
+        task: "classification", "regression" or "multilabel"; None proposes what the target suggests.
+        features: the columns that the model reads, in its order, where it says so itself.
     """
     table = read(reference)
+    for column in features or ():
+        _named(table, column, "the model")
     answers = [n for n in (prediction, score) if n]
     if predictions_only:
         prediction = prediction or "prediction"
@@ -101,14 +107,15 @@ def propose_adoption(
         slices=slices,
         leave_out=answers,
         bare=predictions_only,
-        task="classification" if predictions_only else None,
+        task="classification" if predictions_only else task,
+        features=features,
     )
     if predictions_only and seen.id is None:
         raise BackstayError(
             f"{reference} has no column of ids, by which predictions and labels are joined", fix="name one with --id"
         )
     lines = project_text.top(name or _model_name(reference), table.num_rows, seen, predictions_only=predictions_only)
-    lines += project_text.data(reference, folder, seen, list_features=predictions_only)
+    lines += project_text.data(reference, folder, seen, list_features=predictions_only or features is not None)
     if predictions_only or ((prediction or score) and seen.id is not None):
         lines += project_text.predictions(seen, prediction or "prediction", score, positive)
     return "\n".join(
@@ -127,6 +134,7 @@ def _look(
     leave_out: Iterable[str] = (),
     bare: bool = False,
     task: str | None = "classification",
+    features: Sequence[str] | None = None,
 ) -> Seen:
     target = target or _first(table, TARGETS)
     if target is None:
@@ -153,7 +161,8 @@ def _look(
     if bare:
         # Of what such a model says of a row, its embedding is an answer, not an input.
         inputs -= {n for n in inputs if found_kinds[n] is ColumnKind.VECTOR}
-    features = () if bare and not inputs else None
+    if features is None and bare and not inputs:
+        features = ()
     task = task or _task_of(table.column(target))
     if task == "multilabel":
         place = table.column_names.index(target)
@@ -165,7 +174,11 @@ def _look(
         if schema.column(f).kind not in WIDE and looks_like_id(_typed(table, schema.column(f)), schema.column(f).kind)
     )
     # Rows of few columns may look like ids only because they are few: at least one feature stays.
-    ignore = names_rows if len(names_rows) < len(schema.features) and table.num_rows >= SLICE_ROWS else ()
+    ignore = (
+        names_rows
+        if features is None and len(names_rows) < len(schema.features) and table.num_rows >= SLICE_ROWS
+        else ()
+    )
     kept = tuple(f for f in schema.features if f not in ignore)
     if slices is None:
         slices = _slices(table, [c for c in schema.columns if c.name in kept])

@@ -41,12 +41,6 @@ from backstay.loop.workspace import Workspace
 from backstay.release.adopt import adopt as release_unmeasured
 from backstay.release.adopt import refuse_successor
 
-# What is taken as an ONNX file only, and the outputs that it is known by.
-ONNX_ONLY = {
-    "regression": ("numbers", "one float output called `value`"),
-    "multilabel": ("sets of labels", "the outputs `members` and `scores`, both [rows, labels]"),
-}
-
 
 @dataclass(frozen=True)
 class Hints:
@@ -118,8 +112,9 @@ def adopt(ws: Workspace, model: Any, *, reference: Path, hints: Hints | None = N
     if model is None:
         return Adopted(record, release, version, None, None)
     with ws.progress.step("measure"):
-        note = "measured on the adopter's reference rows; optimistic if the model was trained on them"
-        report, verdict = offer(ws, record, GateRows(table, schema, version.id), training=None, notes=(note,))
+        optimistic = "measured on the adopter's reference rows; optimistic if the model was trained on them"
+        notes = (optimistic, *(finding.message for finding in uncalibrated(ws, record, version.id)))
+        report, verdict = offer(ws, record, GateRows(table, schema, version.id), training=None, notes=notes)
     return Adopted(record, release, version, report, verdict)
 
 
@@ -142,9 +137,9 @@ def bring_model(
     """Make a bundle of somebody's model: roles inferred, checked by running it on a few of these rows."""
     named = task_of(ws).classes
     classes = () if named is None else named(texts(table, target_of(schema)).tolist())
-    content, draft = _graph_of(ws, model, table, schema, classes, hints or Hints())
+    content, draft, files = _graph_of(ws, model, table, schema, classes, hints or Hints())
     refuse_blind(ws, draft)
-    model_id = write_bundle(ws.bundles, content, draft)
+    model_id = write_bundle(ws.bundles, content, draft, files=files)
     record = ModelRecord(
         id=model_id,
         model=ws.name,
@@ -176,8 +171,8 @@ def bring_model(
 
 def _graph_of(
     ws: Workspace, model: Any, table: pa.Table, schema: Schema, classes: tuple[str, ...], hints: Hints
-) -> tuple[bytes, Manifest]:
-    """The graph and the draft of its manifest: of a file as it is, of an object as it answers."""
+) -> tuple[bytes, Manifest, dict[str, bytes]]:
+    """The graph, the draft of its manifest and further files: of a file as it is, of an object as it answers."""
     if isinstance(model, Path):
         if hints.given:
             raise BackstayError(
@@ -185,13 +180,7 @@ def _graph_of(
             )
         features = tuple(schema.column(name) for name in schema.features)
         draft = inspect_onnx(model, features, classes, task=ws.settings.task)
-        return model.read_bytes(), draft
-    if ws.settings.task in ONNX_ONLY:
-        what, outputs = ONNX_ONLY[ws.settings.task]
-        raise BackstayError(
-            f"a {type(model).__name__} that answers {what} is not converted here",
-            fix=f"export it to ONNX with {outputs}, and name the file",
-        )
+        return model.read_bytes(), draft, {}
     try:
         from backstay.train.bring import graph_of
     except ModuleNotFoundError as error:
@@ -199,7 +188,7 @@ def _graph_of(
             f"converting a {type(model).__name__} needs {error.name}, which is not installed",
             fix="install it with `pip install 'backstay[learn]'`, or name an ONNX file",
         ) from error
-    return graph_of(
+    found = graph_of(
         model,
         table,
         schema,
@@ -208,7 +197,9 @@ def _graph_of(
         outputs=hints.outputs,
         order=hints.classes,
         answering=live_inputs(ws),
+        task=ws.settings.task,
     )
+    return found.content, found.draft, found.files
 
 
 def offer_model(ws: Workspace, model: Any, *, trained_on: Path | None, hints: Hints | None = None) -> Offered:
@@ -229,10 +220,28 @@ def offer_model(ws: Workspace, model: Any, *, trained_on: Path | None, hints: Hi
         given = bring(ws, trained_on)
         training = conform(given, _training_schema(rows.schema, given))
         findings = overlap(training, rows.table, rows.schema, data_id=rows.data_id)
+    findings += uncalibrated(ws, record, rows.data_id)
     file_model(ws, record)
     with ws.progress.step("measure"):
         report, verdict = offer(ws, record, rows, training=training, findings=findings)
     return Offered(record, report, verdict)
+
+
+def uncalibrated(ws: Workspace, record: ModelRecord, data_id: str) -> tuple[Finding, ...]:
+    """What is to be known of scores that are made of a decision function, where the manifest says so."""
+    said = None if record.bundle is None else ws.load_model(record).manifest.recipe.get("scores")
+    if not isinstance(said, str):
+        return ()
+    return (
+        Finding(
+            check="scores_are_no_chances",
+            severity=Severity.LOW,
+            message=f"the scores are the {said}: log loss and calibration error say little of them",
+            fix="nothing need be done: accuracy without labels calibrates them; or wrap the model in "
+            "CalibratedClassifierCV and offer it anew",
+            data_id=data_id,
+        ),
+    )
 
 
 def _reference_id(release: Release) -> str:

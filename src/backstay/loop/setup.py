@@ -43,15 +43,38 @@ def begin(
     return Begun(str(file), text)
 
 
-def project_for_adoption(folder: Path, reference: Path, target: str, *, predictions_only: bool, **columns: Any) -> Path:
-    """The project file of an adoption: the existing one, or a new one that fits the reference rows."""
+def project_for_adoption(
+    folder: Path, reference: Path, target: str, *, predictions_only: bool, model: Any = None, **columns: Any
+) -> Path:
+    """The project file of an adoption: the existing one, or a new one that fits the reference rows.
+
+    Args:
+        model: the object that is adopted, which may say itself what it answers and which columns it reads.
+    """
     file = folder / FILE_NAME
     if file.exists():
         parse(read(file))
         return file
-    text = propose_adoption(reference, target=target, predictions_only=predictions_only, folder=folder, **columns)
+    names = getattr(model, "feature_names_in_", None)
+    text = propose_adoption(
+        reference,
+        target=target,
+        predictions_only=predictions_only,
+        folder=folder,
+        task=task_of_object(model),
+        features=None if names is None else tuple(map(str, names)),
+        **columns,
+    )
     write(file, text)
     return file
+
+
+def task_of_object(model: Any) -> str | None:
+    """What a fitted scikit-learn regressor answers, by its own tags; None for anything else: its target tells."""
+    tags = getattr(model, "__sklearn_tags__", None)
+    if tags is None or isinstance(model, type):
+        return None
+    return "regression" if getattr(tags(), "estimator_type", None) == "regressor" else None
 
 
 @contextmanager

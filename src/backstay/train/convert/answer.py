@@ -54,13 +54,34 @@ def write_spread(graph: Graph, probabilities: str, present: list[int], classes: 
 def finish(graph: Graph, probabilities: str, classes: tuple[str, ...]) -> tuple[bytes, tuple[OutputSpec, ...]]:
     """The whole graph with its outputs `label` and `scores`. Where a score is not a number, the label is ""."""
     scores = graph.op("Cast", probabilities, to=TensorProto.FLOAT)
-    whole = graph.op("ReduceSum", scores, graph.constant(np.array([1], np.int64)), keepdims=0)
-    place = graph.op(
-        "Where",
-        graph.op("IsNaN", whole),
-        graph.constant(np.array(-1, np.int64)),
-        graph.op("ArgMax", scores, axis=1, keepdims=0),
-    )
+    return _with_label(graph, graph.op("ArgMax", scores, axis=1, keepdims=0), scores, classes)
+
+
+def finish_at(
+    graph: Graph, place: str, probabilities: str, classes: tuple[str, ...]
+) -> tuple[bytes, tuple[OutputSpec, ...]]:
+    """As `finish`, where the label is told apart from the scores: its place among the classes, int64 [rows].
+
+    Args:
+        probabilities: double [rows, classes], or "" where the model has none; then there is no output `scores`.
+    """
+    return _with_label(graph, place, probabilities and graph.op("Cast", probabilities, to=TensorProto.FLOAT), classes)
+
+
+def finish_number(graph: Graph, value: str, name: str) -> tuple[bytes, tuple[OutputSpec, ...]]:
+    """The whole graph of a model that answers a number, double [rows, 1], as the output `name`."""
+    output = OutputSpec(name, "FP64", (-1,), "number")
+    flat = graph.op("Reshape", value, graph.constant(np.array([-1], np.int64)))
+    return graph.model({name: (flat, output)}), (output,)
+
+
+def _with_label(
+    graph: Graph, place: str, scores: str, classes: tuple[str, ...]
+) -> tuple[bytes, tuple[OutputSpec, ...]]:
+    if scores:
+        whole = graph.op("ReduceSum", scores, graph.constant(np.array([1], np.int64)), keepdims=0)
+        nowhere = graph.constant(np.array(-1, np.int64))
+        place = graph.op("Where", graph.op("IsNaN", whole), nowhere, place)
     label = graph.op(
         "LabelEncoder",
         place,
@@ -69,8 +90,7 @@ def finish(graph: Graph, probabilities: str, classes: tuple[str, ...]) -> tuple[
         values_strings=list(classes),
         default_string="",
     )
-    outputs = (
-        OutputSpec("label", "BYTES", (-1,), "label"),
-        OutputSpec("scores", "FP32", (-1, len(classes)), "scores"),
-    )
-    return graph.model({"label": (label, outputs[0]), "scores": (scores, outputs[1])}), outputs
+    outputs = {"label": (label, OutputSpec("label", "BYTES", (-1,), "label"))}
+    if scores:
+        outputs["scores"] = (scores, OutputSpec("scores", "FP32", (-1, len(classes)), "scores"))
+    return graph.model(outputs), tuple(spec for _, spec in outputs.values())

@@ -27,6 +27,21 @@ class Block:
     missing: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """What a classifier adds to a graph, each "" where there is none: doubles, and the place of what is answered.
+
+    Args:
+        chances: [rows, classes], what `predict_proba` answers.
+        decision: what `decision_function` answers: [rows, 1] of two classes, [rows, classes] of more.
+        place: int64 [rows], the place of the answered class; "" where it is that of the highest chance or decision.
+    """
+
+    chances: str = ""
+    decision: str = ""
+    place: str = ""
+
+
 def single_columns(graph: Graph, blocks: list[Block]) -> list[Block]:
     """The same columns, a block each."""
     found = []
@@ -49,3 +64,8 @@ def matrix(graph: Graph, blocks: list[Block], what: str) -> str:
             f"{what} would read text", fix="encode the categories before it, or convert the model yourself"
         )
     return graph.side_by_side([block.name for block in blocks])
+
+
+def width_of(blocks: list[Block]) -> int:
+    """How many columns they are together."""
+    return sum(block.width for block in blocks)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -41,8 +40,13 @@ def _forest(graph: Graph, models: list[Any], matrix: str) -> str:
 
 
 def boosting(graph: Graph, model: Any, matrix: str) -> str:
-    """A `HistGradientBoostingClassifier`. Its categorical columns come first in the matrix, as it puts them itself;
-    a category that is text comes as its place in `known_categories`, NaN where it is none of them."""
+    """A `HistGradientBoostingClassifier`: the chances of its logits."""
+    return probabilities(graph, boosted_sum(graph, model, matrix), int(model.n_trees_per_iteration_))
+
+
+def boosted_sum(graph: Graph, model: Any, matrix: str) -> str:
+    """The summed trees of a histogram boosting. Its categorical columns come first in the matrix, as it puts them
+    itself; a category that is text comes as its place in `known_categories`, NaN where it is none of them."""
     categories = {
         place: np.arange(len(known), dtype=np.float64) if is_text(known) else known.astype(np.float64)
         for place, known in enumerate(known_categories(model))
@@ -53,8 +57,7 @@ def boosting(graph: Graph, model: Any, matrix: str) -> str:
         for step in model._predictors
         for target, predictor in enumerate(step)
     ]
-    logits = graph.op("Add", ensemble(graph, matrix, trees, baseline.shape[1]), graph.constant(baseline))
-    return _probabilities(graph, logits, baseline.shape[1])
+    return graph.op("Add", ensemble(graph, matrix, trees, baseline.shape[1]), graph.constant(baseline))
 
 
 def known_categories(model: Any) -> list[npt.NDArray[Any]]:
@@ -75,13 +78,6 @@ def is_missing(value: Any) -> bool:
     return value is None or bool(value != value)
 
 
-def logistic_regression(graph: Graph, model: Any, matrix: str) -> str:
-    """A `LogisticRegression`: sigmoid for two classes, softmax for more."""
-    product = graph.op("MatMul", matrix, graph.constant(np.asarray(model.coef_, dtype=np.float64).T))
-    offset = np.asarray(model.intercept_, dtype=np.float64).reshape(1, -1)
-    return _probabilities(graph, graph.op("Add", product, graph.constant(offset)), model.coef_.shape[0])
-
-
 def lightgbm(graph: Graph, model: Any, matrix: str) -> str:
     """An `LGBMClassifier` of two classes (logistic) or more (softmax)."""
     logits, columns, objective = lightgbm_logits(graph, model, matrix)
@@ -90,7 +86,7 @@ def lightgbm(graph: Graph, model: Any, matrix: str) -> str:
         raise Unsupported(f"LightGBM's objective {name!r} is not known here", fix="fit it with its usual objective")
     slope = next((float(p.partition(":")[2]) for p in parameters if p.startswith("sigmoid:")), 1.0)
     steep = logits if name == "multiclass" or slope == 1.0 else graph.op("Mul", logits, graph.constant(np.array(slope)))
-    return _probabilities(graph, steep, columns)
+    return probabilities(graph, steep, columns)
 
 
 def xgboost(graph: Graph, model: Any, matrix: str) -> str:
@@ -98,23 +94,12 @@ def xgboost(graph: Graph, model: Any, matrix: str) -> str:
     logits, columns, objective = xgboost_logits(graph, model, matrix)
     if objective not in ("binary:logistic", "multi:softprob"):
         raise Unsupported(f"XGBoost's objective {objective!r} is not known here", fix="fit it with its usual objective")
-    return _probabilities(graph, logits, columns)
+    return probabilities(graph, logits, columns)
 
 
-def _probabilities(graph: Graph, logits: str, columns: int) -> str:
+def probabilities(graph: Graph, logits: str, columns: int) -> str:
+    """double [rows, classes]: the sigmoid of one column of logits on two sides, the softmax of more."""
     if columns > 1:
         return graph.op("Softmax", logits, axis=1)
     positive = graph.op("Sigmoid", logits)
     return graph.side_by_side([graph.op("Sub", graph.constant(np.ones((1, 1))), positive), positive])
-
-
-CLASSIFIERS: dict[str, Callable[[Graph, Any, str], str]] = {
-    "DecisionTreeClassifier": decision_tree,
-    "ExtraTreeClassifier": decision_tree,
-    "RandomForestClassifier": forest,
-    "ExtraTreesClassifier": forest,
-    "HistGradientBoostingClassifier": boosting,
-    "LGBMClassifier": lightgbm,
-    "LogisticRegression": logistic_regression,
-    "XGBClassifier": xgboost,
-}

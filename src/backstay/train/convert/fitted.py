@@ -1,110 +1,246 @@
-"""A fitted scikit-learn classifier or pipeline as a bundle's graph, compared with itself before it is believed."""
+"""A fitted scikit-learn estimator or pipeline as a bundle's graph, compared with itself before it is believed."""
 
 from __future__ import annotations
 
-import warnings
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import onnx
 import pyarrow as pa
 from onnx import TensorProto
 
-from backstay.bundle.inputs import arrays_for
-from backstay.bundle.manifest import InputSpec, Manifest, format_for
-from backstay.bundle.model import Model, label_texts, open_session
+from backstay.bundle.manifest import SEVERAL_TOKENIZERS, InputSpec, Manifest, OutputSpec, format_for
+from backstay.bundle.model import label_texts
+from backstay.bundle.tokens import FURTHER_FILE, TOKENIZER_FILE
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import ColumnKind, Schema, Task
-from backstay.maths.arrays import FloatArray
-from backstay.train.convert.answer import finish
-from backstay.train.convert.blocks import Block, Unsupported, matrix, single_columns
-from backstay.train.convert.classifiers import CLASSIFIERS, is_text, known_categories
-from backstay.train.convert.frames import NUMERIC, columns_read, frame_of
+from backstay.train.convert import sets
+from backstay.train.convert.answer import finish_at, finish_number
+from backstay.train.convert.asking import CHANCES, DECISION, NOTHING, NUMBER, SETS, Asking, needed, scale_of
+from backstay.train.convert.blocks import Block, Unsupported
+from backstay.train.convert.comparison import Compared, compare
+from backstay.train.convert.frames import NUMERIC, columns_read, vector_length
 from backstay.train.convert.graph import ML, Graph
-from backstay.train.convert.parity import harder, require_parity
-from backstay.train.convert.transformers import apply
+from backstay.train.convert.shelf import both_sides, classify, place_of, regress
 
 _ROWS = 2000
-_KNOWN = ("sklearn.", "lightgbm.", "xgboost.")
 _OUTPUTS = ("label", "scores")
+# A fitted object that another version has made, or that was changed by hand: nothing is kept.
+_FAULTS = (
+    AttributeError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+    onnx.checker.ValidationError,
+    onnx.shape_inference.InferenceError,
+)
+UNCALIBRATED = "softmax of the decision function over {scale:.6g}: an order of sureness, not chances"
+"""What a manifest says of scores that are no chances."""
+
+DECIDED = "sigmoid of the decision function, label by label: an order of sureness, not chances"
 
 
-def graph_of(model: Any, table: pa.Table, schema: Schema) -> tuple[bytes, Manifest]:
-    """The graph and the draft of its manifest.
+class Make(Protocol):
+    """Makes the graph of a model of one task and compares it; `single`: what skl2onnx gives in single precision."""
+
+    def __call__(
+        self, model: Any, names: tuple[str, ...], rows: pa.Table, schema: Schema, *, single: bool
+    ) -> Conversion: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """A graph, the draft of its manifest, the further files of its bundle, and how it was compared (None: not here)."""
+
+    content: bytes
+    draft: Manifest
+    files: dict[str, bytes] = field(default_factory=dict)
+    compared: Compared | None = None
+
+
+def graph_of(
+    model: Any, table: pa.Table, schema: Schema, *, task: str = "classification", labels: tuple[str, ...] = ()
+) -> Conversion:
+    """The graph of a fitted estimator, or of a `Pipeline` that ends in one, and what belongs to it.
 
     Args:
-        model: a fitted classifier, or a `Pipeline` that ends in one.
-        table: reference rows on which graph and model must agree to 1e-5: as they are, and once more with values taken
-            out and unseen categories put in, where the model itself answers such rows.
+        table: reference rows, around which graph and model are asked 1,000 rows or more and must agree to 1e-5.
+        task: "classification", "regression" for a model that answers a number, or "multilabel" for one that answers
+            sets of `labels`, in the order of the columns that it was fitted on.
 
     Raises:
         BackstayError: it is not fitted, reads other columns, has parts that cannot be converted, or differs.
     """
-    if not hasattr(model, "classes_"):
-        raise BackstayError(f"{type(model).__name__} has no classes_", fix="give a classifier that has been fitted")
-    names = columns_read(model, schema)
+    name, numbers = type(model).__name__, task == "regression"
+    if task == "multilabel":
+        return _guarded(_Sets(labels), model, table, schema)
+    if numbers and hasattr(model, "classes_"):
+        raise BackstayError(f"{name} answers classes, and the project's task is regression", fix="correct `task`")
+    if not numbers and not hasattr(model, "classes_"):
+        raise BackstayError(
+            f"{name} has no classes_",
+            fix='give a classifier that has been fitted; of one that answers numbers, set task = "regression"',
+        )
+    if isinstance(getattr(model, "classes_", None), list):
+        raise BackstayError(
+            f"{name} answers {len(model.classes_)} targets at once, which is not converted",
+            fix='fit a classifier for each target; where they are labels of one set, set task = "multilabel"',
+        )
+    return _guarded(_number if numbers else _classes, model, table, schema)
+
+
+def _guarded(make: Make, model: Any, table: pa.Table, schema: Schema) -> Conversion:
+    name, names = type(model).__name__, columns_read(model, schema)
+    rows = table.slice(0, _ROWS).select(list(names))
+    if rows.num_rows == 0:
+        raise BackstayError("there are no reference rows to compare on", fix="give rows as the model was fitted on")
+    try:
+        return make(model, names, rows, schema, single=False)
+    except _FAULTS as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise Unsupported(
+            f"{name} is laid out in a way that the exporter does not know: {reason}",
+            fix="fit it with the version of scikit-learn that is installed here, or bring an ONNX file",
+        ) from error
+    except Different as error:
+        if not error.borrowed:
+            raise
+        # Some operators that skl2onnx writes are right in single precision only.
+        try:
+            return make(model, names, rows, schema, single=True)
+        except BackstayError:
+            raise error from None
+
+
+class Different(BackstayError):
+    """The graph answers otherwise than the model. `borrowed`: whether parts of it come from skl2onnx."""
+
+    borrowed = False
+
+
+def _classes(model: Any, names: tuple[str, ...], rows: pa.Table, schema: Schema, *, single: bool) -> Conversion:
     classes = tuple(map(str, label_texts(np.asarray(model.classes_), ())))
-    graph, inputs = Graph(), tuple(_spec(name, schema) for name in names)
-    probabilities = _classifier(graph, model, [_source(graph, s, schema) for s in inputs])
-    content, outputs = finish(graph, probabilities, classes)
+    method = CHANCES if hasattr(model, CHANCES) else DECISION if hasattr(model, DECISION) else NOTHING
+    asking, recipe = Asking(model, names, schema, method), {}
+    graph, inputs = Graph(single=single), tuple(_spec(name, schema) for name in names)
+    found = classify(graph, model, [_source(graph, s, schema) for s in inputs])
+    place = place_of(graph, found, len(classes))
+    if method == CHANCES and not found.chances:
+        raise Unsupported(f"the chances of {type(model).__name__} are not known here", fix="bring an ONNX file")
+    scores = found.chances if method == CHANCES else ""
+    if method == DECISION and found.decision:
+        decisions = _decisions(asking, rows)
+        if decisions.ndim == 1 or decisions.shape[1] == len(classes):
+            asking = replace(asking, scale=scale_of(decisions))
+            scaled = graph.op("Div", both_sides(graph, found.decision, len(classes)), graph.number(asking.scale))
+            scores = graph.op("Softmax", scaled, axis=1)
+            recipe["scores"] = UNCALIBRATED.format(scale=asking.scale)
+    if not scores:
+        asking = replace(asking, method=NOTHING)
+    absent = _absent(graph, inputs, needed(asking, rows, schema))
+    if absent:
+        flat = graph.op("Squeeze", absent, graph.constant(np.array([1])))
+        place = graph.op("Where", flat, graph.constant(np.array(-1)), place)
+        scores = scores and graph.op("Where", absent, graph.number(float("nan")), scores)
+    inputs = _declared(graph, inputs)
+    content, outputs = finish_at(graph, place, scores, classes)
+    return _compared(Task.CLASSIFICATION, asking, rows, graph, content, inputs, outputs, classes, recipe)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sets:
+    """Makes the graph of a model that answers sets of these labels."""
+
+    labels: tuple[str, ...]
+
+    def __call__(
+        self, model: Any, names: tuple[str, ...], rows: pa.Table, schema: Schema, *, single: bool
+    ) -> Conversion:
+        count = len(sets.estimator_of(model).estimators_)
+        if count != len(self.labels):
+            raise BackstayError(
+                f"the model knows {count} labels, {len(self.labels)} were said or are in the reference rows "
+                f"({', '.join(self.labels[:12])})",
+                fix="give reference rows with every label that the model knows, and no other",
+            )
+        asking = Asking(model, names, schema, SETS)
+        graph, inputs = Graph(single=single), tuple(_spec(name, schema) for name in names)
+        members, scores = sets.written(graph, model, [_source(graph, spec, schema) for spec in inputs])
+        absent = _absent(graph, inputs, needed(asking, rows, schema))
+        if absent:
+            scores = graph.op("Where", absent, graph.number(float("nan")), scores)
+        inputs = _declared(graph, inputs)
+        content, outputs = sets.finish(graph, members, scores, count)
+        recipe = {} if sets.has_chances(model) else {"scores": DECIDED}
+        return _compared(Task.MULTILABEL, asking, rows, graph, content, inputs, outputs, self.labels, recipe)
+
+
+def _number(model: Any, names: tuple[str, ...], rows: pa.Table, schema: Schema, *, single: bool) -> Conversion:
+    graph, inputs = Graph(single=single), tuple(_spec(name, schema) for name in names)
+    value = regress(graph, model, [_source(graph, s, schema) for s in inputs])
+    asking = Asking(model, names, schema, NUMBER)
+    absent = _absent(graph, inputs, needed(asking, rows, schema))
+    if absent:
+        value = graph.op("Where", absent, graph.number(float("nan")), value)
+    inputs = _declared(graph, inputs)
+    content, outputs = finish_number(graph, value, "value" if "value" not in names else "predicted_value")
+    return _compared(Task.REGRESSION, asking, rows, graph, content, inputs, outputs, (), {})
+
+
+def _compared(
+    task: Task,
+    asking: Asking,
+    rows: pa.Table,
+    graph: Graph,
+    content: bytes,
+    inputs: tuple[InputSpec, ...],
+    outputs: tuple[OutputSpec, ...],
+    classes: tuple[str, ...],
+    recipe: dict[str, Any],
+) -> Conversion:
+    borrowed = sorted(set(graph.borrowed))
+    packages = ("backstay", "scikit-learn", "onnx", *(("skl2onnx",) if borrowed else ()))
     draft = Manifest(
-        format_version=format_for(inputs),
-        task=Task.CLASSIFICATION.value,
+        format_version=SEVERAL_TOKENIZERS if len(graph.lexicons) > 1 else format_for(inputs, outputs),
+        task=task.value,
         inputs=inputs,
         outputs=outputs,
         classes=classes,
-        versions={name: version(name) for name in ("backstay", "scikit-learn", "onnx")},
+        recipe={**recipe, **({"converted_by_skl2onnx": borrowed} if borrowed else {})},
+        versions={name: version(name) for name in packages},
     )
-    compare(model, names, table, schema, content, draft)
-    return content, draft
-
-
-def compare(
-    model: Any, names: tuple[str, ...], table: pa.Table, schema: Schema, content: bytes, draft: Manifest
-) -> float:
-    """The largest difference between graph and model on these rows and on harder ones.
-
-    Raises:
-        BackstayError: above 1e-5, or the model does not answer its own reference rows.
-    """
-    rows = table.slice(0, _ROWS).select(list(schema.features))
-    session = Model(Path(), draft, open_session(content))
-
-    def gap(asked: pa.Table, wanted: FloatArray) -> float:
-        scores = session.run(arrays_for(draft, asked)).scores
-        found = None if scores is None else scores.astype(np.float64)
-        return require_parity(wanted, found, rows=asked, what=type(model).__name__)
-
+    contents = [lexicon.content() for lexicon in graph.lexicons]
+    files = {
+        TOKENIZER_FILE if place == 0 else FURTHER_FILE.format(number=place + 1): content
+        for place, content in enumerate(contents)
+    }
+    name = type(asking.model).__name__
     try:
-        wanted = _ask(model, names, rows, schema)
-    except ValueError as error:
+        compared = compare(asking, rows, content, draft, files, what=name, borrowed=borrowed)
+    except BackstayError as error:
+        found = Different(error.what, fix=error.fix)
+        found.borrowed = bool(borrowed)
+        raise found from error
+    return Conversion(content, draft, files, compared)
+
+
+def _decisions(asking: Asking, rows: pa.Table) -> Any:
+    try:
+        return asking.decisions(rows)
+    except (ValueError, TypeError, AttributeError) as error:
         raise BackstayError(
             f"the model fails on the reference rows: {str(error).splitlines()[0][:200]}",
             fix="give rows as it was fitted on, with the kinds of their columns under data.columns",
         ) from error
-    gaps = [gap(rows, wanted)]
-    for missing, unseen in ((True, True), (True, False), (False, True)):
-        for only in (None, *names):
-            asked = harder(rows, missing=missing, unseen=unseen, only=only)
-            try:
-                wanted = _ask(model, names, asked, schema)
-            except (ValueError, TypeError):
-                # scikit-learn itself refuses such rows: there is nothing to be equal to. Perhaps not in every column.
-                continue
-            gaps.append(gap(asked, wanted))
-            if only is None:
-                break
-    return max(gaps)
-
-
-def _ask(model: Any, names: tuple[str, ...], table: pa.Table, schema: Schema) -> FloatArray:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        return np.asarray(model.predict_proba(frame_of(model, names, table, schema)), dtype=np.float64)
 
 
 def _spec(name: str, schema: Schema) -> InputSpec:
+    wide = vector_length([name], schema)
+    if wide:
+        return InputSpec(name if name not in _OUTPUTS else f"{name}_column", "FP32", (-1, wide), "vector", (name,))
     text = schema.column(name).kind not in NUMERIC
     return InputSpec(
         f"{name}_column" if name in _OUTPUTS else name, "BYTES" if text else "FP64", (-1, 1), "column", (name,)
@@ -112,14 +248,15 @@ def _spec(name: str, schema: Schema) -> InputSpec:
 
 
 def _source(graph: Graph, spec: InputSpec, schema: Schema) -> Block:
-    """The column as scikit-learn saw it: booleans as 0 and 1."""
-    value = graph.input(spec)
+    """The column as scikit-learn saw it: booleans as 0 and 1, a vector as its numbers."""
     kind = schema.column(spec.columns[0]).kind
+    if kind is ColumnKind.VECTOR:
+        return Block(graph.double(spec.name), spec.shape[1])
     if kind is not ColumnKind.BOOLEAN:
-        return Block(value, 1, text=spec.datatype == "BYTES")
+        return Block(spec.name, 1, text=spec.datatype == "BYTES")
     number = graph.op(
         "LabelEncoder",
-        value,
+        spec.name,
         domain=ML,
         keys_strings=["false", "true"],
         values_floats=[0.0, 1.0],
@@ -128,44 +265,26 @@ def _source(graph: Graph, spec: InputSpec, schema: Schema) -> Block:
     return Block(graph.double(number), 1)
 
 
-def _classifier(graph: Graph, model: Any, blocks: list[Block]) -> str:
-    steps = [step for _, step in model.steps] if type(model).__name__ == "Pipeline" else [model]
-    for step in steps[:-1]:
-        blocks = apply(graph, "passthrough" if step is None else step, blocks)
-    last = steps[-1]
-    name = type(last).__name__
-    if name == "Pipeline":
-        return _classifier(graph, last, blocks)
-    if name not in CLASSIFIERS or not type(last).__module__.startswith(_KNOWN):
-        raise Unsupported(f"the exporter does not know {name}", fix=f"it knows {', '.join(sorted(CLASSIFIERS))}")
-    if name == "HistGradientBoostingClassifier" and last._preprocessor is not None:
-        blocks = _categories_first(graph, last, blocks)
-    return CLASSIFIERS[name](graph, last, matrix(graph, blocks, name))
+def _absent(graph: Graph, inputs: tuple[InputSpec, ...], names: tuple[str, ...]) -> str:
+    """bool [rows, 1]: whether a number is missing that the model must have; "" where it needs none of them."""
+    gaps = [graph.op("IsNaN", spec.name) for spec in inputs if spec.columns[0] in names]
+    if not gaps:
+        return ""
+    whole = graph.op("Cast", graph.side_by_side(gaps), to=TensorProto.FLOAT)
+    most = graph.op("ReduceMax", whole, graph.constant(np.array([1])), keepdims=1)
+    return graph.op("Cast", most, to=TensorProto.BOOL)
 
 
-def _categories_first(graph: Graph, model: Any, blocks: list[Block]) -> list[Block]:
-    """The columns in the order in which boosted trees hold them, categories of text as their codes."""
-    single = single_columns(graph, blocks)
-    categorical = np.flatnonzero(model.is_categorical_)
-    made: list[Block] = []
-    for place, known in zip(categorical, known_categories(model), strict=True):
-        block = single[int(place)]
-        if block.text != is_text(known):
-            raise Unsupported("a categorical column of the model is of another kind here", fix="see data.columns")
-        made.append(_coded(graph, block, [str(v) for v in known]) if block.text else block)
-    return made + [block for i, block in enumerate(single) if i not in set(categorical.tolist())]
-
-
-def _coded(graph: Graph, block: Block, known: list[str]) -> Block:
-    keys, codes = list(known), [float(i) for i in range(len(known))]
-    if block.missing in known:
-        keys, codes = [*keys, ""], [*codes, float(known.index(str(block.missing)))]
-    code = graph.op(
-        "LabelEncoder",
-        block.name,
-        domain=ML,
-        keys_strings=keys,
-        values_floats=codes,
-        default_float=float("nan"),
-    )
-    return Block(graph.op("Cast", code, to=TensorProto.DOUBLE), 1)
+def _declared(graph: Graph, inputs: tuple[InputSpec, ...]) -> tuple[InputSpec, ...]:
+    """The inputs, those that are cut into words or letters by the bundle's tokenizer marked as such."""
+    cut = {name for lexicon in graph.lexicons for name in lexicon.columns}
+    made = []
+    for spec in inputs:
+        if spec.name in cut and graph.read_by(spec.name) != {"TfIdfVectorizer"}:
+            raise Unsupported(
+                f"the column {spec.columns[0]!r} is read both as a text and as a category",
+                fix="give it to the model twice, under two names",
+            )
+        made.append(replace(spec, adapter="tokens") if spec.name in cut else spec)
+        graph.input(made[-1])
+    return tuple(made)

@@ -1,7 +1,8 @@
-"""Rows as scikit-learn was given them: a data frame where it knows names of columns, else a matrix."""
+"""Rows as scikit-learn was given them: a data frame where it knows names of columns, else a matrix, or texts."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -9,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from backstay.bundle.inputs import text_of
+from backstay.bundle.inputs import text_of, vector_values
 from backstay.kernel.errors import BackstayError, nearest
 from backstay.kernel.records import ColumnKind, Schema
 
 NUMERIC = (ColumnKind.NUMBER, ColumnKind.INTEGER)
-READABLE = (*NUMERIC, ColumnKind.BOOLEAN, ColumnKind.CATEGORY)
+READABLE = (*NUMERIC, ColumnKind.BOOLEAN, ColumnKind.CATEGORY, ColumnKind.TEXT)
 
 
 def columns_read(model: Any, schema: Schema) -> tuple[str, ...]:
@@ -24,8 +25,17 @@ def columns_read(model: Any, schema: Schema) -> tuple[str, ...]:
         BackstayError: it was fitted on other columns, or on another number of them.
     """
     names = getattr(model, "feature_names_in_", None)
+    wide = vector_length(schema.features, schema)
+    if names is None and wide:
+        if getattr(model, "n_features_in_", wide) != wide:
+            raise BackstayError(
+                f"the model was fitted on {model.n_features_in_} columns, the vectors in {schema.features[0]!r} have "
+                f"{wide} numbers",
+                fix="give reference rows with the vectors that it was fitted on",
+            )
+        return schema.features
     if names is None:
-        count = getattr(model, "n_features_in_", len(schema.features))
+        count = getattr(model, "n_features_in_", 1)
         if count != len(schema.features):
             raise BackstayError(
                 f"the model was fitted on {count} columns, the reference rows have {len(schema.features)} feature "
@@ -48,8 +58,18 @@ def columns_read(model: Any, schema: Schema) -> tuple[str, ...]:
     return tuple(map(str, names))
 
 
+def vector_length(names: Sequence[str], schema: Schema) -> int:
+    """How many numbers the one column of vectors holds; 0 where the columns are something else."""
+    if len(names) != 1 or schema.column(names[0]).kind is not ColumnKind.VECTOR:
+        return 0
+    return int(schema.column(names[0]).shape[0])
+
+
 def frame_of(model: Any, names: tuple[str, ...], table: pa.Table, schema: Schema) -> Any:
-    """What `predict_proba` is asked with."""
+    """What `predict` is asked with. A vectorizer is the only first step that counts no columns: it is given texts."""
+    wide = vector_length(names, schema)
+    if wide:
+        return vector_values(table.column(names[0]), names[0], wide).astype(np.float64)
     missing = None if _knows_none(model) else np.nan
     columns = {name: _column(table, name, schema, missing) for name in names}
     if hasattr(model, "feature_names_in_"):
@@ -63,6 +83,8 @@ def frame_of(model: Any, names: tuple[str, ...], table: pa.Table, schema: Schema
             ) from error
         # Told the type of each column, since pandas would make NaN of None among texts.
         return pandas.DataFrame({name: pandas.Series(c, dtype=c.dtype) for name, c in columns.items()})
+    if not hasattr(model, "n_features_in_"):
+        return columns[names[0]]
     kind = np.float64 if all(c.dtype == np.float64 for c in columns.values()) else object
     return np.column_stack([c.astype(kind) for c in columns.values()])
 

@@ -16,10 +16,12 @@ import numpy.typing as npt
 from onnx import TensorProto
 
 from backstay.maths.arrays import FloatArray
-from backstay.train.convert.blocks import Block, Unsupported, matrix, single_columns
+from backstay.train.convert import elementwise, foreign, matrices, splines, vectorizers
+from backstay.train.convert.blocks import Block, Unsupported, matrix, single_columns, width_of
 from backstay.train.convert.classifiers import is_missing, is_text
 from backstay.train.convert.graph import ML, Graph
 from backstay.train.convert.parity import UNSEEN
+from backstay.train.convert.shelf import function
 
 Step = Callable[[Graph, Any, list[Block]], list[Block]]
 
@@ -33,9 +35,45 @@ def apply(graph: Graph, step: Any, blocks: list[Block]) -> list[Block]:
     if isinstance(step, str):
         return blocks if step == "passthrough" else []
     name = type(step).__name__
-    if name not in STEPS or not type(step).__module__.startswith("sklearn."):
-        raise Unsupported(f"the exporter does not know {name}", fix=f"it knows {', '.join(sorted(STEPS))}")
-    return STEPS[name](graph, step, blocks)
+    if type(step).__module__.startswith("sklearn."):
+        if name in STEPS:
+            return STEPS[name](graph, step, blocks)
+        if name in ASKING_MODELS:
+            # These hold regressors, whose shelf needs this file.
+            made: list[Block] = function(ASKING_MODELS[name])(graph, step, blocks)
+            return made
+    return _borrowed(graph, step, blocks)
+
+
+def _borrowed(graph: Graph, step: Any, blocks: list[Block]) -> list[Block]:
+    """What skl2onnx makes of it. How wide that is, the step itself is asked with a row."""
+    name = type(step).__name__
+    made = foreign.columns(graph, step, matrix(graph, blocks, name))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        width = step.transform(np.zeros((1, width_of(blocks)))).shape[1]
+    return [Block(made, int(width))]
+
+
+def undone(graph: Graph, step: Any, value: str) -> str:
+    """The number [rows, 1] of which a fitted transformation of a target makes this one.
+
+    Raises:
+        Unsupported: it is none of the scalers, power transformations and functions of numpy.
+    """
+    name = type(step).__name__
+    if name == "FunctionTransformer":
+        return value if step.inverse_func is None else elementwise.function(graph, step.inverse_func, value)
+    if name == "PowerTransformer":
+        return elementwise.power_undone(graph, step, value)
+    if name == "MinMaxScaler":
+        return graph.op("Div", graph.op("Sub", value, graph.row(step.min_)), graph.row(step.scale_))
+    if name not in ("StandardScaler", "RobustScaler", "MaxAbsScaler"):
+        raise Unsupported(f"a target transformed by {name} is not converted", fix="use np.log1p, or a scaler")
+    if step.scale_ is not None:
+        value = graph.op("Mul", value, graph.row(step.scale_))
+    centre = getattr(step, "mean_", None) if name == "StandardScaler" else getattr(step, "center_", None)
+    return value if centre is None else graph.op("Add", value, graph.row(centre))
 
 
 def pipeline(graph: Graph, model: Any, blocks: list[Block]) -> list[Block]:
@@ -47,23 +85,39 @@ def pipeline(graph: Graph, model: Any, blocks: list[Block]) -> list[Block]:
 
 def column_transformer(graph: Graph, model: Any, blocks: list[Block]) -> list[Block]:
     """Each step reads its columns; what they make stands side by side, in the order of the steps."""
-    if model.transformer_weights:
-        raise Unsupported("ColumnTransformer(transformer_weights=...) is not converted", fix="fit it without weights")
     single = single_columns(graph, blocks)
     places = model._transformer_to_input_indices
     made: list[Block] = []
     for name, step, _ in model.transformers_:
         chosen = [single[i] for i in places.get(name, [])]
         if chosen:
-            made += apply(graph, step, chosen)
+            made += _weighted(graph, apply(graph, step, chosen), model.transformer_weights, name)
     return made
 
 
-def function_transformer(_graph: Graph, model: Any, blocks: list[Block]) -> list[Block]:
-    """Only the one that does nothing: any other function is Python code, which a graph cannot hold."""
-    if model.func is not None:
-        raise Unsupported("FunctionTransformer runs a Python function", fix="do in the data what it does")
-    return blocks
+def feature_union(graph: Graph, model: Any, blocks: list[Block]) -> list[Block]:
+    """Each step reads all columns; what they make stands side by side."""
+    made: list[Block] = []
+    for name, step in model.transformer_list:
+        made += _weighted(graph, apply(graph, step, blocks), model.transformer_weights, name)
+    return made
+
+
+def _weighted(graph: Graph, blocks: list[Block], weights: Any, name: str) -> list[Block]:
+    weight = (weights or {}).get(name)
+    if weight is None:
+        return blocks
+    return [Block(graph.op("Mul", block.name, graph.number(float(weight))), block.width) for block in blocks]
+
+
+def function_transformer(graph: Graph, model: Any, blocks: list[Block]) -> list[Block]:
+    """The one that does nothing, or a function of numpy: any other is Python code, which a graph cannot hold."""
+    if model.func is None:
+        return blocks
+    if model.kw_args:
+        raise Unsupported("FunctionTransformer(kw_args=...) is not converted", fix="do in the data what it does")
+    value = matrix(graph, blocks, "FunctionTransformer")
+    return [Block(elementwise.function(graph, model.func, value), width_of(blocks))]
 
 
 def standard_scaler(graph: Graph, model: Any, blocks: list[Block]) -> list[Block]:
@@ -83,11 +137,13 @@ def max_abs_scaler(graph: Graph, model: Any, blocks: list[Block]) -> list[Block]
 
 def min_max_scaler(graph: Graph, model: Any, blocks: list[Block]) -> list[Block]:
     """x * scale + offset."""
-    if model.clip:
-        raise Unsupported("MinMaxScaler(clip=True) is not converted", fix="fit it without clip")
-    value, width = matrix(graph, blocks, "MinMaxScaler"), _width(blocks)
+    value, width = matrix(graph, blocks, "MinMaxScaler"), width_of(blocks)
     scaled = graph.op("Mul", value, graph.constant(model.scale_.reshape(1, -1).astype(np.float64)))
-    return [Block(graph.op("Add", scaled, graph.constant(model.min_.reshape(1, -1).astype(np.float64))), width)]
+    moved = graph.op("Add", scaled, graph.row(model.min_))
+    if model.clip:
+        low, high = (graph.number(float(v)) for v in model.feature_range)
+        moved = graph.op("Where", graph.op("IsNaN", moved), moved, graph.op("Clip", moved, low, high))
+    return [Block(moved, width)]
 
 
 def _linear(graph: Graph, model: Any, blocks: list[Block], *, minus: Any, over: Any) -> list[Block]:
@@ -96,7 +152,7 @@ def _linear(graph: Graph, model: Any, blocks: list[Block], *, minus: Any, over: 
         value = graph.op("Sub", value, graph.constant(np.asarray(minus, np.float64).reshape(1, -1)))
     if over is not None:
         value = graph.op("Div", value, graph.constant(np.asarray(over, np.float64).reshape(1, -1)))
-    return [Block(value, _width(blocks))]
+    return [Block(value, width_of(blocks))]
 
 
 def simple_imputer(graph: Graph, model: Any, blocks: list[Block]) -> list[Block]:
@@ -131,9 +187,10 @@ def simple_imputer(graph: Graph, model: Any, blocks: list[Block]) -> list[Block]
 
 
 def encoder(graph: Graph, model: Any, blocks: list[Block]) -> list[Block]:
-    """A `OneHotEncoder` or `OrdinalEncoder`: for each column a table of its answers."""
+    """A `OneHotEncoder`, `OrdinalEncoder` or `TargetEncoder`: for each column a table of its answers."""
     single = single_columns(graph, blocks)
-    ends = np.cumsum(getattr(model, "_n_features_outs", [1] * len(single)))
+    each = len(model.classes_) if getattr(model, "target_type_", "") == "multiclass" else 1
+    ends = np.cumsum(getattr(model, "_n_features_outs", [each] * len(single)))
     made = []
     for place, (block, start, end) in enumerate(zip(single, [0, *ends[:-1]], ends, strict=True)):
         known = [v for v in model.categories_[place] if not is_missing(v)]
@@ -200,15 +257,61 @@ def _width(blocks: list[Block]) -> int:
     return sum(block.width for block in blocks)
 
 
+ASKING_MODELS = {"IterativeImputer": "imputers:in_turns", "KNNImputer": "imputers:by_neighbours"}
 STEPS: dict[str, Step] = {
-    "Pipeline": pipeline,
+    **dict.fromkeys(
+        (
+            "GenericUnivariateSelect",
+            "RFE",
+            "RFECV",
+            "SelectFdr",
+            "SelectFpr",
+            "SelectFromModel",
+            "SelectFwe",
+            "SelectKBest",
+            "SelectPercentile",
+            "SequentialFeatureSelector",
+            "VarianceThreshold",
+        ),
+        matrices.chosen,
+    ),
+    **dict.fromkeys(
+        (
+            "FastICA",
+            "GaussianRandomProjection",
+            "IncrementalPCA",
+            "PCA",
+            "SparseRandomProjection",
+            "TruncatedSVD",
+        ),
+        matrices.projection,
+    ),
+    "Binarizer": matrices.binarizer,
     "ColumnTransformer": column_transformer,
+    "CountVectorizer": vectorizers.counts,
+    "FeatureUnion": feature_union,
     "FunctionTransformer": function_transformer,
-    "StandardScaler": standard_scaler,
-    "RobustScaler": robust_scaler,
+    "KBinsDiscretizer": matrices.bins,
+    "KMeans": matrices.centres,
+    "LinearDiscriminantAnalysis": matrices.discriminant,
     "MaxAbsScaler": max_abs_scaler,
     "MinMaxScaler": min_max_scaler,
-    "SimpleImputer": simple_imputer,
+    "MiniBatchKMeans": matrices.centres,
+    "MissingIndicator": matrices.gaps,
+    "Normalizer": matrices.normalizer,
+    "Nystroem": matrices.nystroem,
     "OneHotEncoder": encoder,
     "OrdinalEncoder": encoder,
+    "Pipeline": pipeline,
+    "PolynomialFeatures": matrices.polynomial,
+    "PowerTransformer": matrices.power,
+    "QuantileTransformer": matrices.quantiles,
+    "RBFSampler": matrices.random_fourier,
+    "RobustScaler": robust_scaler,
+    "SimpleImputer": simple_imputer,
+    "SplineTransformer": splines.transformer,
+    "StandardScaler": standard_scaler,
+    "TargetEncoder": encoder,
+    "TfidfTransformer": vectorizers.tf_idf_step,
+    "TfidfVectorizer": vectorizers.tf_idf,
 }
