@@ -46,12 +46,14 @@ docs: .venv/.dev  ## the generated pages, and every example in README and docs r
 
 bench: .venv/.dev bench-watch  ## side-by-side measurements
 	$(BIN)/python bench/serve.py
+	$(BIN)/python bench/learn_threads.py
 
 bench-learn: .venv/.dev  ## training on real data beside a plain loop; BACKSTAY_DATA names their folder
 	$(BIN)/python bench/learn.py
 	$(BIN)/python bench/learn_triplet.py
 	$(BIN)/python bench/learn_few_shot.py
 	$(BIN)/python bench/learn_unlabelled.py
+	$(BIN)/python bench/learn_by_steps.py
 	$(BIN)/python bench/learn_text.py
 	$(BIN)/python bench/learn_tables.py
 

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from backstay.bundle.model import Model, load
 from backstay.data.schema import conform, infer_schema
 from backstay.evaluate.controls import raw_knn, raw_matrix
+from backstay.evaluate.linear_controls import raw_linear
 from backstay.kernel.records import Schema
 from backstay.settings import TrainSettings
 from backstay.settings.train import ENCODER
@@ -62,6 +63,7 @@ def spaces(model: Model, rows: pa.Table, test: pa.Table, schema: Schema, recipe:
         "untrained_gallery": drawn[0],
         "untrained_queries": drawn[1],
         "raw_knn": near,
+        "raw_linear": raw_linear(raw[: len(rows)], codes, raw[len(rows) :], classes=len(CLASSES)),
     }
 
 

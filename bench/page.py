@@ -25,10 +25,12 @@ ORDER = (
     "learn_triplet",
     "learn_few_shot",
     "learn_unlabelled",
+    "learn_by_steps",
     "learn_text",
     "learn_terms",
     "learn_scope",
     "learn_tables",
+    "learn_threads",
 )
 
 

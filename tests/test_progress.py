@@ -69,3 +69,21 @@ def test_a_bar_takes_ticks_and_goes_away(monkeypatch: pytest.MonkeyPatch):
         tick()
     progress.say("done")
     assert out.getvalue().endswith("done\n")
+
+
+def test_a_long_step_tells_every_ten_seconds_where_it_is(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("backstay.progress.time.monotonic", lambda: now[0])
+    out = io.StringIO()
+    with LineProgress(out).step("train", total=60) as tick:
+        for _ in range(25):
+            now[0] += 1
+            tick(1, note="loss 0.1", loss=0.1, images_per_second=250.0)
+    first, second, last = lines(out)
+    assert [(v["event"], v["done"], v["seconds"]) for v in (first, second)] == [
+        ("progress", 10, 10.0),
+        ("progress", 20, 20.0),
+    ]
+    assert (last["event"], last["done"]) == ("step", 25)
+    assert first["figures"] == {"loss": 0.1, "images_per_second": 250.0}
+    assert (first["name"], first["total"], first["note"]) == ("train", 60, "loss 0.1")

@@ -18,8 +18,12 @@ def reporter(stream: TextIO | None = None) -> Progress:
     return BarProgress() if out.isatty() else LineProgress(out)
 
 
+EVERY_SECONDS = 10.0
+
+
 class LineProgress:
-    """One JSON line when a step begins and one when it ends: {"event":"step","name":...,"seconds":...}."""
+    """One JSON line when a step has ended, {"event":"step","name":...,"seconds":...}, and of one that takes longer
+    every ten seconds where it is, {"event":"progress",...}, with the figures that it tells (loss, speed, time left)."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -29,27 +33,24 @@ class LineProgress:
 
     @contextmanager
     def _step(self, name: str, total: int | None) -> Iterator[Tick]:
-        began = time.monotonic()
-        done = 0
+        began = told = time.monotonic()
+        done, said = 0, ""
+        latest: dict[str, float] = {}
 
-        said = ""
+        def line(event: str) -> None:
+            seconds = round(time.monotonic() - began, 2)
+            more = {**({"note": said} if said else {}), **({"figures": latest} if latest else {})}
+            self._line({"event": event, "name": name, "done": done, "total": total, "seconds": seconds, **more})
 
-        def tick(amount: int = 1, note: str = "") -> None:
-            nonlocal done, said
-            done += amount
-            said = note
+        def tick(amount: int = 1, note: str = "", **figures: float) -> None:
+            nonlocal done, said, latest, told
+            done, said, latest = done + amount, note, figures
+            if time.monotonic() - told >= EVERY_SECONDS and (total is None or done < total):
+                told = time.monotonic()
+                line("progress")
 
         yield tick
-        self._line(
-            {
-                "event": "step",
-                "name": name,
-                "done": done,
-                "total": total,
-                "seconds": round(time.monotonic() - began, 2),
-                **({"note": said} if said else {}),
-            }
-        )
+        line("step")
 
     def say(self, message: str) -> None:
         self._line({"event": "message", "text": message})
@@ -80,7 +81,7 @@ class BarProgress:
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(name, total=total, note="")
 
-            def tick(amount: int = 1, note: str = "") -> None:
+            def tick(amount: int = 1, note: str = "", **_figures: float) -> None:
                 bar.update(task, advance=amount, note=note)
 
             yield tick

@@ -163,6 +163,15 @@ class TestControls:
         assert not ask("beats_controls", report(self.majority(compared), behind), margin=0.02).passed
         assert ask("beats_controls", report(self.majority(compared), behind), margin=0.02, control="majority").passed
 
+    @pytest.mark.parametrize(
+        ("difference", "low", "passed"), [(0.005, -0.03, True), (-0.005, -0.019, True), (0.0, -0.03, False)]
+    )
+    def test_who_is_measured_ahead_of_a_line_has_beaten_it(self, report, compared, difference, low, passed):
+        line = compared(difference, low, against="control:raw_linear")
+        assert ask("beats_controls", report(self.majority(compared), line), margin=0.02).passed is passed
+        near = compared(difference, low, against="control:raw_knn")
+        assert ask("beats_controls", report(self.majority(compared), near), margin=0.02).passed is (low > -0.02)
+
     def test_no_control_is_refused(self, report, compared):
         for others in (
             (),

@@ -127,6 +127,8 @@ def test_labels_tell_the_mean_error_and_a_dearer_world_convicts(live: Place) -> 
     assert calm.condition is not Condition.WORSE
     mean = next(e for e in calm.estimates if e.metric == "mae")
     assert mean.interval is not None
+    assert mean.kind == "ppi"
+    assert "were right; the mean error is between" in calm.headline
     # The true mean error is 8; one interval in twenty may miss it, and rows are drawn anew in each run.
     assert mean.interval.low < 9.5
     assert mean.interval.high > 6.5

@@ -10,10 +10,12 @@ import pyarrow as pa
 import pytest
 import torch
 
+from backstay.bundle.sets import texts_of
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.ports import NoProgress
 from backstay.kernel.records import Column, ColumnKind, Schema
-from backstay.settings import TrainSettings
+from backstay.settings import Settings, TrainSettings
+from backstay.train import set_loop, value_loop
 from backstay.train.encoders.mlp import TableEncoder
 from backstay.train.epochs import run_epochs
 from backstay.train.examples import profile_of, tensors_of
@@ -115,8 +117,47 @@ def test_one_that_falls_in_its_last_epoch_is_not_kept_either(numbers, tmp_path: 
         return flat(tensors, self) if sum(seen) > 400 else real(self, *tensors)
 
     monkeypatch.setattr(TableEncoder, "forward", falls)
-    monkeypatch.setattr("backstay.train.epochs.behind", lambda _: 1.0)  # so the last is kept
+    monkeypatch.setattr("backstay.train.held_out.behind", lambda _: 1.0)  # so the last is kept
     recipe = TrainSettings(dimension=8, batch_size=50, epochs=3)
     with pytest.raises(BackstayError, match="collapsed under the objective 'cross_entropy': after epoch 3"):
         fit(table, schema, PARTS, recipe, classes=("c0", "c1", "c2"), workdir=tmp_path)
     assert not (tmp_path / "bundles").exists()
+
+
+@pytest.fixture
+def told(numbers, tmp_path: Path) -> Any:
+    """A run towards numbers or sets of labels on these rows, which leaves no bundle."""
+
+    def run(task: str) -> None:
+        table, schema = numbers
+        sets = texts_of(np.eye(CLASSES, dtype=bool)[LABELS], ("a", "b", "c"))
+        target = (LABELS * 1.5 if task == "regression" else sets).tolist()
+        table = table.set_column(table.column_names.index("y"), "y", pa.array(target))
+        recipe = Settings.model_validate({"task": task, "train": {"dimension": 8, "epochs": 6, "batch_size": 50}}).train
+        named = {"classes": ("a", "b", "c")} if task == "multilabel" else {}
+        learn = {"regression": value_loop.fit, "multilabel": set_loop.fit}[task]
+        try:
+            learn(table, schema, PARTS, recipe, workdir=tmp_path, **named)
+        finally:
+            assert not (tmp_path / "bundles").exists()
+
+    return run
+
+
+@pytest.mark.parametrize(("task", "objective"), [("regression", "huber"), ("multilabel", "binary_cross_entropy")])
+def test_towards_numbers_and_sets_as_soon_as_towards_classes(task: str, objective: str, told, monkeypatch) -> None:
+    """After the second epoch of six, by the same figures, and in the same words."""
+    monkeypatch.setattr(TableEncoder, "forward", lambda self, *tensors: flat(tensors, self))
+    with pytest.raises(
+        BackstayError,
+        match=rf"collapsed under the objective '{objective}': after epoch 2 all rows .* \(feature standard deviation "
+        r"0\.0000 of 1, effective rank 0\.0\); lower train\.learning_rate",
+    ):
+        told(task)
+
+
+@pytest.mark.parametrize("task", ["regression", "multilabel"])
+def test_a_loss_that_is_no_number_stops_them_too(task: str, told, monkeypatch) -> None:
+    monkeypatch.setattr(TableEncoder, "forward", lambda self, *tensors: flat(tensors, self) * float("nan"))
+    with pytest.raises(BackstayError, match="the loss became nan in epoch 1"):
+        told(task)

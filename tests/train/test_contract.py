@@ -316,7 +316,7 @@ class Fails(NoProgress):
             def __exit__(self, *_: object) -> None:
                 return None
 
-            def __call__(self, amount: int = 1, note: str = "") -> None:
+            def __call__(self, amount: int = 1, note: str = "", **figures: float) -> None:
                 self.told += amount
                 if self.told == 2:
                     raise Killed

@@ -19,7 +19,8 @@ from backstay.kernel.errors import BackstayError
 from backstay.kernel.ports import NoProgress
 from backstay.settings import TrainSettings
 from backstay.train import held_out
-from backstay.train.epochs import device_of, run_epochs, step_size
+from backstay.train.course import device_of, step_size
+from backstay.train.epochs import run_epochs
 from backstay.train.heads.linear import LinearHead
 from backstay.train.held_out import Look, behind, nearest_classes, stopped
 from backstay.train.loop import fit
@@ -244,7 +245,7 @@ def test_the_bar_tells_loss_speed_and_time_left(sheet, tmp_path: Path) -> None:
 
             class Heard:
                 def __enter__(self) -> Any:
-                    return lambda amount=1, note="": notes.append(note)
+                    return lambda amount=1, note="", **figures: notes.append(note)
 
                 def __exit__(self, *_: object) -> None:
                     return None

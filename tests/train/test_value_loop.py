@@ -64,7 +64,6 @@ def test_squared_errors_are_an_objective_too(tmp_path: Path) -> None:
     [
         ({"objective": "supcon"}, "'supcon' learns classes"),
         ({"head": "linear"}, "'linear' answers classes"),
-        ({"device": "cuda"}, "CPU only"),
     ],
 )
 def test_what_speaks_of_classes_is_refused(changes: dict[str, Any], said: str, tmp_path: Path) -> None:

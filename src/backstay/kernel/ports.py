@@ -150,9 +150,9 @@ class Progress(Protocol):
 
 
 class Tick(Protocol):
-    """One step's counter."""
+    """One step's counter: so much more is done, what a person is told of it, and the same in figures for a log."""
 
-    def __call__(self, amount: int = 1, note: str = "") -> None: ...
+    def __call__(self, amount: int = 1, note: str = "", **figures: float) -> None: ...
 
 
 class _Silent:
@@ -162,7 +162,7 @@ class _Silent:
     def __exit__(self, *_: object) -> None:
         return None
 
-    def __call__(self, amount: int = 1, note: str = "") -> None:
+    def __call__(self, amount: int = 1, note: str = "", **figures: float) -> None:
         return None
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from backstay.bundle.model import Model, Outputs
 from backstay.evaluate.case import Case
 from backstay.evaluate.controls import majority, raw_knn, raw_matrix, tf_idf_linear, thinned
+from backstay.evaluate.linear_controls import of_a_table, raw_linear
 from backstay.evaluate.paired import compare
 from backstay.evaluate.persistence import last_known
 from backstay.evaluate.runner import measure
@@ -55,7 +56,9 @@ def measured_classes(
         baseline = case(champion[1], labels, champion[0].classes or classes, rows, ws.none_label(champion[0]))
         comparisons += compare(candidate, baseline, against=champion[0].id, data_id=rows.data_id, slices=slices)
         measured += measure(baseline, data_id=rows.data_id, slices=slices, metrics=("accuracy",), of="champion")
-    simple = controls(rows, labels, classes, training)
+    taught_here = untrained is not None and training is not None and outputs.embeddings is not None
+    linear = taught_here and of_a_table(rows.schema) and not ranks_anomalies(model)
+    simple = controls(rows, labels, classes, training, linear=linear)
     for name, control in simple.items():
         of = f"control:{name}"
         measured += measure(control, data_id=rows.data_id, slices={}, metrics=("accuracy",), of=of)
@@ -86,12 +89,20 @@ def measured_classes(
 
 
 def controls(
-    rows: GateRows, labels: npt.NDArray[np.object_], classes: tuple[str, ...], training: pa.Table | None
+    rows: GateRows,
+    labels: npt.NDArray[np.object_],
+    classes: tuple[str, ...],
+    training: pa.Table | None,
+    *,
+    linear: bool = False,
 ) -> Mapping[str, Case]:
     """What a model must beat to be worth its keep: the commonest class, the nearest raw rows, of texts a linear model,
     and with a time column the label that was known last.
 
     With training rows the neighbours are sought among them; without, among the other groups of the same rows.
+
+    Args:
+        linear: a linear model on the raw rows as well, which needs training rows.
     """
     groups = groups_of(rows.table, rows.schema)
     truth = positions(classes, labels)
@@ -107,12 +118,15 @@ def controls(
         apart = None
     scores = raw_knn(gallery, known, queries, k=NEIGHBOURS, classes=len(classes), leave_out=apart)
     answers = {"majority": (majority(known, len(truth)), None), "raw_knn": (scores.argmax(1), scores)}
+    if linear and apart is None:
+        chances = raw_linear(gallery, known, queries, classes=len(classes))
+        answers["raw_linear"] = (chances.argmax(1), chances)
     text = next((f for f in features if rows.schema.column(f).kind is ColumnKind.TEXT), None)
     if text is not None:
         asked = [v or "" for v in rows.table.column(text).to_pylist()]
         given = asked if training is None else [v or "" for v in training.column(text).to_pylist()]
-        linear = tf_idf_linear(given, known, asked, classes=len(classes), leave_out=apart)
-        answers["tf_idf_linear"] = (linear.argmax(1), linear)
+        chances = tf_idf_linear(given, known, asked, classes=len(classes), leave_out=apart)
+        answers["tf_idf_linear"] = (chances.argmax(1), chances)
     earlier = training if rows.earlier is None else rows.earlier
     past = truth[:0] if earlier is None else positions(classes, texts(earlier, target_of(rows.schema)))
     known_labels = np.concatenate([past, truth])

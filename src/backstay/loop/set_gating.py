@@ -11,6 +11,7 @@ import pyarrow as pa
 from backstay.bundle.model import Outputs
 from backstay.bundle.sets import labels_of, members
 from backstay.evaluate.controls import raw_matrix
+from backstay.evaluate.linear_controls import of_a_table, raw_linear_sets
 from backstay.evaluate.set_controls import most_frequent_set, raw_knn_sets
 from backstay.evaluate.sets import OF_OTHERS, SetCase, compare_sets, measure_sets
 from backstay.kernel.records import Comparison, Measurement, Schema
@@ -54,7 +55,8 @@ def measured_sets(
         baseline = SetCase(truth, *answers(theirs, known, labels), groups)
         comparisons += compare_sets(case, baseline, against=name, data_id=data_id, slices=slices)
         measured += measure_sets(baseline, data_id=data_id, slices=slices, metrics=OF_OTHERS, of="champion")
-    for name, (said, scores) in controls(table, schema, truth, labels, training).items():
+    linear = outputs[0].embeddings is not None and of_a_table(schema)
+    for name, (said, scores) in controls(table, schema, truth, labels, training, linear=linear).items():
         control, of = SetCase(truth, said, scores, groups), f"control:{name}"
         measured += measure_sets(control, data_id=data_id, slices={}, metrics=OF_OTHERS, of=of)
         comparisons += compare_sets(case, control, against=of, data_id=data_id, slices={})
@@ -72,12 +74,21 @@ def answers(outputs: Outputs, known: Labels, labels: Labels) -> tuple[BoolArray,
 
 
 def controls(
-    table: pa.Table, schema: Schema, truth: BoolArray, labels: Labels, training: pa.Table | None
+    table: pa.Table,
+    schema: Schema,
+    truth: BoolArray,
+    labels: Labels,
+    training: pa.Table | None,
+    *,
+    linear: bool = False,
 ) -> dict[str, tuple[BoolArray, FloatArray | None]]:
     """The most frequent set, and the labels that half of the nearest raw rows have.
 
     Without training rows the most frequent set is that of the rows themselves, which no model can know: a control that
     is a little too good refuses a model rather than letting one through.
+
+    Args:
+        linear: with training rows, a linear model for each label on the raw rows as well.
     """
     known = truth if training is None else members(texts(training, target_of(schema)), labels)
     features, rows = list(schema.features), len(truth)
@@ -89,4 +100,11 @@ def controls(
         both = raw_matrix(pa.concat_tables([training.select(features), table.select(features)]), schema)
         gallery, queries, apart = both[: training.num_rows], both[training.num_rows :], None
     shares = raw_knn_sets(gallery, known, queries, k=NEIGHBOURS, leave_out=apart)
-    return {"most_frequent_set": (most_frequent_set(known, rows), None), "raw_knn": (shares >= SAID, shares)}
+    found: dict[str, tuple[BoolArray, FloatArray | None]] = {
+        "most_frequent_set": (most_frequent_set(known, rows), None),
+        "raw_knn": (shares >= SAID, shares),
+    }
+    if linear and apart is None:
+        chances = raw_linear_sets(gallery, known, queries)
+        found["raw_linear"] = (chances >= SAID, chances)
+    return found

@@ -11,6 +11,7 @@ import pyarrow as pa
 from backstay.bundle.model import Outputs
 from backstay.bundle.numbers import parsed, target_values
 from backstay.evaluate.controls import raw_matrix
+from backstay.evaluate.linear_controls import of_a_table, raw_linear_values
 from backstay.evaluate.persistence import last_known
 from backstay.evaluate.value_controls import raw_knn_values
 from backstay.evaluate.values import ValueCase, compare_values, measure_values
@@ -51,7 +52,8 @@ def measured_values(
         baseline = ValueCase.of(truth, numbers_of(theirs), groups)
         comparisons += compare_values(case, baseline, against=name, data_id=data_id, slices=slices)
         measured += measure_values(baseline, data_id=data_id, slices=slices, metrics=("mae", "skill"), of="champion")
-    for name, answers in controls(table, schema, truth, training, earlier).items():
+    linear = outputs.embeddings is not None and of_a_table(schema)
+    for name, answers in controls(table, schema, truth, training, earlier, linear=linear).items():
         control, of = ValueCase.of(truth, answers, groups), f"control:{name}"
         measured += measure_values(control, data_id=data_id, slices={}, metrics=("mae", "skill"), of=of)
         comparisons += compare_values(case, control, against=of, data_id=data_id, slices={})
@@ -69,12 +71,17 @@ def controls(
     truth: FloatArray,
     training: pa.Table | None,
     earlier: pa.Table | None = None,
+    *,
+    linear: bool = False,
 ) -> dict[str, FloatArray]:
     """Mean and median, the nearest raw rows, and with a time column the newest number known before, in the row's own
     group where there is one: among earlier rows and gate rows.
 
     Without training rows mean and median are those of the rows themselves, which no model can know: a control that is
     a little too good refuses a model rather than letting one through.
+
+    Args:
+        linear: with training rows, a linear model on the raw rows as well.
     """
     known = truth if training is None else target_values(training.column(target_of(schema)), target_of(schema))
     features, rows = list(schema.features), len(truth)
@@ -90,6 +97,8 @@ def controls(
         "median": np.full(rows, np.median(known)),
         "raw_knn": raw_knn_values(gallery, known, queries, k=NEIGHBOURS, leave_out=apart),
     }
+    if linear and apart is None:
+        found["raw_linear"] = raw_linear_values(gallery, known, queries)
     earlier = training if earlier is None else earlier
     past = truth[:0] if earlier is None else target_values(earlier.column(target_of(schema)), target_of(schema))
     both_truths = np.concatenate([past, truth])

@@ -24,9 +24,10 @@ class Rule(Section):
     minimum_n: int = Field(30, ge=1)
     """no_slice_worse judges slices from so many rows on."""
     control: str | None = None
-    """beats_controls looks at this control only: majority, raw_knn, tf_idf_linear for texts, or last_label
-    with data.time (of a regression mean, median, raw_knn, last_value; of sets of labels most_frequent_set, raw_knn);
-    without it also at the encoder's own neighbours against those by the raw input and by the untrained encoder."""
+    """beats_controls looks at this control only: majority, raw_knn, tf_idf_linear for texts, raw_linear for tables with
+    an encoder, or last_label with data.time (of a regression mean, median, raw_knn, raw_linear, last_value; of sets of
+    labels most_frequent_set, raw_knn, raw_linear); without it also at the encoder's own neighbours against those by the
+    raw input and by the untrained encoder."""
 
 
 # What asks of a regression what the usual policy asks of a classifier, in a figure that has no unit.

@@ -81,10 +81,14 @@ class TrainSettings(Section):
     seed: int = Field(0, ge=0)
     """Of everything that is random in training."""
     threads: int = Field(1, ge=1)
-    """Threads of the training process; part of what makes a bundle repeatable."""
+    """Threads of the training process; part of what makes a bundle repeatable. One: on a busy machine of two cores a
+    second learned 0.89 (conv) and 0.95 times (mlp) the rows a second at 1.19 and 1.16 times the CPU-seconds
+    (docs/benchmarks.md, Threads of training). An idle or larger machine was not measured: bench/learn_threads.py does
+    it there."""
     device: Literal["auto", "cpu", "cuda"] = "cpu"
-    """Where training computes: "cuda" is a GPU, with half precision in the encoder; "auto" takes one if there is one.
-    Bundles are the same bytes again on a CPU only."""
+    """Where an encoder is trained, for classes, numbers or sets of labels: "cuda" is a GPU, with half precision in the
+    encoder; "auto" takes one if there is one, and goes on there with a run that was killed on a CPU, or the other way
+    round. Bundles are the same bytes again on a CPU only."""
     half: bool = False
     """Half precision (bfloat16) in the encoder on a CPU too: about twice as fast on one that has it (avx512_bf16, AMX),
     slower on others. Objectives that rebuild rows do without."""

@@ -1,11 +1,9 @@
-"""Epochs of an encoder whose head answers the target itself: a number, or a chance for each label.
-
-Shorter than `train.epochs`: CPU only.
-"""
+"""An encoder whose head answers the target itself, a number or a chance for each label: its batches and its look."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,22 +12,17 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from backstay.kernel.errors import BackstayError
 from backstay.kernel.ids import digest
 from backstay.kernel.ports import Progress
 from backstay.settings import TrainSettings
-from backstay.train import checkpoint
-from backstay.train.augmentations.images import Changes
-from backstay.train.collapse import COLLAPSED, collapse_figures
-from backstay.train.epochs import step_size
+from backstay.train.augment import checked
+from backstay.train.collapse import collapse_figures
+from backstay.train.course import Course, run_course
 from backstay.train.examples import Profile, tensors_of
 from backstay.train.fitted import prepare
-from backstay.train.held_out import behind, finite, stopped
 from backstay.train.network import Network, glanced
 from backstay.train.objectives.contract import Batch, embed_view, pieces_of
-from backstay.train.options import Options
 
-_GRADIENT_NORM = 5.0
 Loss = Callable[[Tensor, Tensor], Tensor]
 """What is minimised, element by element, of what the head says [n, k] and the truth [n, k]; a row by its mean."""
 
@@ -75,68 +68,18 @@ def direct_epochs(
 
     Args:
         saved: where each epoch leaves what a killed run goes on from.
+
+    Raises:
+        BackstayError: the loss is not finite, or the encoder has collapsed.
     """
     prepare(network, train.tensors, train.weights, recipe, progress)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    history: list[dict[str, float]] = []
-    best: checkpoint.State = {}
-    found = checkpoint.restore(saved, network, optimiser)
-    if found is not None:
-        best, history = found[0], found[1]["history"]
-    with progress.step("train", total=recipe.epochs) as tick:
-        if history:
-            tick(len(history), note="resumed")
-        for epoch in range(len(history), recipe.epochs):
-            if stopped(history, recipe.patience):
-                break
-            lost = _epoch(network, optimiser, loss, train, recipe, epoch)
-            history.append({"loss": lost, **_look(network, loss, tune)})
-            if not finite(history[-1]):
-                raise BackstayError(f"the loss became {lost} in epoch {epoch + 1}", fix="lower train.learning_rate")
-            if behind(history[-1]) <= min(behind(h) for h in history):
-                best = {k: v.detach().clone() for k, v in network.state_dict().items()}
-            checkpoint.save(saved, network, optimiser, best, {"history": history})
-            tick(1, note=f"loss {lost:.3f}, tune {behind(history[-1]):.3f}")
-    network.load_state_dict(best)
-    if all(h["feature_std"] < COLLAPSED for h in history[-2:]):
-        raise BackstayError(
-            "the encoder has collapsed: all rows have nearly the same embedding",
-            fix="lower train.learning_rate or train.weight_decay",
-        )
-    return history
+    changes = checked(recipe.augmentation_options, network.kind, recipe.flip)
 
-
-@torch.no_grad()
-def _look(network: Network, loss: Loss, tune: Aimed) -> dict[str, float]:
-    """How the tune part is answered, and how wide its embeddings lie."""
-    held_out = glanced(network, tune.tensors)
-    deviation, rank = collapse_figures(held_out)
-    lost = float(loss(network.head(held_out), tune.truth).mean())
-    return {"tune_loss": lost, "feature_std": deviation, "effective_rank": rank}
-
-
-def _epoch(
-    network: Network,
-    optimiser: torch.optim.Optimizer,
-    loss: Loss,
-    train: Aimed,
-    recipe: TrainSettings,
-    epoch: int,
-) -> float:
-    network.train()
-    seed = int(digest([recipe.seed, epoch])[:13], 16)
-    generator = torch.Generator().manual_seed(seed)
-    torch.manual_seed(seed)  # dropout; the caller puts the global generator back
-    changes = Changes.of(Options("train.augmentation_options", recipe.augmentation_options), recipe.flip)
-    order = pieces_of(torch.randperm(len(train.truth), generator=generator), recipe.batch_size)
-    total = 0.0
-    for place, rows in enumerate(order):
-        for group in optimiser.param_groups:
-            group["lr"] = step_size(recipe, epoch, place / len(order))
+    def lost(rows: Tensor, generator: torch.Generator, device: torch.device) -> Tensor:
         batch = Batch(
-            tuple(t[rows] for t in train.tensors),
-            torch.zeros(len(rows), dtype=torch.int64),
-            train.weights[rows],
+            tuple(t[rows].to(device) for t in train.tensors),
+            torch.zeros(len(rows), dtype=torch.int64, device=device),
+            train.weights[rows].to(device),
             generator,
             recipe.augmentation,
             recipe.cached_rows,
@@ -144,11 +87,34 @@ def _epoch(
             changes,
         )
         said = network.head(embed_view(network, batch))
-        each = loss(said, train.truth[rows]).mean(dim=1) * batch.weights
-        mean = each.sum() / batch.weights.sum().clamp(min=1e-12)
-        optimiser.zero_grad()
-        mean.backward()  # type: ignore[no-untyped-call] # torch does not annotate it
-        torch.nn.utils.clip_grad_norm_(network.parameters(), _GRADIENT_NORM)
-        optimiser.step()
-        total += float(mean.detach()) * len(rows)
-    return total / len(train.truth)
+        each = loss(said, train.truth[rows].to(device)).mean(dim=1) * batch.weights
+        return each.sum() / batch.weights.sum().clamp(min=1e-12)
+
+    def order(generator: torch.Generator) -> list[Tensor]:
+        return pieces_of(torch.randperm(len(train.truth), generator=generator), recipe.batch_size)
+
+    course = Course(
+        network,
+        network,
+        len(train.truth),
+        recipe.epochs,
+        partial(_seed, recipe),
+        order,
+        lost,
+        partial(_look, network, loss, tune),
+    )
+    return run_course(course, recipe, saved=saved, progress=progress)
+
+
+def _seed(recipe: TrainSettings, epoch: int) -> int:
+    return int(digest([recipe.seed, epoch])[:13], 16)
+
+
+@torch.no_grad()
+def _look(network: Network, loss: Loss, tune: Aimed) -> dict[str, float]:
+    """How the tune part is answered, and how wide its embeddings lie."""
+    held_out = glanced(network, tune.tensors)
+    deviation, rank = collapse_figures(held_out)
+    said = network.head(held_out.to(next(network.head.parameters()).device)).cpu()
+    lost = float(loss(said, tune.truth).mean())
+    return {"tune_loss": lost, "feature_std": deviation, "effective_rank": rank}

@@ -1,6 +1,6 @@
 """From rows to a bundle for an encoder whose head answers the target itself: what a number and a set of labels share.
 
-Shorter than `train.loop`: no unlabelled rows, no teacher, CPU only.
+Shorter than `train.loop`: no unlabelled rows, no teacher.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from torch import Tensor
 
 from backstay.bundle.manifest import InputSpec, OutputSpec
 from backstay.bundle.model import Outputs
-from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Task
 from backstay.maths.arrays import FloatArray
 from backstay.settings import TrainSettings
@@ -60,12 +59,6 @@ class Target:
     aim: Aim
     loss: Loss
     truth: FloatArray
-
-
-def refuse_gpu(recipe: TrainSettings, what: str) -> None:
-    """Such a run is a CPU's. Raises BackstayError where the recipe asks for a GPU."""
-    if recipe.device == "cuda":
-        raise BackstayError(f"{what} is trained on a CPU only", fix='set train.device = "cpu"')
 
 
 def run(work: Work, target: Target, train_rows: Places, tune_rows: Places) -> Trained:

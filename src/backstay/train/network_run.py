@@ -24,7 +24,7 @@ from backstay.kernel.ids import content_id, digest
 from backstay.maths.arrays import FloatArray
 from backstay.settings import TrainSettings
 from backstay.train.convert.parity import answers
-from backstay.train.epochs import device_of
+from backstay.train.course import device_of
 from backstay.train.examples import Profile, tensors_of
 from backstay.train.network import Network, embed
 from backstay.train.work import Work, versions
@@ -38,10 +38,11 @@ PARITY_ROWS = 256
 def torch_settings(recipe: TrainSettings) -> Iterator[None]:
     """Threads, seed and deterministic algorithms of the recipe; what the process had before comes back after."""
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    with torch.random.fork_rng(devices=[]):
+    device = device_of(recipe)
+    with torch.random.fork_rng(devices=[] if device.type == "cpu" else [torch.cuda.current_device()]):
         try:
             torch.set_num_threads(recipe.threads)
-            torch.use_deterministic_algorithms(device_of(recipe).type == "cpu")
+            torch.use_deterministic_algorithms(device.type == "cpu")
             torch.manual_seed(recipe.seed)
             yield
         finally:

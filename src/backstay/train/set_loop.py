@@ -16,7 +16,7 @@ from backstay.kernel.records import Task
 from backstay.maths.arrays import BoolArray, FloatArray
 from backstay.maths.thresholds import best_f1_thresholds
 from backstay.settings import TrainSettings
-from backstay.train.direct_run import Target, refuse_gpu, run
+from backstay.train.direct_run import Target, run
 from backstay.train.examples import Profile
 from backstay.train.network import Network, embed
 from backstay.train.network_run import PARITY, largest_gap
@@ -35,7 +35,6 @@ def fit(work: Work) -> Trained:
         BackstayError: an objective or head of classes, a label that no row of weight has, too few rows, a loss that is
             not finite, a collapsed encoder, or an export that answers otherwise than torch.
     """
-    refuse_gpu(work.recipe, "a multi-label model")
     there, loss = members(work.target.to_pylist(), work.classes), loss_of(work.recipe)
     train_rows, tune_rows = work.weighty()
     refuse_few(there[train_rows], len(tune_rows), work.classes)

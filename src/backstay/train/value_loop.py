@@ -15,7 +15,7 @@ from backstay.bundle.numbers import target_values
 from backstay.kernel.records import Task
 from backstay.maths.arrays import FloatArray
 from backstay.settings import TrainSettings
-from backstay.train.direct_run import Target, refuse_gpu, run
+from backstay.train.direct_run import Target, run
 from backstay.train.examples import Profile
 from backstay.train.network import Network, embed
 from backstay.train.network_run import largest_gap
@@ -34,7 +34,6 @@ def fit(work: Work) -> Trained:
         BackstayError: an objective or head of classes, a target that is not numbers, too few rows, a loss that is not
             finite, a collapsed encoder, or an export that answers otherwise than torch.
     """
-    refuse_gpu(work.recipe, "a regression")
     y, loss = target_values(work.target, str(work.schema.target)), loss_of(work.recipe)
     train_rows, tune_rows = work.weighty()
     scale = Scale.of(y[train_rows], len(tune_rows))

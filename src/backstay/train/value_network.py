@@ -54,7 +54,9 @@ def build_value(profile: Profile, recipe: TrainSettings) -> Network:
     Options("train.head_options", recipe.head_options).done()
     name = profile.encoder if recipe.encoder == "auto" else recipe.encoder
     encoder = ENCODERS[name](profile, recipe.dimension, Options("train.encoder_options", recipe.encoder_options))
-    return Network(encoder, ValueHead(recipe.dimension), "codes" if profile.weights else profile.kind)
+    network = Network(encoder, ValueHead(recipe.dimension), "codes" if profile.weights else profile.kind)
+    network.half_precision = recipe.half
+    return network
 
 
 def loss_of(recipe: TrainSettings) -> Loss:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from backstay.bundle.manifest import InputSpec, Manifest, OutputSpec, format_for
+from backstay.bundle.manifest import SEVERAL_TOKENIZERS, InputSpec, Manifest, OutputSpec, format_for
 from backstay.bundle.signature import answered, with_inputs
 from backstay.bundle.write import write_bundle
 from backstay.kernel.errors import BackstayError
@@ -172,4 +172,6 @@ def behind_inputs(content: bytes, draft: Manifest, wanted: tuple[InputSpec, ...]
     if changed is None:
         return content, draft
     inputs = answered(draft.inputs, wanted)
-    return changed, replace(draft, inputs=inputs, format_version=format_for(inputs, draft.outputs))
+    several = draft.format_version == SEVERAL_TOKENIZERS
+    version = SEVERAL_TOKENIZERS if several else format_for(inputs, draft.outputs)
+    return changed, replace(draft, inputs=inputs, format_version=version)

@@ -17,8 +17,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression as Fitter
 
 from backstay.maths.arrays import FloatArray
-from backstay.train.convert.classifiers import logistic_regression
 from backstay.train.convert.graph import Graph
+from backstay.train.convert.linear import logistic
 from backstay.train.estimators.contract import Estimator, Problem, Rows, Tensors, log_loss
 from backstay.train.estimators.design import one_hot, write_one_hot
 from backstay.train.options import Options
@@ -46,7 +46,7 @@ class LogisticRegression(Estimator):
         return np.asarray(self._model.predict_proba(one_hot(rows, self._problem, filled=True)), dtype=np.float64)
 
     def write(self, graph: Graph, tensors: Tensors) -> str:
-        return logistic_regression(graph, self._model, write_one_hot(graph, tensors, self._problem, filled=True))
+        return logistic(graph, self._model, write_one_hot(graph, tensors, self._problem, filled=True)).chances
 
 
 def build(problem: Problem, options: Options) -> Estimator:

@@ -16,7 +16,7 @@ from sklearn.linear_model import Ridge as Fitter
 
 from backstay.maths.arrays import FloatArray
 from backstay.train.convert.graph import Graph
-from backstay.train.convert.regressors import linear
+from backstay.train.convert.linear import values
 from backstay.train.estimators.contract import Problem, Rows, Tensors
 from backstay.train.estimators.design import one_hot, write_one_hot
 from backstay.train.estimators.numbers import Regressor, squared_error
@@ -40,7 +40,7 @@ class Ridge(Regressor):
         return np.asarray(self._model.predict(one_hot(rows, self._problem, filled=True)), dtype=np.float64)
 
     def write(self, graph: Graph, tensors: Tensors) -> str:
-        return linear(graph, self._model, write_one_hot(graph, tensors, self._problem, filled=True))
+        return values(graph, self._model, write_one_hot(graph, tensors, self._problem, filled=True))
 
 
 def build(problem: Problem, options: Options) -> Regressor:

@@ -118,12 +118,12 @@ def embed_view(network: Network, batch: Batch) -> Tensor:
     tensors = batch.view()
     rows = len(tensors[0])
     if not 0 < batch.cached_rows < rows:
-        return _encode(network, *tensors)
+        return encode(network, *tensors)
     pieces = pieces_of(torch.arange(rows), batch.cached_rows)
     return torch.cat(
         [
             checkpoint(
-                _encode,
+                encode,
                 network,
                 *(t[piece[0] : piece[-1] + 1] for t in tensors),
                 use_reentrant=False,
@@ -143,8 +143,11 @@ def pieces_of(order: Tensor, size: int) -> list[Tensor]:
     return pieces
 
 
-def _encode(network: Network, *tensors: Tensor) -> Tensor:
-    """Half precision on a GPU, and on a CPU where the recipe asks for it; the loss always has float32."""
+def encode(network: Network, *tensors: Tensor) -> Tensor:
+    """Embeddings of these very rows, with a graph.
+
+    Half precision on a GPU, and on a CPU where the recipe asks for it; the loss always has float32.
+    """
     half: AbstractContextManager[object] = nullcontext()
     if tensors[0].is_cuda or network.half_precision:
         half = torch.autocast(tensors[0].device.type, dtype=torch.bfloat16)

@@ -22,7 +22,7 @@ from torch.nn import functional
 from backstay.train.augmentations.rows import corrupt
 from backstay.train.decoders import mean_of, only_tables
 from backstay.train.network import Network
-from backstay.train.objectives.contract import Batch, Objective, Problem
+from backstay.train.objectives.contract import Batch, Objective, Problem, encode
 from backstay.train.objectives.nt_xent import projection
 from backstay.train.options import Options
 
@@ -50,7 +50,7 @@ class Scarf(Objective):
         return info_nce_loss(one, two, batch.weights, self.temperature)
 
     def _projected(self, network: Network, tensors: tuple[Tensor, ...]) -> Tensor:
-        embeddings = network.encoder(*tensors).float()
+        embeddings = encode(network, *tensors)
         return functional.normalize(self.projection(embeddings * embeddings.shape[1] ** 0.5), dim=1)
 
 
