@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from backstay.maths.exchangeability import BETS, JUMP, GrowingBag
 from backstay.monitor.detectors.exchangeability import lowered
 
 LEVELS = (0.2, 0.05)
+LOOKS = 50
 
 
 def ranks(reference: np.ndarray, live: np.ndarray, luck: np.ndarray) -> np.ndarray:
@@ -31,15 +33,16 @@ def ranks(reference: np.ndarray, live: np.ndarray, luck: np.ndarray) -> np.ndarr
 
 
 def peaks(p: np.ndarray) -> np.ndarray:
-    """Highest log wealth of each year [years] of ranks [years, steps], all years at once."""
-    shares = np.full((len(p), len(BETS)), 1.0 / len(BETS))
-    wealth, highest = np.zeros(len(p)), np.zeros(len(p))
+    """Highest log wealth of each year [years] of ranks [years, steps], all years at once: 1 is laid, in 50 looks."""
+    count = len(BETS)
+    wealth = np.zeros((len(p), count))
+    highest = np.full(len(p), -np.inf)
     for t in range(p.shape[1]):
-        shares = ((1.0 - JUMP) * shares + JUMP / len(BETS)) * (1.0 + 2.0 * BETS * (p[:, t, None] - 0.5))
-        gained = shares.sum(axis=1)
-        wealth += np.log(gained)
-        shares /= gained[:, None]
-        np.maximum(highest, wealth, out=highest)
+        if t % (p.shape[1] // LOOKS) == 0:
+            wealth = wealth + 1.0 / LOOKS / count
+        jumped = (1.0 - JUMP) * wealth + JUMP * wealth.sum(axis=1, keepdims=True) / count
+        wealth = jumped * (1.0 + 2.0 * BETS * (p[:, t, None] - 0.5))
+        np.maximum(highest, np.log(wealth.sum(axis=1)), out=highest)
     return highest
 
 
@@ -62,10 +65,13 @@ def rates(wealth: np.ndarray, level: float, rows: int) -> np.ndarray:
 
 def test_ranks_and_bets_are_those_of_the_product() -> None:
     rng = np.random.default_rng(1)
-    reference, live, luck = rng.normal(size=50), rng.normal(size=80) + 0.5, rng.random(80)
+    reference, live, luck = rng.normal(size=50), rng.normal(size=100) + 0.5, rng.random(100)
     bag = GrowingBag.start(reference)
     assert np.allclose(ranks(reference, live, luck), bag.ranks(live, luck))
-    after = bag.update(live, luck)
+    after = replace(bag, log_wealth=-np.inf, peak=-np.inf)
+    for look in range(LOOKS):
+        part = slice(2 * look, 2 * look + 2)
+        after = after.staked(1.0 / LOOKS).update(live[part], luck[part])
     assert peaks(ranks(reference, live, luck)[None])[0] == pytest.approx(after.peak)
     order: list[float] = []
     for score in live.tolist():
@@ -83,7 +89,7 @@ def test_each_reference_keeps_the_level(prove_table: Callable[..., None]) -> Non
     rows = []
     kept: list[tuple[float, float]] = []
     for size in (200, 500, 2000):
-        wealth = highest(200, size, 600, 1000, seed=3)
+        wealth = highest(200, size, 300, 1000, seed=3)
         for level in LEVELS:
             found = rates(wealth, level, size) / level
             plain = (wealth >= -np.log(level)).mean(axis=1) / level

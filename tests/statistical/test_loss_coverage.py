@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from backstay.maths.labelfree_losses import Described, estimate_loss, result_list
+from backstay.maths.labelfree_losses import Described, estimate_loss
+from backstay.maths.result_lists import result_list
 
 
 def numbers(n: int, rng: np.random.Generator, shift: float, changed: float) -> tuple[Described, np.ndarray]:

@@ -79,6 +79,16 @@ def test_a_rise_is_no_alarm_and_neither_is_a_small_fall(look):
     assert not EngagementDetector().look(state, site.window(20_000, click=0.195), look(0.004))[0].alarm
 
 
+def test_a_week_without_any_of_few_clicks_is_no_alarm_and_of_many_it_is(look):
+    """Seven clicks are expected of one, and none of seven is rare, but not that rare; t has no error to go by."""
+    few, many = Site(10), Site(11)
+    state, other = learnt(few, look, n=400, click=0.02), learnt(many, look, n=4000, click=0.02)
+    assert not EngagementDetector().look(state, few.window(400, click=0.0), look(0.004))[0].alarm
+    signal, _ = EngagementDetector().look(other, many.window(4000, click=0.0), look(0.004))
+    assert signal.alarm
+    assert signal.evidence > 1.5
+
+
 def test_dwell_is_clipped_and_compared(look):
     site = Site(3)
     state = learnt(site, look, dwell=20.0)

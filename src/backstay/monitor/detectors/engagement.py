@@ -4,7 +4,8 @@ Feedback of kind `click` or `conversion` counts a row as used, `dwell` gives sec
 without one are left out). Only what comes within a day of the answer counts (a quarter of a window that is shorter),
 and only rows that old are looked at, so that young rows do not look unloved. The first two windows of a release are
 the baseline. A later window alarms when its mean lies below the baseline's lower limit (right for 95 baselines in 100)
-by more than Student's t at the level, split over the kinds, and by a twentieth of what was usual or more. Rows of one
+by more than chance allows at the level, split over the kinds, and by a twentieth of what was usual or more: exactly for
+clicks and conversions, by Student's t for dwell and ratings, with a spread of at least the baseline's. Rows of one
 group (a person) count as one. Dwell and ratings are clipped at what 1% of the first window exceeds. For clicks and
 conversions the share since the release is told with an interval that holds at every look.
 
@@ -36,7 +37,7 @@ from backstay.maths.intervals import bernoulli_sequence
 from backstay.maths.sample_ratio import sample_ratio_e_value
 from backstay.maths.sketches.moments import Moments
 from backstay.monitor.detectors import Look
-from backstay.monitor.detectors.rates import REFERENCE_DELTA, group_means
+from backstay.monitor.detectors.rates import REFERENCE_DELTA, Share, group_means
 from backstay.monitor.detectors.verdict import not_judged, strength
 from backstay.monitor.reference import Reference
 from backstay.monitor.traffic import Rival, WindowData
@@ -172,17 +173,32 @@ def _compared(kind: str, baseline: Moments, now: Moments, alpha: float, used: fl
     """The fall from the baseline as a multiple of what would alarm; None below 200 independent rows on a side."""
     if min(baseline.n, now.n) < LEAST:
         return None
-    error = float(np.sqrt(now.variance / now.n))
-    limit = float(np.sqrt(baseline.variance / baseline.n)) * float(stdtrit(baseline.n - 1, 1.0 - REFERENCE_DELTA))
-    needed = limit + error * float(stdtrit(now.n - 1, 1.0 - alpha))
+    needed = (_share_fall if kind in SHARES else _mean_fall)(baseline, now, alpha)
     if kind in SHARES:
         low, high = bernoulli_sequence(used, of)
         told = f"since the release between {low:.1%} and {high:.1%}"
     else:
-        half = error * float(stdtrit(now.n - 1, 0.975))
+        half = float(np.sqrt(now.variance / now.n)) * float(stdtrit(now.n - 1, 0.975))
         told = f"between {now.mean - half:.3g} and {now.mean + half:.3g}"
     words = f"{kind} {_told(kind, baseline.mean)} at first -> {_told(kind, now.mean)} ({told})"
     return _Result((baseline.mean - now.mean) / max(needed, LEAST_FALL * abs(baseline.mean), 1e-12), words)
+
+
+def _share_fall(baseline: Moments, now: Moments, alpha: float) -> float:
+    """The fall of a share that alarms: exactly, since a small share is far from normal."""
+    unused = Share(baseline.n * (1.0 - baseline.mean), float(baseline.n))
+    return baseline.mean - 1.0 + unused.needed(float(now.n), alpha) / now.n
+
+
+def _mean_fall(baseline: Moments, now: Moments, alpha: float) -> float:
+    """The fall of a mean that alarms: the baseline's limit and Student's t of the window.
+
+    Where large values are few, a window that lacks them has a low mean and a small spread, so that t by its own spread
+    is low far more often than Student's law has it: the window's spread is at least the baseline's.
+    """
+    then = float(np.sqrt(baseline.variance / baseline.n)) * float(stdtrit(baseline.n - 1, 1.0 - REFERENCE_DELTA))
+    variance = max(now.variance, baseline.variance)
+    return then + float(np.sqrt(variance / now.n)) * float(stdtrit(now.n - 1, 1.0 - alpha))
 
 
 def _rivalled(kind: str, both: MeanDifference, release: str) -> _Result | None:

@@ -53,7 +53,11 @@ class Share:
 
     def evidence(self, window: Share, alpha: float) -> float:
         """The window's marked rows over those that alarm at level `alpha`."""
-        return window.marked / _needed(window.n, self.allowed, alpha)
+        return window.marked / self.needed(window.n, alpha)
+
+    def needed(self, n: float, alpha: float) -> float:
+        """The smallest number of marked rows, of `n`, that alarms at level `alpha`; above n if none does."""
+        return _needed(n, self.allowed, alpha)
 
     def to_json(self) -> dict[str, float]:
         return {"marked": self.marked, "n": self.n}
