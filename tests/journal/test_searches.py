@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
+from backstay.journal import writer as writing
 from backstay.journal.blanking import blank_feedback, is_blank
 from backstay.journal.entries import FOUND, Feedback
 from backstay.journal.reader import Journal
@@ -63,3 +66,48 @@ def test_a_client_cannot_write_one_and_a_blanked_one_is_gone(tmp_path):
     feedback, _ = Journal(tmp_path).feedback()
     assert sum(is_blank(item) for item in feedback) == 2
     assert searches(feedback, *SCOPE) == []
+
+
+def test_what_names_an_erased_row_as_found_goes_with_it(tmp_path):
+    with JournalWriter(tmp_path) as writer:
+        writer.append_feedback([entry(), judged("part-3"), judged("part-4", "s-2"), judged("part-5", "s-3")])
+    # "part-3" by its id, "part-4" as a row of a gallery; another row of the log is called so too.
+    log = Journal(tmp_path)
+    log.forget(*SCOPE, ids=["part-3"], results=["part-4"])
+    feedback, _ = log.feedback()
+    assert [item.value for item in feedback if not is_blank(item)] == [entry().value, "part-5"]
+    (path,) = (tmp_path / "segments").glob("f-*.seg")
+    assert b"part-3" not in path.read_bytes()
+    assert b"part-4" not in path.read_bytes()
+
+
+def test_while_a_server_writes_what_is_erased_is_hidden_and_goes_once_it_has_ended(tmp_path):
+    log = Journal(tmp_path)
+    with JournalWriter(tmp_path) as writer:
+        writer.append_feedback([entry(), judged("part-3"), entry("s-2"), judged("part-4", "s-2")])
+        log.forget(*SCOPE, ids=["s-1"], results=["part-4"])
+        left, _ = log.feedback()
+        assert [(s.id, s.place) for s in searches(left, *SCOPE)] == [("s-2", None)]
+        log.compact({})
+        assert len(log.feedback()[0]) == 1
+    (path,) = (tmp_path / "segments").glob("f-*.seg")
+    assert b"s-1" in path.read_bytes()
+    log.compact({})
+    assert not any(name in path.read_bytes() for name in (b"s-1", b"part-3", b"part-4"))
+    assert len([item for item in log.feedback()[0] if not is_blank(item)]) == 1
+    assert not (tmp_path / "forgotten.json").exists()
+
+
+def test_a_log_of_searches_is_cut_so_that_old_ones_can_leave_beside_a_running_server(tmp_path, monkeypatch):
+    monkeypatch.setattr(writing, "ROTATE_BYTES", 2_000)
+    with JournalWriter(tmp_path) as writer:
+        for search in range(40):
+            writer.append_feedback([entry(f"s-{search}", at=search)])
+        log = Journal(tmp_path)
+        _, cursor = log.feedback()
+        assert len(cursor) > 3
+        log.expire(*SCOPE, before=date(2026, 1, 1), manifests={}, cursor=cursor)
+        left = searches(log.feedback()[0], *SCOPE)
+        assert 0 < len(left) < 10  # those of the file that the server still writes
+    log.expire(*SCOPE, before=date(2026, 1, 1), manifests={}, cursor=log.feedback()[1])
+    assert log.feedback()[0] == []

@@ -147,3 +147,19 @@ def test_a_past_that_was_backfilled_is_told_by_its_sample(project: Path) -> None
     assert (located.rows, located.sampled) == (2000, 2000)
     assert all(row.endswith("sofa") for cell in located.cells if cell.grew for row in cell.example_ids)
     assert opened(project, 8).monitor.windows()[0].located == located
+
+
+def test_rows_of_before_are_not_shown_by_their_place_once_some_of_them_were_erased(project: Path) -> None:
+    live = opened(project, 7.5)
+    live.monitor.log(orders(900, 4, START, MORE_SOFAS, "n"))
+    located = live.monitor.watch().latest.located
+    grown = sum(cell.grew for cell in located.cells)
+    assert 0 < grown < len(located.cells)
+    first = pq.read_table(project / "reference.parquet")["id"][0].as_py()
+    live = opened(project, 7.6)
+    live.data.forget(ids=[first], reason="asked")
+    page = project / "page.html"
+    live.monitor.watch(page=page)
+    values = shown(page.read_text())
+    assert len(values) == 5 * grown
+    assert {round(value, -2) for value in values} == {300}

@@ -14,7 +14,7 @@ from backstay.journal.writer import JournalWriter
 from backstay.loop.gallery import opened, remove
 from backstay.loop.reference import reference_of
 from backstay.loop.searched import Searched, known_queries
-from backstay.maths.labelfree_losses import result_list
+from backstay.maths.result_lists import result_list
 from backstay.serve.search import Listed
 from backstay.serve.search_log import SearchLog
 
@@ -103,6 +103,55 @@ def test_an_erased_search_is_gone(trained: Place):
     trained.open().data.forget(ids=[first], reason="asked")
     left = searches(trained.open().ws.journal.feedback()[0], *SCOPE)
     assert [s.id for s in left] == rest
+
+
+def test_what_names_a_row_of_an_erased_person_as_found_is_gone_and_other_rows_of_its_name_stay(trained: Place):
+    with_searches(trained)
+    trained.open().models.index(orders(90, 5, "g"))
+    ws = trained.open().ws
+    ids = search(trained, orders(5, 6, "q"), 5)
+    gallery = opened(ws, "default")
+    person = gallery.groups.to_pylist()[0]
+    named, other = (next(i for i, g in owners(gallery) if (g == person) is same) for same in (True, False))
+    with JournalWriter(ws.journal.directory) as writer:
+        writer.append_feedback(
+            [Feedback(*SCOPE, i, n, "key:a", 7, FOUND) for i, n in zip(ids[:2], (named, other), strict=True)]
+        )
+    done = trained.open().data.forget(groups=[person], reason="asked")
+    assert done.gallery_rows > 0
+    left = [item.value for item in trained.open().ws.journal.feedback()[0] if item.kind == FOUND]
+    assert other in left
+    assert named not in left
+    assert not any(named.encode() in path.read_bytes() for path in ws.journal.directory.glob("segments/f-*"))
+
+
+def owners(gallery) -> list[tuple[str, str]]:
+    return list(zip(gallery.ids.to_pylist(), gallery.groups.to_pylist(), strict=True))
+
+
+def test_searches_leave_the_log_with_the_rows_of_their_days(trained: Place):
+    with_searches(trained)
+    toml = trained.folder / "backstay.toml"
+    text = toml.read_text().replace("[watch]", "[watch]\nmaximum_label_age_days = 20")
+    toml.write_text(text + "\n[log]\nkeep_days = 20\n")
+    trained.open().models.index(orders(90, 5, "g"))
+    ids = search(trained, orders(10, 6, "q"), 10)
+    ws = trained.open().ws
+    at = int(trained.clock.now().timestamp() * 1_000_000)
+    with JournalWriter(ws.journal.directory) as writer:
+        writer.append_feedback([Feedback(*SCOPE, ids[0], "yes", "key:a", at, FOUND)])
+    project = trained.later(3)
+    project.monitor.watch(close_now=True)
+    assert len(searches(ws.journal.feedback()[0], *SCOPE)) == 10
+    trained.later(12)
+    trained.log(60, 2, "u")
+    fresh = search(trained, orders(4, 7, "r"), 4)
+    project = trained.later(8)
+    project.monitor.watch()
+    project.gc()
+    assert [s.id for s in searches(ws.journal.feedback()[0], *SCOPE)] == fresh
+    left = b"".join(path.read_bytes() for path in ws.journal.directory.glob("segments/f-*"))
+    assert not any(one.encode() in left for one in ids)
 
 
 def test_a_small_gallery_leaves_no_searches(trained: Place):

@@ -226,6 +226,25 @@ def test_groups_are_watched_as_rows(reference) -> None:
     assert seen.rows == 2000
 
 
+def test_labels_of_one_group_make_the_interval_of_labels_wider(reference) -> None:
+    """Forty customers of ten rows, each right or wrong as a whole."""
+    traffic = frame(400, 6)
+    wrong = (np.arange(400) // 10) % 5 == 0
+    churn = np.where(wrong, 1 - traffic["answer"].to_numpy(), traffic["answer"].to_numpy())
+    traffic = traffic.set_column(traffic.column_names.index("churn"), "churn", pa.array(churn))
+    traffic = traffic.set_column(
+        traffic.column_names.index("who"), "who", pa.array([f"g{i // 10}" for i in range(400)])
+    )
+    roles = {**ROLES, "ignore": ["at", "who"], "features": ["x", "y"], "detectors": ["labelled_error"]}
+    alone, together = (look(traffic, reference, **roles, group=group) for group in (None, "who"))
+    width = []
+    for seen in (alone, together):
+        found = next(e for e in seen.latest.estimates if e.metric == "accuracy" and e.labels == 400)
+        width.append(found.interval.high - found.interval.low)
+    assert width[1] > 2 * width[0]
+    assert together.latest.figures["labels_counted"][0]["by_group"]["labels"] == 40
+
+
 def test_a_large_reference_is_drawn_from(reference, monkeypatch) -> None:
     monkeypatch.setattr(lens, "MOST_REFERENCE_ROWS", 1000)
     seen = look(frame(2000, 2), reference, **ROLES)

@@ -96,6 +96,12 @@ def test_weighted_starts_with_whole_weights_are_the_detector():
     assert np.log(weighted_starts(steps, [1.0] * 60, 0.1)) == pytest.approx(detector.log_evidence)
 
 
+@pytest.mark.parametrize("error", [0.0, 0.25, 0.5, 1.0])
+def test_a_row_that_errs_in_part_bets_no_more_than_its_loss(error):
+    bets = geometric_bets(0.12)
+    assert weighted_starts([(error, 1)], [1.0], 0.12) <= np.mean(1.0 + bets * (error - 0.12)) + 1e-12
+
+
 @pytest.mark.parametrize("steps", [[(3, 2)], [(-1, 2)], [(0, 0)]])
 def test_weighted_starts_refuse_counts_that_cannot_be(steps):
     with pytest.raises(BackstayError, match="errors and rows"):

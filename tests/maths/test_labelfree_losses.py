@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from backstay.kernel.errors import BackstayError
-from backstay.maths.labelfree_losses import Described, estimate_loss, result_list
+from backstay.maths.labelfree_losses import Described, estimate_loss
+from backstay.maths.result_lists import result_list
 
 
 def regression(n: int, rng: np.random.Generator, shift: float = 0.0, concept: float = 0.0):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from backstay.kernel.errors import BackstayError
-from backstay.maths.labelfree_metrics import MOST_CLASSES, Scored, estimate_metrics
+from backstay.maths.labelfree_metrics import MOST_CLASSES, ClassChances, Scored, estimate_metrics
 
 
 def sample(n: int, classes: int, rng: np.random.Generator, shift: float = 0.0) -> tuple[Scored, np.ndarray]:
@@ -81,3 +81,12 @@ def test_groups_of_like_rows_make_intervals_wider():
 def test_an_unknown_metric_is_an_error_that_names_those_that_are():
     with pytest.raises(BackstayError, match="log_loss"):
         estimate(np.random.default_rng(1), names=("log_loss",))
+
+
+def test_chances_add_up_where_steep_maps_call_every_class_impossible():
+    """Scores that differ by little and tell classes apart make steep maps; scores of nought lie far below all."""
+    truth = np.random.default_rng(1).integers(0, 3, 6000)
+    scores = np.full((6000, 3), 1 / 3)
+    scores[np.arange(6000), truth] += 1e-3
+    found = ClassChances.fit(scores, truth).of(np.zeros((2, 3)))
+    assert found.sum(axis=1).tolist() == pytest.approx([1.0, 1.0])

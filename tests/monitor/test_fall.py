@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
 from backstay.kernel.records import Condition, WindowResult
@@ -98,3 +100,52 @@ def test_who_looks_more_often_needs_more():
     weekly, daily = (fall_of([look(k, 8, 12, days=days) for k in range(3)]) for days in (7, 1))
     assert daily.strict > weekly.strict > 2
     assert daily.evidence < weekly.evidence
+
+
+def test_looks_of_unequal_length_lay_no_more_than_a_year():
+    """Every other look is of an hour, and each is alarmed. With bets of no effect the evidence is what was laid."""
+    at, looks = BEGIN, []
+    while at < BEGIN + timedelta(days=365):
+        end = at + timedelta(hours=1 if len(looks) % 2 else 168)
+        looks.append(replace(look(0, 9, 10, alarms=("embedding",)), id=f"w{len(looks)}", start=at, end=end))
+        at = end
+    parts = [min((one.end - one.start) / timedelta(days=365), 1.0) for one in looks]
+    laid = [SPREAD * part + (0.5 * 0.5**k if k else 0.0) for k, part in enumerate(parts)]
+    assert sum(laid) <= 1.01
+    evidence = fall_of(looks, floor=0.9).evidence
+    assert evidence == pytest.approx(BY_LABELS * weighted_starts([(1, 10)] * len(looks), laid, 0.1))
+    assert fall_of(looks[:1]).strict < fall_of(looks[:2]).strict  # the second is of an hour
+
+
+def test_what_an_older_look_shows_does_not_change_with_later_ones():
+    weekly = [look(week, 7, 12) for week in range(4)]
+    hour = replace(look(5), start=weekly[-1].end, end=weekly[-1].end + timedelta(hours=1))
+    assert fall_of([*weekly, *([hour] * 9)]).evidence == fall_of(weekly).evidence
+
+
+def test_labels_of_one_group_are_one_witness():
+    alone, together = look(0, 8, 12), look(0, 8, 12)
+    together.figures["labels_counted"] = [{"labels": 12, "right": 8, "by_group": {"labels": 3, "right": 2.0}}]
+    of_three = fall_of([look(0, 2, 3)])
+    assert fall_of([together]).evidence == pytest.approx(of_three.evidence)
+    assert fall_of([together]).evidence < fall_of([alone]).evidence
+    assert fall_of([together]).labels == 12
+    together.figures["labels_counted"] = [{"labels": 3, "right": 2, "by_group": {"labels": 2, "right": 2 + 1e-12}}]
+    assert fall_of([together]).evidence < 1
+
+
+def test_three_scans_a_week_that_are_right_or_wrong_as_a_whole_show_no_fall():
+    """Of years of 12 labels a week from three groups, all right or all wrong, at the reference's own error."""
+    rng = np.random.default_rng(8)
+    shown = {"rows": 0, "groups": 0}
+    for _ in range(60):
+        looks = {"rows": [], "groups": []}
+        for week in range(52):
+            right = 3 - int(rng.binomial(3, 0.1))
+            looks["rows"].append(look(week, 4 * right, 12))
+            looks["groups"].append(look(week, 4 * right, 12))
+            looks["groups"][-1].figures["labels_counted"][0]["by_group"] = {"labels": 3, "right": float(right)}
+        for kind, year in looks.items():
+            shown[kind] += any(fall_of(year[:k], floor=0.9).by_labels for k in range(4, 53, 4))
+    assert shown["groups"] <= 8  # 99.9% of binomial(60, .04)
+    assert shown["rows"] > 20  # what it was

@@ -63,6 +63,21 @@ def test_labels_that_nobody_drew_by_chance_are_not_counted(world, counted):
     assert counted([replace(window, labels=chosen)])[0][0]["labels"] == 15
 
 
+def test_a_group_speaks_once_with_its_share(world, counted):
+    window = world.window(0, n=120, labels=20)
+    named = tuple(
+        replace(row, label=replace(row.label, group=f"scan-{i // 6}" if i < 18 else None))
+        for i, row in enumerate(window.labels)
+    )
+    (told,) = counted([replace(window, labels=named)])[0]
+    right = [row.correct for row in named]
+    shares = [np.mean(right[at : at + 6]) for at in (0, 6, 12)] + right[18:]
+    assert (told["labels"], told["right"]) == (20, sum(right))
+    assert told["by_group"]["labels"] == 5
+    assert told["by_group"]["right"] == pytest.approx(sum(shares))
+    assert "by_group" not in counted([window])[0][0]
+
+
 def test_labels_from_before_all_windows_that_are_remembered(world, counted, begin):
     first = world.window(0, n=120, labels=10)
     told = counted([replace(first, labels=()), *(world.window(week, n=120) for week in range(8, 10))])

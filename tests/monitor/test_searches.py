@@ -8,7 +8,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from backstay.maths.labelfree_losses import result_list
+from backstay.maths.result_lists import result_list
 from backstay.monitor import searches as searches_file
 from backstay.monitor.searches import search_estimates
 from backstay.monitor.traffic import Searches, WindowData

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from backstay.journal.answers import entries_of
 from backstay.journal.blanking import blank_feedback
 from backstay.journal.compaction import Scope
-from backstay.journal.entries import Predictions
+from backstay.journal.entries import FOUND, Feedback, Predictions
 from backstay.journal.layout import FORGOTTEN, Layout, read_table, without
 from backstay.journal.parts import from_table
 from backstay.journal.rows import Rows
@@ -16,14 +16,23 @@ from backstay.journal.switch import Switch
 from backstay.journal.tally import FILE as TALLY
 from backstay.journal.tally import Tally
 
+# Before the id of a gallery row among the hidden ids: a row of the log may have the same one.
+_RESULT = "result\x00"
+
 
 def erase(
-    layout: Layout, scope: Scope, ids: Iterable[str], groups: Iterable[str], judged: Mapping[str, int]
+    layout: Layout,
+    scope: Scope,
+    ids: Iterable[str],
+    groups: Iterable[str],
+    judged: Mapping[str, int],
+    results: Iterable[str] = (),
 ) -> frozenset[str]:
     """Erase rows by id or group; answers the ids. Parquet files and the list of hidden ids change in one step.
 
     Args:
-        judged: how many of these rows a monitor has counted, by release.
+        judged: how many of these rows a monitor has counted, by release. results: ids of gallery rows, which may be ids
+            of other rows in the log: only what somebody said was found goes.
     """
     folder = layout.folder(*scope)
     wanted = set(groups)
@@ -36,14 +45,26 @@ def erase(
             switch.drop(path)
         elif len(kept) < len(rows):
             switch.put_rows(path, kept)
-    switch.put_json(layout.directory / FORGOTTEN, sorted(layout.forgotten() | gone))
+    hidden = layout.forgotten() | gone | {f"{_RESULT}{name}" for name in results}
+    switch.put_json(layout.directory / FORGOTTEN, sorted(hidden))
     if judged:
         switch.put_json(folder / TALLY, Tally.read(folder).with_left(judged, {}).to_json())
     switch.commit()
-    for path in layout.segments("f"):
-        if not in_use(path):
-            blank_feedback(path, lambda entry, _: entry.prediction_id in gone)
+    erase_feedback(layout, hidden)
     return gone
+
+
+def erase_feedback(layout: Layout, hidden: frozenset[str]) -> None:
+    """Overwrite what was said of hidden ids, or names them as found, in every file that no server writes any more."""
+    for path in layout.segments("f") if hidden else ():
+        if not in_use(path):
+            blank_feedback(path, lambda entry, _: is_hidden(entry, hidden))
+
+
+def is_hidden(entry: Feedback, hidden: frozenset[str]) -> bool:
+    """Whether it is of a hidden id, or names one as what a search should find."""
+    names = entry.kind == FOUND and (entry.value in hidden or f"{_RESULT}{entry.value}" in hidden)
+    return names or entry.prediction_id in hidden
 
 
 def _of_groups(layout: Layout, scope: Scope, groups: set[str]) -> set[str]:

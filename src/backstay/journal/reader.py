@@ -16,11 +16,11 @@ from backstay.bundle.manifest import Manifest
 from backstay.journal import compaction, retention
 from backstay.journal.answers import entries_of, scope_of
 from backstay.journal.entries import Feedback, Predictions, unpack
-from backstay.journal.erasure import erase
+from backstay.journal.erasure import erase, erase_feedback, is_hidden
 from backstay.journal.layout import FORGOTTEN, DayFile, Layout, day_of, read_table, without
 from backstay.journal.parts import from_table, write_part
 from backstay.journal.rows import Rows, first_of_each
-from backstay.journal.segment import frames
+from backstay.journal.segment import frames, in_use
 from backstay.journal.switch import changing, reading
 from backstay.journal.tally import FILE as TALLY
 from backstay.journal.tally import Tally
@@ -144,11 +144,11 @@ class Journal:
     def feedback(self, cursor: Mapping[str, int] | None = None) -> tuple[list[Feedback], dict[str, int]]:
         """Feedback that came in behind this cursor, and the cursor behind it: kept by the caller, each is read once."""
         fresh: list[Feedback] = []
-        places = dict(cursor or {})
+        places, gone = dict(cursor or {}), self._layout.forgotten()
         for path in self._layout.segments("f"):
             for payload, offset in frames(path, places.get(path.name, 0)):
                 entry = unpack(payload)
-                if isinstance(entry, Feedback):
+                if isinstance(entry, Feedback) and not is_hidden(entry, gone):
                     fresh.append(entry)
                 places[path.name] = offset
         return fresh, places
@@ -160,7 +160,8 @@ class Journal:
         """
         with changing(self.directory):
             done = compaction.compact(self._layout, manifests)
-            if not self.unfinished():
+            erase_feedback(self._layout, self._layout.forgotten())
+            if not self.unfinished() and not any(map(in_use, self._layout.segments("f"))):
                 # Nothing holds a forgotten row any more, so their ids need not be known either.
                 (self.directory / FORGOTTEN).unlink(missing_ok=True)
         return done
@@ -202,6 +203,7 @@ class Journal:
         ids: Iterable[str] = (),
         groups: Iterable[str] = (),
         judged: Mapping[str, int] | None = None,
+        results: Iterable[str] = (),
     ) -> int:
         """Erase rows by id or group from what is on file; rows still held by a running server are hidden at once.
 
@@ -209,9 +211,10 @@ class Journal:
 
         Args:
             judged: how many of these rows a monitor has counted, by release, for the tally.
+            results: ids of gallery rows: who named one as found has said so no longer.
         """
         with changing(self.directory):
-            return len(erase(self._layout, (model, environment), ids, groups, judged or {}))
+            return len(erase(self._layout, (model, environment), ids, groups, judged or {}, results))
 
     def tally(self, model: str, environment: str) -> Tally:
         """Counts of the rows that are no longer there."""

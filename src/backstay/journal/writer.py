@@ -66,6 +66,9 @@ class JournalWriter:
         """Log feedback, all or none. Raises JournalFull."""
         data = b"".join(frame(pack(entry)) for entry in entries)
         with self._lock:
+            if self._feedback.size > ROTATE_BYTES:
+                self._feedback.close()
+                self._feedback = self._open("f")
             self._write(self._feedback, data)
 
     def _write(self, segment: SegmentWriter, data: bytes) -> None:

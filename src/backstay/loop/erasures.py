@@ -25,6 +25,15 @@ def erasures(catalog: Catalog) -> dict[str, Erasure]:
     return {e.data_id: e for e in catalog.find(KIND, Erasure)}
 
 
+def erased_since(catalog: Catalog, data_id: str, moment: datetime) -> bool:
+    """Whether rows of this version have been erased since: places in it are then those of other rows."""
+    gone, found = erasures(catalog), False
+    while data_id in gone:
+        found = found or gone[data_id].at >= moment
+        data_id = gone[data_id].replaced_by
+    return found
+
+
 def standing(catalog: Catalog, data_id: str) -> str:
     """The version that holds these rows today: the version itself, unless rows of it were erased."""
     gone = erasures(catalog)

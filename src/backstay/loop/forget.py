@@ -16,7 +16,7 @@ from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import DataVersion, ModelRecord, Schema
 from backstay.loop.erasures import KIND, Erasure, erasures
 from backstay.loop.examples import texts
-from backstay.loop.gallery import erase
+from backstay.loop.gallery import erase, ids_of_groups
 from backstay.loop.label import live_rows
 from backstay.loop.lookup import judged_until
 from backstay.loop.workspace import Workspace
@@ -68,7 +68,8 @@ def forget(ws: Workspace, *, ids: Sequence[str] = (), groups: Sequence[str] = ()
     rows = live_rows(ws)
     logged = {str(i) for i in rows.ids}
     judged = _judged(ws, rows, everything)
-    ws.journal.forget(ws.name, ws.environment, ids=everything, groups=wanted, judged=judged)
+    results = ids_of_groups(ws, wanted)
+    ws.journal.forget(ws.name, ws.environment, ids=everything, groups=wanted, judged=judged, results=results)
     ws.journal.compact(ws.manifests_of_all())
     labels, requests = ws.catalog.erase(ws.name, ws.environment, sorted(everything))
     _scrub_memory(ws, everything)

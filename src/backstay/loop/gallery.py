@@ -125,6 +125,16 @@ def erase(ws: Workspace, ids: set[str], groups: set[str]) -> int:
     return gone
 
 
+def ids_of_groups(ws: Workspace, groups: set[str]) -> set[str]:
+    """Ids of the rows of these groups in every gallery: of galleries only, as rows without an id column are counted."""
+    found: set[str] = set()
+    for name in files(ws) if groups else ():
+        rows = opened(ws, name)
+        owners = zip(rows.ids.to_pylist(), rows.groups.to_pylist(), strict=True)
+        found |= {row for row, group in owners if group in groups}
+    return found
+
+
 def key_of(ws: Workspace, name: str) -> str:
     """The state key of a gallery."""
     return f"{STATE}{ws.name}/{ws.environment}/{name}"

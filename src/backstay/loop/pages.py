@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from backstay.journal.rows import Rows
 from backstay.kernel.records import ColumnKind, Decision, Release, Schema, Task, WindowResult
+from backstay.loop.erasures import erased_since
 from backstay.loop.reference import pixels_of
 from backstay.loop.whole_file import write_whole
 from backstay.loop.workspace import USE_COLUMN, Workspace
@@ -37,8 +38,8 @@ def write_watch_page(
         spread = np.linspace(0, table.num_rows - 1, min(MOST_EXAMPLES, table.num_rows)).astype(np.int64)
         before = tuple(examples_of(table.take(pa.array(spread)), schema))
         cells = () if result.located is None else result.located.cells
-        places = [row for cell in cells for row in cell.reference_rows if row < table.num_rows]
-        if places:
+        places = [row for cell in cells for row in cell.reference_rows]
+        if places and not erased_since(ws.catalog, release.reference_id, result.created_at):
             missed = dict(zip(places, examples_of(table.take(pa.array(places)), schema), strict=True))
     html = watch_page(
         result,

@@ -19,7 +19,7 @@ from backstay.loop.examples import text
 from backstay.loop.gallery import files, opened
 from backstay.loop.workspace import Workspace
 from backstay.maths.arrays import AnyArray, FloatArray, IntArray
-from backstay.maths.labelfree_losses import LEAST_RESULTS, result_list
+from backstay.maths.result_lists import LEAST_RESULTS, result_list
 from backstay.monitor.label_free import draw_rows
 from backstay.monitor.memory import POOLED
 from backstay.monitor.reference import Reference

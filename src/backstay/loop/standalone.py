@@ -291,6 +291,7 @@ def _labelled(window: WindowData, reference: Reference) -> tuple[LabelledRow, ..
             at=at,
             model=NAME,
             environment=PLACE,
+            group=None if window.groups is None else str(window.groups[place] or "") or None,
         )
         scores = None if window.scores is None else tuple(window.scores[place].tolist())
         answer = str(window.predicted[place])

@@ -129,7 +129,7 @@ class ErrorDetector:
         )
 
 
-def weighted_starts(steps: Sequence[tuple[int, int]], weights: Sequence[float], m0: float) -> float:
+def weighted_starts(steps: Sequence[tuple[float, int]], weights: Sequence[float], m0: float) -> float:
     """Evidence that the error has risen above `m0` at one of the steps, each told by its errors and its rows.
 
     S_t = (S_{t-1} + w_t) e_t for each of eight bets, and their mean: a bet is begun at each step with a part of the
@@ -139,7 +139,9 @@ def weighted_starts(steps: Sequence[tuple[int, int]], weights: Sequence[float], 
     before their step. All weights 1 are the Shiryaev-Roberts statistic. A step's bet is the product of the bets on its
     rows, so their order within it is of no account; good rows take the evidence down again.
 
-    Args: `steps` errors (0 to rows) and rows (1 or more), in order; `weights` one for each, at least 0.
+    Args: `steps` errors (0 to rows) and rows (1 or more), in order; `weights` one for each, at least 0. A row that
+    stands for several may err in part, say by a quarter: its bet is then no more than log(1 + bet (x - m0)), as a
+    logarithm lies above its chords, and what is promised holds.
 
     >>> weighted_starts([(1, 12), (0, 12), (2, 12)], [0.1] * 3, 0.1) < 1
     True

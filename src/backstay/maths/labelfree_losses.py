@@ -5,7 +5,7 @@ weighted ridge fit on reference rows whose loss is known: logistic for losses of
 density ratios of target over reference, and the interval resamples both, refits, and adds the luck of single rows, as
 in `labelfree`, with the same refusals.
 
-For retrieval `result_list` describes a query by its result scores (best, gaps, means, spread): the query-performance
+For retrieval `result_lists` describes a query by its result scores (best, gaps, means, spread): the query-performance
 predictors that transfer within one collection. Sources: Bialek et al. 2024; direct loss estimation (Kivimaki et al.
 2025); for queries Shtok et al. 2012. Valid only while the loss, given the description, is as it was: where relevance
 changed for 30% of queries the estimate was 16 to 24 points wrong. Fit it for each collection; say it of many rows
@@ -27,7 +27,6 @@ from backstay.maths.logistic import newton
 from backstay.maths.overlap import Overlap, measure_overlap
 
 RIDGE = 1.0
-LEAST_RESULTS = 20
 # Standardised descriptions beyond this are not extrapolated to.
 CLIP = 4.0
 
@@ -88,35 +87,6 @@ def estimate_loss(
         len(live),
         len(known),
         (),
-    )
-
-
-def result_list(scores: FloatArray) -> FloatArray:
-    """Descriptions [n, 7] of result lists by their scores [n, >= 20], best first.
-
-    Best score, its lead over the second and the tenth, mean and spread of the first ten, the fall from the tenth to
-    the twentieth, spread of all.
-
-    >>> result_list(np.linspace(1.0, 0.0, 21)[None, :]).round(2).tolist()
-    [[1.0, 0.05, 0.45, 0.77, 0.14, 0.5, 0.3]]
-    """
-    table = matrix(scores, "the scores of results")
-    if table.shape[1] < LEAST_RESULTS or np.any(np.diff(table, axis=1) > 0.0):
-        raise BackstayError(
-            f"result lists of {table.shape[1]} scores, or not in falling order",
-            fix=f"log the scores of at least {LEAST_RESULTS} results, best first",
-        )
-    ten = table[:, :10]
-    return np.column_stack(
-        [
-            table[:, 0],
-            table[:, 0] - table[:, 1],
-            table[:, 0] - table[:, 9],
-            ten.mean(axis=1),
-            ten.std(axis=1),
-            table[:, 9] - table[:, 19],
-            table.std(axis=1),
-        ]
     )
 
 

@@ -30,6 +30,7 @@ from backstay.maths.overlap import Overlap, measure_overlap
 
 MOST_CLASSES = 10
 LEAST_OF_A_CLASS = 10
+LEAST_CHANCE = 1e-12
 # Sets of labels whose mean is the estimate.
 LABELLINGS = 40
 
@@ -178,7 +179,8 @@ def _maps(logits: FloatArray, labels: IntArray, weights: FloatArray, starts: lis
 def _table(maps: Sequence[_Map], live: FloatArray) -> FloatArray:
     """The chance of each class [m, k]."""
     first = live.shape[1] - len(maps)
-    columns = [one.of(live[:, first + place]) for place, one in enumerate(maps)]
+    # Steep maps, of scores that differ by little, may call every class impossible where all scores are far lower.
+    columns = [np.maximum(one.of(live[:, first + place]), LEAST_CHANCE) for place, one in enumerate(maps)]
     table = np.column_stack([1.0 - columns[0], columns[0]] if first else columns)
     return np.asarray(table / table.sum(axis=1, keepdims=True))
 

@@ -7,7 +7,7 @@ of 20, and over all of them to far less: docs/statistics.md):
 - the labels of the standing sample: bets against "the error is at most that of the reference" (its 95% upper bound)
   or the floor that the team has set, begun at every look with a small part of the stake, and with a large one at the
   look after an alarm: labels that follow an alarm need not be as many. Old labels still count, and labels that are
-  right again take the evidence back;
+  right again take the evidence back. Labels of one group (a customer, a scan) are one witness, with their mean error;
 - the bound itself, at the level of one look of a year's: all that there is without labels of the standing sample.
 
 A fall that is plain is shown by some dozens of labels; its worth need then be known at 90% only (docs/statistics.md).
@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from scipy.special import ndtri
 
@@ -68,40 +67,49 @@ class Fall:
 def fall_of(results: Sequence[WindowResult], floor: float | None = None) -> Fall:
     """What the windows of one release show of a fall below its reference; or below the accuracy `floor`."""
     ordered = sorted(results, key=lambda result: result.end)
-    part = _part_of_year(ordered)
-    strict = float(ndtri(1.0 - min(BY_BOUND * part, ONE_LOOK)) / ndtri(1.0 - ONE_LOOK))
+    newest = _part_of_year(ordered[-1]) if ordered else 1.0
+    strict = float(ndtri(1.0 - min(BY_BOUND * newest, ONE_LOOK)) / ndtri(1.0 - ONE_LOOK))
     accepted = _reference_error(ordered) if floor is None else 1.0 - floor
-    counted = [(*_counted(result), stake) for result, stake in zip(ordered, _stakes(ordered, part), strict=True)]
-    spoken = [(labels - right, labels, stake) for labels, right, stake in counted if labels]
-    labels = sum(n for _, n, _ in spoken)
+    labels = sum(map(_labels, ordered))
     if labels == 0 or accepted is None:
         return Fall(None, accepted, labels, strict)
+    looks = zip(ordered, _stakes(ordered), strict=True)
+    spoken = [(*_witnesses(result), stake) for result, stake in looks if _labels(result)]
     steps, stakes = [(errors, n) for errors, n, _ in spoken], [stake for *_, stake in spoken]
     return Fall(weighted_starts(steps, stakes, accepted) * BY_LABELS, accepted, labels, strict)
 
 
-def _stakes(ordered: Sequence[WindowResult], part: float) -> list[float]:
-    """What is begun with at each look: known before it, and together at most 1 a year."""
+def _stakes(ordered: Sequence[WindowResult]) -> list[float]:
+    """What is begun with at each look: known before its labels, and together at most 1 a year. Windows are of any
+    length (by count, by session, closed early), so each has its own part of the year."""
     left, waiting, stakes = 1.0 - SPREAD, 0.0, []
     for result in ordered:
-        counts = _counted(result)[0] > 0
-        stakes.append(SPREAD * part + (waiting if counts else 0.0))
+        counts = _labels(result) > 0
+        stakes.append(SPREAD * _part_of_year(result) + (waiting if counts else 0.0))
         waiting = 0.0 if counts else waiting
         if result.new_alarms:
             waiting, left = waiting + left / 2, left / 2
     return stakes
 
 
-def _part_of_year(ordered: Sequence[WindowResult]) -> float:
+def _part_of_year(result: WindowResult) -> float:
     """The length of a window in years, at most one."""
-    days = [(result.end - result.start).total_seconds() / 86_400 for result in ordered] or [float(DAYS_A_YEAR)]
-    return min(max(median(days), SHORTEST_DAYS) / DAYS_A_YEAR, 1.0)
+    days = (result.end - result.start).total_seconds() / 86_400
+    return min(max(days, SHORTEST_DAYS) / DAYS_A_YEAR, 1.0)
 
 
-def _counted(result: WindowResult) -> tuple[int, int]:
-    """Labels of the standing sample that this look was the first to count, and how many of them were right."""
-    counted = result.figures.get("labels_counted", [])
-    return sum(int(part["labels"]) for part in counted), sum(int(part["right"]) for part in counted)
+def _labels(result: WindowResult) -> int:
+    """Labels of the standing sample that this look was the first to count."""
+    return sum(int(part["labels"]) for part in result.figures.get("labels_counted", []))
+
+
+def _witnesses(result: WindowResult) -> tuple[float, int]:
+    """Errors of these labels, and how many witnesses these are: a group is one, whose error is the mean of its own."""
+    errors, witnesses = 0.0, 0
+    for part in result.figures.get("labels_counted", []):
+        of = part.get("by_group", part)
+        errors, witnesses = errors + of["labels"] - of["right"], witnesses + of["labels"]
+    return max(errors, 0.0), witnesses
 
 
 def _reference_error(ordered: Sequence[WindowResult]) -> float | None:

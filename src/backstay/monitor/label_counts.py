@@ -7,6 +7,8 @@ came in. The estimate of a window does not: it leans on labels of up to a month.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from statistics import fmean
 
@@ -20,7 +22,9 @@ def labels_by_window(rows: tuple[LabelledRow, ...], memory: Memory) -> list[Json
     """Newly counted representative labels by the window that their rows were predicted in, so that none is told twice.
 
     Each entry: the window's `start`, `labels`, how many were `right`, and `at`, the mean time of the predictions.
-    Rows from before the windows that the memory holds are one entry, whose start is that of the oldest row.
+    Where rows share groups `by_group` is what is left when each group speaks once: `labels`, and the sum of the groups'
+    shares that were `right`. Rows from before the windows that the memory holds are one entry, whose start is that of
+    the oldest row.
     """
     starts = [pool.start for pool in memory.pools]
     found: dict[int, list[LabelledRow]] = {}
@@ -33,6 +37,17 @@ def labels_by_window(rows: tuple[LabelledRow, ...], memory: Memory) -> list[Json
             "labels": len(of),
             "right": sum(row.correct for row in of),
             "at": datetime.fromtimestamp(fmean(utc(row.predicted_at).timestamp() for row in of), UTC).isoformat(),
+            **_by_group(of),
         }
         for place, of in sorted(found.items())
     ]
+
+
+def _by_group(rows: Sequence[LabelledRow]) -> Json:
+    """Nothing where each row stands alone."""
+    shares: dict[str, list[bool]] = defaultdict(list)
+    for row in rows:
+        shares[row.label.group or f"\x00{row.label.prediction_id}"].append(row.correct)
+    if len(shares) == len(rows):
+        return {}
+    return {"by_group": {"labels": len(shares), "right": sum(map(fmean, shares.values()))}}

@@ -124,7 +124,7 @@ class Searches:
     """Searches of one gallery in a window, and queries of the reference of which it is known what they found.
 
     Args:
-        described: result lists in numbers [n, 7] (`maths.labelfree_losses.result_list`).
+        described: result lists in numbers [n, 7] (`maths.result_lists.result_list`).
         known: the same of reference queries [q, 7], and `places` [q] of their first right result, from 1; 0 for none
             among the first ten. groups: what reference queries share [q].
         judged: places of the first right result of searches of a month that somebody judged [any number].

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from backstay.bundle.gallery import Gallery, GalleryFile, read_gallery
 from backstay.kernel.errors import BackstayError
 from backstay.maths.arrays import FloatArray, IntArray
-from backstay.maths.labelfree_losses import LEAST_RESULTS
+from backstay.maths.result_lists import LEAST_RESULTS
 from backstay.serve.batcher import Batcher
 from backstay.serve.live import Loaded
 from backstay.serve.problems import Problem

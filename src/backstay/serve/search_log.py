@@ -8,7 +8,7 @@ from backstay.journal.searches import MARKED, search_entry
 from backstay.journal.writer import JournalFull, JournalWriter
 from backstay.kernel.clock import Clock
 from backstay.kernel.ids import event_id
-from backstay.maths.labelfree_losses import LEAST_RESULTS, result_list
+from backstay.maths.result_lists import LEAST_RESULTS, result_list
 from backstay.serve.search import Listed
 
 logger = logging.getLogger(__name__)

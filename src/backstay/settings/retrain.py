@@ -14,8 +14,9 @@ class RetrainSettings(Section):
 
     trigger: Literal["value", "threshold", "shift", "calendar"] = "value"
     """What asks for a new model: "value", if what it saves provably exceeds what it costs; "threshold", if accuracy is
-    provably below `minimum_accuracy` (both: as far as labels show that it is no luck of the looks); "shift", while a detector of inputs or predictions is over its threshold;
-    "calendar", every `every_days`. Cool-down, `most_per_year` and `labels` hold for all."""
+    provably below `minimum_accuracy` (both: as far as labels show that it is no luck of the looks); "shift", while a
+    detector of inputs or predictions is over its threshold; "calendar", every `every_days`. Cool-down, `most_per_year`
+    and `labels` hold for all."""
     minimum_accuracy: float | None = Field(None, gt=0, lt=1)
     """For trigger = "threshold"."""
     every_days: float | None = Field(None, gt=0)

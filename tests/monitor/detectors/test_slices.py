@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -157,3 +158,21 @@ def test_embeddings_are_watched_where_there_are_no_columns(look):
     given = WindowData(BEGIN, end, ids, times, answer, representation=vectors, slices={"site": site})
     signal, _ = fitted.look({}, given, look(0.004))
     assert signal.figures["moved"] == ["site=north"]
+
+
+def test_a_column_with_a_value_a_row_takes_no_memory_by_the_square(look):
+    """A column of names that somebody meant for a slice: 8,000 values would be 64 MB of marks."""
+    rng = np.random.default_rng(9)
+    site, columns, answer = rows(rng, 8000)
+    named = {"site": site, "name": np.array([f"n{i}" for i in range(8000)], dtype=object)}
+    known = fit_reference(answer, ("no", "yes"), columns=columns, slices=named)
+    tracemalloc.start()
+    try:
+        detector = SlicesDetector.fit(known)
+        signal, _ = detector.look({}, window(rng, 8000, slices=named), look(0.01))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert detector.left_out == 8000
+    assert signal.figures["slices"] == 3
+    assert peak < 40e6

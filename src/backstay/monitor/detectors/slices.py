@@ -12,7 +12,8 @@ when: who belongs to the slice changed under the same name, which is what it say
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy as np
 
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Json, Signal
-from backstay.maths.arrays import AnyArray, BoolArray
+from backstay.maths.arrays import AnyArray, IntArray
 from backstay.monitor.detectors import DETECTORS, Detector, Look
 from backstay.monitor.detectors.verdict import not_judged, strength
 from backstay.monitor.reference import Reference
@@ -46,11 +47,12 @@ class SlicesDetector:
         """None without slices. Raises BackstayError where no slice has rows enough."""
         if not reference.slices:
             return None
-        rows = dict(_slices(reference.slices))
-        large = sorted((key for key in rows if rows[key].sum() >= FEWEST), key=lambda key: (-rows[key].sum(), key))
+        sizes = _sizes(reference.slices)
+        large = sorted((key for key in sizes if sizes[key] >= FEWEST), key=lambda key: (-sizes[key], key))
         members: dict[tuple[str, str], dict[str, Detector]] = {}
+        rows = _rows(reference.slices, large[:MOST_SLICES])
         for key in large[:MOST_SLICES]:
-            fitted = _fitted(reference.take(np.flatnonzero(rows[key])))
+            fitted = _fitted(reference.take(rows[key]))
             if fitted:
                 members[key] = fitted
         if not members:
@@ -58,7 +60,7 @@ class SlicesDetector:
                 f"no slice of {', '.join(reference.slices)} has {FEWEST} reference rows",
                 fix="give a reference with more rows, or coarser slices",
             )
-        return cls(members, len(rows) - len(members))
+        return cls(members, len(sizes) - len(members))
 
     def look(self, state: Json, window: WindowData, look: Look) -> tuple[Signal, Json]:
         """Judge each slice that has rows; `moved` says what moved in which, the strongest first."""
@@ -67,13 +69,13 @@ class SlicesDetector:
             return not_judged(NAME, window, f"the window has no column {absent[0]!r}"), state
         if window.whole is not None:
             return not_judged(NAME, window, "sketches of a window do not tell slices apart"), state
-        rows = dict(_slices(window.slices))
+        rows = _rows(window.slices, self.members)
         parts = sum(len(detectors) for detectors in self.members.values())
         share = replace(look, alpha=look.alpha / parts, per_year=look.per_year / parts)
         judged: list[tuple[tuple[str, str], Signal]] = []
         for key, detectors in self.members.items():
-            if key in rows:
-                inside = take(window, np.flatnonzero(rows[key]))
+            if len(rows[key]):
+                inside = take(window, rows[key])
                 signals = [detector.look({}, inside, share)[0] for detector in detectors.values()]
                 judged += [(key, signal) for signal in signals if signal.figures.get("judged")]
         if not judged:
@@ -121,13 +123,18 @@ class SlicesDetector:
         )
 
 
-def _slices(slices: Mapping[str, AnyArray]) -> Iterator[tuple[tuple[str, str], BoolArray]]:
-    """The rows [n] of every value of every column."""
-    for column, values in slices.items():
-        texts = np.array(["" if value is None else str(value) for value in values], dtype=object)
-        known = np.array([value is not None for value in values], dtype=np.bool_)
-        for value in sorted(set(texts[known].tolist())):
-            yield (column, value), known & (texts == value)
+def _sizes(slices: Mapping[str, AnyArray]) -> Counter[tuple[str, str]]:
+    """Rows of every value of every column. There may be as many values as rows: nothing is held of each but this."""
+    return Counter((column, str(value)) for column, values in slices.items() for value in values if value is not None)
+
+
+def _rows(slices: Mapping[str, AnyArray], wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], IntArray]:
+    """The places of the rows of these slices, of none where there are none."""
+    texts = {
+        column: np.array([None if value is None else str(value) for value in values], dtype=object)
+        for column, values in slices.items()
+    }
+    return {(column, value): np.flatnonzero(texts[column] == value) for column, value in wanted}
 
 
 def _fitted(part: Reference) -> dict[str, Detector]:
