@@ -64,8 +64,10 @@ def test_a_look_tells_of_the_searches_of_its_window(trained: Place):
     ws = trained.open().ws
     with JournalWriter(ws.journal.directory) as writer:
         said = queries.column("y").to_pylist()
-        writer.append_feedback([Feedback(*SCOPE, i, y, "key:a", 7, FOUND) for i, y in zip(ids, said, strict=True)][:30])
-    places = {s.id: s.place for s in searches(ws.journal.feedback()[0], *SCOPE)}
+        anybody = [Feedback(*SCOPE, i, "none", "key:a", 6, FOUND) for i in ids]
+        believed = [Feedback(*SCOPE, i, y, "review", 7, FOUND) for i, y in zip(ids, said, strict=True)][:30]
+        writer.append_feedback([*anybody, *believed])
+    places = {s.id: s.place for s in searches(ws.journal.feedback()[0], *SCOPE, lambda source: source == "review")}
     measured = trained.open().models.search(queries, k=1).figures[0].value
     assert abs(np.mean([places[i] == 1 for i in ids[:30]]) - measured) < 0.2
     window = trained.later(7.5).monitor.watch(close_now=True).windows[-1]

@@ -148,3 +148,14 @@ def test_refits_of_the_interval_are_refits() -> None:
     weights = rng.exponential(1.0, 8000)
     soon, late = (expit(design @ calibrate(design, outcome, weights, begun)) for begun in (start, None))
     assert np.abs(soon - late).max() < 1e-6
+
+
+@pytest.mark.parametrize("groups", [1, 19])
+def test_a_reference_of_few_groups_cannot_stand_for_others(groups: int) -> None:
+    rng = np.random.default_rng(10)
+    scores, inputs = rng.random(900), rng.normal(size=(900, 3))
+    correct = (rng.random(900) < 0.8).astype(float)
+    with pytest.raises(BackstayError, match=f"of {groups} groups"):
+        estimate_accuracy(
+            scores, correct, inputs, scores[:200], inputs[:200], rng=rng, reference_groups=np.arange(900) % groups
+        )

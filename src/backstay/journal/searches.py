@@ -8,7 +8,7 @@ place of the list it stood.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -75,8 +75,10 @@ def search_entry(
     return Feedback(*scope, search_id, msgspec.json.encode(note).decode(), SERVER, at, SEARCH)
 
 
-def searches(feedback: Iterable[Feedback], model: str, environment: str) -> list[Search]:
-    """The searches in a log of feedback, in order, each with the first judgement of it."""
+def searches(
+    feedback: Iterable[Feedback], model: str, environment: str, believed: Callable[[str], bool] = lambda _: True
+) -> list[Search]:
+    """The searches in a log of feedback, in order, each with the first judgement of it by a source that is believed."""
     notes: dict[str, tuple[Feedback, _Note]] = {}
     judged: dict[str, str] = {}
     for item in feedback:
@@ -84,7 +86,7 @@ def searches(feedback: Iterable[Feedback], model: str, environment: str) -> list
             continue
         if item.kind == SEARCH and item.source == SERVER and item.value.startswith("["):
             notes.setdefault(item.prediction_id, (item, msgspec.json.decode(item.value, type=_Note)))
-        elif item.kind == FOUND and item.value:
+        elif item.kind == FOUND and item.value and believed(item.source):
             judged.setdefault(item.prediction_id, item.value)
     return [
         Search(key, item.at, note.gallery, note.release, tuple(note.described), _place(key, note, judged.get(key)))

@@ -15,6 +15,7 @@ from backstay.bundle.gallery import Gallery
 from backstay.journal.searches import MARKED, Search, searches
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Release, Schema
+from backstay.labels.trust import is_trusted
 from backstay.loop.examples import text
 from backstay.loop.gallery import files, opened
 from backstay.loop.workspace import Workspace
@@ -49,7 +50,8 @@ class Searched:
         found: list[Search] = []
         if ws.settings.serve.log_searches:
             feedback, _ = ws.journal.feedback()
-            found = [s for s in searches(feedback, ws.name, ws.environment) if s.release == release.id]
+            known = searches(feedback, ws.name, ws.environment, lambda source: is_trusted(source, ws.settings.labels))
+            found = [search for search in known if search.release == release.id]
         self._searches = found
         self._at = np.array([search.at for search in found], dtype=np.int64).astype("datetime64[us]")
 

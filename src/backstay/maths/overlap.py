@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backstay.kernel.errors import BackstayError
 from backstay.maths.arrays import FloatArray
 from backstay.maths.clusters import Clusters
 from backstay.maths.logistic import Logistic, newton
@@ -16,6 +17,7 @@ REFERENCE_CAP = 2000
 TARGET_CAP = 1000
 NEIGHBOURS = 5
 FOLDS = 4
+LEAST_GROUPS = 20
 CLIP = 0.995
 DOMAIN_RIDGE = 10.0
 # A refit that begins at the fit ends at a Newton step this small: what is left is its square.
@@ -65,7 +67,16 @@ def measure_overlap(
     grouping: Clusters,
     rng: np.random.Generator,
 ) -> Overlap:
-    """Compare rows [n, d] and [m, d]; `extra` is one more column for the density ratio (the model's confidence)."""
+    """Compare rows [n, d] and [m, d]; `extra` is one more column for the density ratio (the model's confidence).
+
+    Raises BackstayError for a reference of fewer than 20 groups: how far apart groups lie, and what a reference of
+    others would have said, is then not known.
+    """
+    if grouping.count < LEAST_GROUPS:
+        raise BackstayError(
+            f"the labelled reference rows are of {grouping.count} groups, which cannot stand for others",
+            fix=f"give reference rows of at least {LEAST_GROUPS} groups",
+        )
     centre, axes = _principal(reference)
     known, live = (reference - centre) @ axes, (target - centre) @ axes
     odds = _domain_odds(_described(known, reference_extra), _described(live, target_extra), grouping, rng)
