@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from backstay.kernel.errors import BackstayError
@@ -14,16 +16,41 @@ from backstay.monitor.traffic import WindowData
 NEIGHBOURS = 5
 MOST_DIMENSIONS = 64
 SEED = 20_261_122
+MOST_GALLERY = 1000
+# With fewer rows to say how far is far, no share of about a hundredth can be told from none.
+FEWEST = 200
 
 
-def one_a_group(reference: Reference, rng: np.random.Generator) -> AnyArray:
-    """Row numbers in random order, one of each group: independent, and no row has a twin among them."""
-    order = rng.permutation(len(reference))
-    codes = reference.codes
-    if codes is None:
-        return order
-    _, first = np.unique(codes[order], return_index=True)
-    return np.asarray(order[np.sort(first)])
+@dataclass(frozen=True, slots=True, eq=False)
+class Apart:
+    """Reference rows to compare with (`gallery` [n, d], projected, in single precision), and how far others lie [m]."""
+
+    space: InputSpace
+    gallery: AnyArray
+    distances: FloatArray
+
+    @staticmethod
+    def of(reference: Reference, most: int) -> Apart | None:
+        """At most 1,000 rows to compare with, and so many others: none that the model was trained on (where it made the
+        inputs), and one of each group. None without inputs.
+
+        Raises BackstayError for fewer than 400 such rows.
+        """
+        space = InputSpace.fit(reference)
+        if space is None:
+            return None
+        if not space.parts:
+            reference = reference.unlearned()
+        rows = _one_a_group(reference, np.random.Generator(np.random.PCG64(SEED)))
+        if len(rows) < 2 * FEWEST:
+            raise BackstayError(
+                f"{len(rows)} independent reference rows that the model was not trained on",
+                fix=f"give at least {2 * FEWEST}: half to compare with, half to say how far is far",
+            )
+        known = rows[: min(len(rows) // 2, MOST_GALLERY)]
+        others = rows[len(known) : len(known) + most]
+        gallery = projected(space, reference, known).astype(np.float32)
+        return Apart(space, gallery, distances_to(gallery, projected(space, reference, others)))
 
 
 def projected(space: InputSpace, source: Reference | WindowData, chosen: AnyArray) -> FloatArray:
@@ -40,3 +67,13 @@ def projected(space: InputSpace, source: Reference | WindowData, chosen: AnyArra
 
 def distances_to(gallery: AnyArray, rows: FloatArray) -> FloatArray:
     return np.asarray(nearest(gallery, rows, NEIGHBOURS)[1][:, -1])
+
+
+def _one_a_group(reference: Reference, rng: np.random.Generator) -> AnyArray:
+    """Row numbers in random order, one of each group: independent, and no row has a twin among them."""
+    order = rng.permutation(len(reference))
+    codes = reference.codes
+    if codes is None:
+        return order
+    _, first = np.unique(codes[order], return_index=True)
+    return np.asarray(order[np.sort(first)])

@@ -22,12 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Json, Signal
 from backstay.maths.arrays import AnyArray
 from backstay.maths.threshold import MINIMUM_WINDOW
 from backstay.monitor.detectors import Look
-from backstay.monitor.detectors.distances import distances_to, one_a_group, projected
+from backstay.monitor.detectors.distances import Apart, distances_to, projected
 from backstay.monitor.detectors.rates import Share
 from backstay.monitor.detectors.verdict import EXAMPLES, not_judged, strength
 from backstay.monitor.inputs import InputSpace
@@ -37,12 +36,9 @@ from backstay.monitor.traffic import WindowData
 NAME = "novelty"
 SEED = 20_261_122
 BEYOND = 0.01
-# Rows with which distances are compared, rows that fix the limit, and rows of a window that are looked at.
-MOST_GALLERY = 1000
+# Rows that fix the limit, and rows of a window that are looked at.
 MOST_LIMIT = 20_000
 MOST_WINDOW_ROWS = 20_000
-# With fewer rows to fix the limit, no share of about a hundredth can be told from none.
-FEWEST = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,26 +53,14 @@ class NoveltyDetector:
     @classmethod
     def fit(cls, reference: Reference) -> NoveltyDetector | None:
         """None without inputs. Raises BackstayError when fewer than 400 independent rows were not learned from."""
-        space = InputSpace.fit(reference)
-        if space is None:
+        apart = Apart.of(reference, MOST_LIMIT)
+        if apart is None:
             return None
-        if not space.parts:
-            reference = reference.unlearned()
-        rng = np.random.Generator(np.random.PCG64(SEED))
-        rows = one_a_group(reference, rng)
-        if len(rows) < 2 * FEWEST:
-            raise BackstayError(
-                f"{len(rows)} independent reference rows that the model was not trained on",
-                fix=f"give at least {2 * FEWEST}: half to compare with, half to say how far is far",
-            )
-        known = rows[: min(len(rows) // 2, MOST_GALLERY)]
-        others = rows[len(known) : len(known) + MOST_LIMIT]
-        gallery = projected(space, reference, known).astype(np.float32)
-        far = np.sort(distances_to(gallery, projected(space, reference, others)))
-        above = max(int(BEYOND * len(others)), 1)
+        far = np.sort(apart.distances)
+        above = max(int(BEYOND * len(far)), 1)
         # Of n + 1 exchangeable rows the chance to lie above the (above + 1)-th largest of n is known: a Beta law, whose
         # upper limit is that of a share with `above` of n marked.
-        return cls(space, gallery, float(far[len(far) - 1 - above]), Share(float(above), float(len(far))))
+        return cls(apart.space, apart.gallery, float(far[len(far) - 1 - above]), Share(float(above), float(len(far))))
 
     def look(self, state: Json, window: WindowData, look: Look) -> tuple[Signal, Json]:
         """Test the share of rows beyond the limit; on an alarm show those farthest away."""
