@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from backstay.loop import act
 from backstay.loop.label import live_rows
 from backstay.loop.shadow import cross_fitted, shadow_gain
 from backstay.maths.paired import paired_difference
@@ -64,6 +65,20 @@ def test_watching_uses_it_where_the_project_file_says_so(trained):
     labelled(trained, 600, wrong=True)
     seen = trained.later(8).monitor.watch()
     assert "a shadow on the same" in seen.decision.terms["after from"]
+
+
+def test_a_shadow_is_asked_once_a_window(trained, monkeypatch):
+    file = trained.folder / "backstay.toml"
+    file.write_text(file.read_text().replace("[retrain]", "[retrain]\nshadow = true"))
+    too_few = trained.later(8).monitor.watch(close_now=True)
+    assert any("no shadow: 0 labels" in note for note in too_few.notes)
+    labelled(trained, 600, wrong=True)
+    first = trained.later(16).monitor.watch(close_now=True).decision
+    monkeypatch.setattr(act, "shadow_gain", lambda *_: pytest.fail("asked again"))
+    assert trained.open().monitor.watch().decision == first
+    monkeypatch.setattr(act, "shadow_gain", lambda *_: (None, "asked anew"))
+    trained.log(600, 6, "next-")
+    assert "asked anew" in trained.later(24).monitor.watch(close_now=True).notes
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -13,7 +13,7 @@ from backstay.loop.retention import expire
 from backstay.loop.retrain import retrain
 from backstay.loop.shadow import shadow_gain
 from backstay.loop.workspace import Workspace
-from backstay.monitor.triggers import decide_retrain
+from backstay.monitor.triggers import Gain, decide_retrain
 
 
 def decide(ws: Workspace, history: list[WindowResult], release: Release) -> tuple[Decision | None, list[str]]:
@@ -26,7 +26,7 @@ def decide(ws: Workspace, history: list[WindowResult], release: Release) -> tupl
         for label in still_logged(ws, ws.catalog.labels(ws.name, ws.environment, use="train"))
         if label.trusted and label.at >= release.created_at
     )
-    gain, why = shadow_gain(ws, release) if ws.settings.retrain.shadow else (None, "")
+    gain, why = _gain(ws, release, history[-1]) if ws.settings.retrain.shadow else (None, "")
     decision = decide_retrain(
         history,
         ws.settings.retrain,
@@ -38,6 +38,20 @@ def decide(ws: Workspace, history: list[WindowResult], release: Release) -> tupl
         labels_at_hand=at_hand,
     )
     return decision, [why] if why else []
+
+
+def _gain(ws: Workspace, release: Release, newest: WindowResult) -> tuple[Gain | None, str]:
+    """What a shadow gains, asked once a window: a bound that is looked at with every run would be looked at too often.
+    As long as there are too few labels for a shadow, it is asked again."""
+    key = f"shadow/{ws.name}/{ws.environment}/{release.id}"
+    before = ws.catalog.get_state(key)
+    if before is not None and before["window"] == newest.id:
+        return Gain(**before["gain"]), ""
+    gain, why = shadow_gain(ws, release)
+    if gain is not None:
+        with ws.ledger.transaction() as tx:
+            tx.set_state(key, {"window": newest.id, "gain": gain._asdict()})
+    return gain, why
 
 
 def _trained(ws: Workspace) -> list[datetime]:
