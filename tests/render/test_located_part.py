@@ -46,7 +46,7 @@ def test_why_nothing_can_be_told_is_said_and_nothing_else(results):
     result = replace(results[12], located=Located("columns", why_not="90 independent reference rows"))
     html = watch_page(result, model="m", environment="e")
     part = html[html.index("Where it lies") : html.index("Over time")]
-    assert "not told by clusters of rows: 90 independent reference rows" in part
+    assert "Not told by clusters of rows: 90 independent reference rows" in part
     assert "Counted" not in part
     assert "Where it lies" not in watch_page(results[12], model="m", environment="e")
 
