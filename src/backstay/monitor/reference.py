@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +15,6 @@ from backstay.maths.arrays import AnyArray, BoolArray, FloatArray, RealArray, fe
 from backstay.maths.intervals import Bounds, proportion, proportion_effective_n
 from backstay.monitor.traffic import group_codes
 
-FORMAT = 1
 # What rows say of which the inputs alone are known.
 NO_ANSWER = "(no answer)"
 
@@ -139,80 +137,6 @@ class Reference:
             errors=None if self.errors is None else self.errors[rows],
             members=None if self.members is None else self.members[rows],
             labels=self.labels,
-        )
-
-    def to_bytes(self) -> bytes:
-        """All arrays as an npz without pickle. Names and gaps are kept; the same rows give the same bytes."""
-        arrays: dict[str, AnyArray] = {"predicted": _text(self.predicted)[0]}
-        head: dict[str, Any] = {"format": FORMAT, "classes": list(self.classes), "columns": [], "traits": []}
-        if self.none_label:
-            head["none_label"] = self.none_label
-        for name in ("representation", "scores", "correct", "learned"):
-            values = getattr(self, name)
-            if values is not None:
-                arrays[name] = values
-        if self.times is not None:
-            arrays["times"] = self.times.astype("datetime64[us]").astype(np.int64)
-        if self.truth is not None:
-            arrays["truth"] = _text(self.truth)[0]
-        if self.numbers is not None:
-            arrays["numbers"], head["limit"] = self.numbers, self.limit
-        if self.errors is not None:
-            arrays["errors"] = self.errors
-        if self.members is not None:
-            arrays["members"], head["labels"] = self.members, list(self.labels)
-        if self.groups is not None:
-            arrays["groups"], arrays["groups_gap"] = _text(self.groups)
-        for place, (name, values) in enumerate(self.columns.items()):
-            if values.dtype.kind == "f":
-                arrays[f"column_{place}"] = values
-            else:
-                arrays[f"column_{place}"], arrays[f"column_{place}_gap"] = _text(values)
-            head["columns"].append(name)
-        for place, (name, values) in enumerate(self.traits.items()):
-            arrays[f"trait_{place}"] = values
-            head["traits"].append(name)
-        for place, (name, values) in enumerate(self.slices.items()):
-            arrays[f"slice_{place}"], arrays[f"slice_{place}_gap"] = _text(values)
-            head.setdefault("slices", []).append(name)
-        arrays["head"] = np.frombuffer(json.dumps(head, sort_keys=True).encode(), dtype=np.uint8)
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **arrays)
-        return buffer.getvalue()
-
-    @staticmethod
-    def from_bytes(data: bytes) -> Reference:
-        """What `to_bytes` wrote. Raises BackstayError on anything else."""
-        try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            head = json.loads(bytes(arrays["head"]))
-        except (ValueError, OSError, KeyError, EOFError) as error:
-            raise BackstayError("the stored reference cannot be read", fix="make it again from its data") from error
-        if head["format"] != FORMAT:
-            raise BackstayError(
-                f"a stored reference of format {head['format']!r}", fix=f"make it again: this version reads {FORMAT}"
-            )
-        columns = {name: _column(arrays, f"column_{place}") for place, name in enumerate(head["columns"])}
-        return Reference(
-            predicted=arrays["predicted"].astype(object),
-            classes=tuple(head["classes"]),
-            representation=arrays.get("representation"),
-            scores=arrays.get("scores"),
-            correct=arrays.get("correct"),
-            groups=_column(arrays, "groups") if "groups" in arrays else None,
-            columns=columns,
-            traits={name: arrays[f"trait_{place}"] for place, name in enumerate(head["traits"])},
-            learned=arrays.get("learned"),
-            none_label=head.get("none_label", ""),
-            slices={name: _column(arrays, f"slice_{place}") for place, name in enumerate(head.get("slices", []))},
-            truth=arrays["truth"].astype(object) if "truth" in arrays else None,
-            times=arrays["times"].astype("datetime64[us]") if "times" in arrays else None,
-            numbers=arrays.get("numbers"),
-            limit=head.get("limit"),
-            errors=arrays.get("errors"),
-            members=arrays.get("members"),
-            labels=tuple(head.get("labels", ())),
         )
 
     @property
@@ -349,17 +273,3 @@ def _digestible(values: AnyArray | None) -> bytes:
     else:
         body = np.ascontiguousarray(values).tobytes()
     return f"\x00{values.dtype.kind}{values.shape}{len(body)}\x00".encode() + body
-
-
-def _text(values: AnyArray) -> tuple[AnyArray, AnyArray]:
-    """Objects as fixed-width text and a mark where there is none."""
-    gap = np.asarray([value is None for value in values], dtype=np.bool_)
-    return np.asarray(["" if value is None else str(value) for value in values], dtype=np.str_), gap
-
-
-def _column(arrays: Mapping[str, AnyArray], name: str) -> AnyArray:
-    if arrays[name].dtype.kind == "f":
-        return arrays[name]
-    column = arrays[name].astype(object)
-    column[arrays[f"{name}_gap"]] = None
-    return column
