@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from itertools import permutations
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from backstay.kernel.records import Label, LabelUse
 from backstay.labels.ingest import labels_from
-from backstay.labels.training import counts_by_source, gate_labels, training_labels
+from backstay.labels.training import gate_labels, training_labels
 from backstay.settings import LabelSettings
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -31,8 +32,12 @@ def bring(source: str, n: int, value: str = "a") -> list[Label]:
     return [label(f"{source}-{i}", value, source) for i in range(n)]
 
 
+def counts_by_source(chosen: list[Label]) -> Counter[str]:
+    return Counter(label.source for label in chosen)
+
+
 def share(chosen: list[Label], source: str) -> float:
-    return counts_by_source(chosen).get(source, 0) / len(chosen)
+    return counts_by_source(chosen)[source] / len(chosen)
 
 
 def test_a_single_source_fills_its_cap_and_no_more() -> None:

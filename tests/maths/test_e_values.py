@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from backstay.kernel.errors import BackstayError
 from backstay.maths.betting import EProcess
-from backstay.maths.e_values import ELond, e_bh, merged, merged_independent
+from backstay.maths.e_values import ELond, e_bh, merged
 
 VALUES = st.lists(st.floats(0, 1e6), min_size=1, max_size=12)
 
@@ -74,16 +74,13 @@ def test_e_lond_is_its_definition(values):
 
 def test_merging():
     assert merged(np.array([2.0, 4.0])) == 3.0
-    assert merged_independent(np.array([2.0, 4.0])) == pytest.approx(8.0)
-    assert merged_independent(np.array([0.0, 4.0])) == 0.0
-    assert merged(np.array([])) == merged_independent(np.array([])) == 1.0
-    assert np.isfinite(merged_independent(np.full(10, 1e300)))
+    assert merged(np.array([])) == 1.0
     assert e_bh(np.array([]), 0.1).tolist() == []
 
 
 @pytest.mark.parametrize("wrong", [[-1.0], [np.nan], [[1.0]]])
 def test_what_is_no_e_value(wrong):
-    for use in (lambda v: e_bh(v, 0.1), merged, merged_independent):
+    for use in (lambda v: e_bh(v, 0.1), merged):
         with pytest.raises(BackstayError, match="negative, missing or no list"):
             use(np.array(wrong))
     with pytest.raises(BackstayError, match="alpha"):

@@ -59,14 +59,6 @@ def training_labels(labels: Iterable[Label], settings: LabelSettings, *, known: 
     return trusted + sorted(let_in, key=lambda label: label.prediction_id)
 
 
-def counts_by_source(labels: Iterable[Label]) -> dict[str, int]:
-    """Rows by source, for the record of what a challenger learned from."""
-    counts: dict[str, int] = {}
-    for label in labels:
-        counts[label.source] = counts.get(label.source, 0) + 1
-    return dict(sorted(counts.items()))
-
-
 def most_of_each(offered: Mapping[str, int], trusted: int, share: float) -> int:
     """The most rows that each source may bring: none exceeds its share of what comes out.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from backstay.kernel.errors import NotFound
-from backstay.kernel.records import ModelRecord, Report, Verdict, WindowResult
+from backstay.kernel.records import ModelRecord, Verdict, WindowResult
 from backstay.loop.workspace import Workspace
 
 
@@ -29,14 +29,6 @@ def latest_verdict(ws: Workspace, candidate: str) -> Verdict:
     raise NotFound(
         f"model {candidate} has not been through the gate", fix="offer it with `backstay adopt --challenger`"
     )
-
-
-def latest_report(ws: Workspace, model_id: str | None = None) -> Report:
-    """The newest evaluation, of this model or of any."""
-    for report in ws.catalog.find("report", Report, **ws.scope, newest_first=True):
-        if model_id in (None, report.model_id):
-            return report
-    raise NotFound("nothing has been evaluated yet", fix="begin with `backstay adopt` or `backstay run`")
 
 
 def window_results(ws: Workspace, release_id: str | None = None) -> list[WindowResult]:

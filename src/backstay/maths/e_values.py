@@ -41,14 +41,6 @@ def merged(e_values: FloatArray) -> float:
     return float(values.mean()) if len(values) else 1.0
 
 
-def merged_independent(e_values: FloatArray) -> float:
-    """One e-value of several independent ones, or of bets that follow one another in time: their product."""
-    values = _checked(e_values)
-    if np.any(values == 0.0):
-        return 0.0
-    return float(np.exp(min(float(np.log(values).sum()), 700.0)))
-
-
 @dataclass(frozen=True, slots=True)
 class ELond:
     """e-LOND: nulls that come one after another, decided at once and for good; the false discovery rate over all

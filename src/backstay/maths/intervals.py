@@ -50,20 +50,6 @@ def upper_limit(successes: float, n: float, delta: float) -> float:
     return float(betaincinv(successes + 1.0, n - successes, 1.0 - fraction(delta, "delta")))
 
 
-def wilson(successes: float, n: float, level: float = 0.95) -> Bounds:
-    """Wilson's score interval: shorter than the exact one, right on average rather than always.
-
-    >>> [round(x, 3) for x in wilson(50, 100)]
-    [0.404, 0.596]
-    """
-    _check_counts(successes, n)
-    z = float(ndtri(0.5 + fraction(level, "the level") / 2.0))
-    share = successes / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return Bounds(max(0.0, float(centre - half)), min(1.0, float(centre + half)))
-
-
 def proportion(successes: FloatArray, groups: AnyArray | None = None, level: float = 0.95) -> Bounds:
     """Interval for the mean of 0/1 values [n], exact on the effective number of independent rows.
 
