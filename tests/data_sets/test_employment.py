@@ -124,8 +124,8 @@ class Watcher:
         )  # fmt: skip
         file = self.stranger.folder / "backstay.toml"
         days = window / timedelta(days=1)
-        # No window of three years may alarm here, with labels drawn anew in each run: the usual budget of one false
-        # alarm a year would allow some run to.
+        # No window of three years may alarm here, with labels drawn anew in each run. At the usual budget of one false
+        # alarm a year, which allows it, one run did (docs/real_data.md).
         text = file.read_text()
         assert USUAL in text
         file.write_text(

@@ -54,7 +54,9 @@ def _sums(graph: Graph, model: Any, matrix: str, values: FloatArray) -> tuple[st
 
 def within_classifier(graph: Graph, model: Any, matrix: str) -> Classified:
     """A `RadiusNeighborsClassifier`; where no row is near enough, no chances (scikit-learn raises an error)."""
-    if np.ndim(model._y) != 1 or model.outlier_label_ is not None:
+    if np.ndim(model._y) != 1:
+        raise Unsupported("RadiusNeighborsClassifier answers several targets", fix="fit a model for each target")
+    if model.outlier_label_ is not None:
         raise Unsupported("RadiusNeighborsClassifier with an outlier_label is not converted", fix="fit it without")
     total, whole = _within(graph, model, matrix, np.eye(len(model.classes_))[model._y])
     return Classified(graph.op("Div", total, whole))
