@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
@@ -24,6 +24,7 @@ from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import Pipeline, make_pipeline, make_union
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC, LinearSVC
+from tokenizers import Tokenizer
 
 from backstay.bundle.model import Model, Outputs, load, open_session
 from backstay.bundle.tokens import TOKENIZER_FILE, Tokens, tokens_in
@@ -124,6 +125,16 @@ def test_the_tokenizer_cuts_as_scikit_learn_does(text: str, cut: dict[str, Any])
                 found[term] = found.get(term, 0) + 1
     wanted = dict(zip(model.get_feature_names_out(), model.transform([text]).toarray()[0], strict=True))
     assert found == wanted
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=st.text(st.sampled_from([*"aAΣΣΣσ x'.:_\u0301\u00adʰªⅰⓐ東"]), max_size=12))
+@example("AΣ\u0301A")
+@example("AΣ\u0301")
+@example("ʰΣ")
+def test_sigmas_are_lowered_as_python_does(text: str) -> None:
+    cutter = Tokenizer.from_str(lexicon.Lexicon(vectorizers._cut(CountVectorizer())).content().decode("utf-8"))
+    assert cutter.normalizer.normalize_str(text) == text.lower()
 
 
 def test_patterns_are_spelt_out() -> None:

@@ -31,7 +31,9 @@ _OUTSIDE = {
     "S": f"[^{_SPACE}]",
 }
 _WITHIN = {"w": _LETTER, "d": r"\p{Nd}", "s": _SPACE}
-_FINAL_SIGMA = r"(?<=\p{L})Σ(?!\p{L})"
+# The Unicode Standard, section 3.13: a letter before, none behind, accents and the like passed over on both sides.
+_CASED, _PASSED = r"[\p{Cased}&&[^\p{Case_Ignorable}]]", r"\p{Case_Ignorable}*"
+_FINAL_SIGMA = rf"(?<={_CASED}{_PASSED})Σ(?!{_PASSED}{_CASED})"
 
 
 @dataclass(frozen=True, slots=True)
