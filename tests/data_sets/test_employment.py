@@ -23,7 +23,11 @@ import pytest
 
 from backstay.kernel.clock import FileClock
 from backstay.kernel.codec import decode
-from backstay.kernel.records import Condition, WindowResult
+from backstay.kernel.records import Condition, Label, LabelUse, WindowResult
+from backstay.maths.surprise import Surprise
+from backstay.monitor.detectors import Look
+from backstay.monitor.detectors.confident_errors import ConfidentErrorsDetector
+from backstay.monitor.traffic import LabelledRow, WindowData
 from backstay.project import Project
 
 pytestmark = pytest.mark.data
@@ -33,7 +37,6 @@ START = datetime(REFERENCE + 1, 1, 1, tzinfo=UTC)
 MONTH = timedelta(days=365.25 / 12)
 FLIPPED = 0.1
 # The label-free estimate is of samples of the reference and of the window: their luck alone is a few thousandths.
-USUAL, BUDGET = "false_alarms_per_year = 1.0", "false_alarms_per_year = 0.1"
 MEAN_ERROR_OF_THE_ESTIMATE = 0.02
 DETECTOR = "labelled_error"
 
@@ -124,12 +127,8 @@ class Watcher:
         )  # fmt: skip
         file = self.stranger.folder / "backstay.toml"
         days = window / timedelta(days=1)
-        # No window of three years may alarm here, with labels drawn anew in each run. At the usual budget of one false
-        # alarm a year, which allows it, one run did (docs/real_data.md).
-        text = file.read_text()
-        assert USUAL in text
         file.write_text(
-            f"{text.replace(USUAL, BUDGET)}\n[watch]\nwindow_days = {days}\n"
+            f"{file.read_text()}\n[watch]\nwindow_days = {days}\n"
             f'maximum_label_age_days = {max(days, 90.0)}\n\n[labels]\ncensus_sources = ["survey"]\n'
         )
 
@@ -184,8 +183,10 @@ def _errors(windows: list[WindowResult], periods: list[Period]) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    ("months", "share", "queue"),
-    [pytest.param(12, 1.0, False, id="years"), pytest.param(1, 0.2, True, id="months")],
+    ("months", "share", "queue", "slack"),
+    # The standing sample is drawn anew in each run, and `confident_errors` may say *worse* of one of 36 months: in about
+    # one run of 30 by the test below, where the budget would allow three false alarms in each.
+    [pytest.param(12, 1.0, False, 0, id="years"), pytest.param(1, 0.2, True, 1, id="months")],
 )
 def test_three_steady_years_and_a_bad_one(
     survey: Survey,
@@ -194,6 +195,7 @@ def test_three_steady_years_and_a_bad_one(
     months: int,
     share: float,
     queue: bool,
+    slack: int,
 ) -> None:
     periods = list(survey.periods(months))
     assert sum(p.rows.num_rows for p in periods) == sum(t.num_rows for t in survey.years.values())
@@ -208,7 +210,9 @@ def test_three_steady_years_and_a_bad_one(
     windows += [watcher.calls_through(p, known) for p in periods[last_year:]]
 
     assert [w.rows for w in windows] == [p.rows.num_rows for p in periods]
-    assert not [w.headline for w in windows if _says_worse(w)]
+    said = [w.headline for w in windows if _says_worse(w)]
+    print("", len(said), "of", len(windows), "windows say worse", *said, sep="\n ")
+    assert len(said) <= slack, said
     assert _signal(windows[-1]).figures["labels_seen"] > 0
     errors = _errors(windows, periods)
     assert len(errors) >= 0.75 * len(periods)
@@ -228,3 +232,50 @@ def test_three_steady_years_and_a_bad_one(
     assert alarms, "nobody noticed that a tenth of the outcomes were turned round"
     assert alarms[0].condition is Condition.WORSE
     print(f" a tenth of the outcomes turned round: alarm in window {seen} of {len(bad)}: {alarms[0].headline}")
+
+
+# As in the months above: about as many labels a look, and the level of a look of `confident_errors` there.
+LABELS, LEVEL, DRAWS = 420, 0.0167, 100
+
+
+def _labelled(period: Period) -> list[LabelledRow]:
+    """All rows of a period with their labels."""
+    columns = (period.rows.column(name).to_pylist() for name in ("id", "when", "prediction", "predicted_probability"))
+    given = {"source": "survey", "trusted": True, "adjudicated": True, "use": LabelUse.STANDING, "probability": 0.1}
+    return [
+        LabelledRow(
+            Label(prediction_id=str(i), value=str(truth), at=when, model="m", environment="e", group=None, **given),
+            str(said),
+            when,
+            (1.0 - score, score),
+        )
+        for i, when, said, score, truth in zip(*columns, period.truth, strict=True)
+    ]
+
+
+def _alarms(detector: ConfidentErrorsDetector, months: list[list[LabelledRow]], seed: int) -> tuple[int, ...]:
+    """Months that raise an alarm, of labels drawn at random."""
+    rng, state, found, standing = np.random.default_rng([3, seed]), {}, [], False
+    nobody, when = np.array([], dtype=object), np.array([], dtype="datetime64[us]")
+    for month, rows in enumerate(months):
+        drawn = tuple(rows[i] for i in rng.choice(len(rows), LABELS, replace=False))
+        window = WindowData(START + MONTH * month, START + MONTH * (month + 1), nobody, when, nobody, labels=drawn)
+        signal, state = detector.look(state, window, Look(LEVEL, 0.2, (month + 1) / 12, 5000.0, 0.02))
+        found += [month] if signal.alarm and not standing else []
+        standing = signal.alarm
+    return tuple(found)
+
+
+def test_sureness_holds_and_few_draws_of_labels_deny_it(survey: Survey) -> None:
+    reference = pq.read_table(survey.reference)
+    scores = reference.column("predicted_probability").to_numpy()
+    right = reference.column("prediction").to_numpy() == reference.column("employed").to_numpy()
+    detector = ConfidentErrorsDetector(Surprise.fit(np.column_stack([1.0 - scores, scores]), right.astype(float)))
+    months = [_labelled(period) for period in survey.periods(1)]
+    found = [_alarms(detector, months, seed) for seed in range(DRAWS)]
+    looks, alarms = DRAWS * len(months), sum(map(len, found))
+    runs = sum(map(bool, found))
+    print(f"\n {alarms} alarms in {looks} looks at a level of {LEVEL} each; in {runs} of {DRAWS} runs of three years")
+    assert alarms <= LEVEL * looks
+    turned = [_labelled(period.flipped()) for period in survey.periods(1)]
+    assert all(_alarms(detector, turned, seed) for seed in range(5))
