@@ -184,7 +184,7 @@ def _errors(windows: list[WindowResult], periods: list[Period]) -> list[float]:
 
 @pytest.mark.parametrize(
     ("months", "share", "queue", "slack"),
-    # The standing sample is drawn anew in each run, and `confident_errors` may say *worse* of one of 36 months: in about
+    # The standing sample is drawn anew in each run, and `confident_errors` may say *worse* of one of 36 months: in
     # one run of 30 by the test below, where the budget would allow three false alarms in each.
     [pytest.param(12, 1.0, False, 0, id="years"), pytest.param(1, 0.2, True, 1, id="months")],
 )
