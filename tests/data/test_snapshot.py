@@ -28,9 +28,6 @@ class Folder:
         self.puts += 1
         return Path(shutil.copy(source, self.root / blob_id))
 
-    def put_directory(self, blob_id: str, source: Path) -> Path:
-        raise NotImplementedError
-
     def path(self, blob_id: str) -> Path:
         if blob_id not in self:
             raise NotFound(f"no blob {blob_id}", fix="save it")

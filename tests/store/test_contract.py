@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -12,7 +11,6 @@ import pytest
 from backstay.kernel.errors import BackstayError, Conflict, NotFound
 from backstay.kernel.records import Label, LabelRequest, LabelUse, Measurement
 from backstay.store.chain import GENESIS
-from backstay.store.sql import open_store
 
 
 @dataclass(frozen=True)
@@ -157,18 +155,3 @@ def test_requests_are_opened_and_closed(store, clock):
     assert store.requests("m", "production", status="open") == asked[1100:]
     assert store.requests("m", "production", status="answered")[0] == replace(asked[0], status="answered")
     assert len(store.requests("m", "production")) == 1200
-
-
-def test_the_change_counter_moves_when_another_connection_commits(store, folder, clock):
-    seen = [store.change_counter(), store.change_counter()]
-    other = open_store(folder, clock)
-    for _ in range(2):
-        put(other, "note", f"n{len(seen)}", Note("x"))
-        seen.append(store.change_counter())
-    assert seen[0] == seen[1]
-    assert len(set(seen)) == 3
-    from_thread: list[int] = []
-    thread = threading.Thread(target=lambda: from_thread.append(store.change_counter()))
-    thread.start()
-    thread.join()
-    assert from_thread == [seen[-1]]

@@ -13,13 +13,11 @@ T = TypeVar("T")
 
 
 class Blobs(Protocol):
-    """Immutable bytes by content id. A blob is a file, or a directory with a known set of files."""
+    """Immutable bytes by content id: each blob is a file."""
 
     def put_file(self, blob_id: str, source: Path) -> Path:
         """Copy a file in under this id: temporary name, fsync, rename. Already there: nothing happens."""
         ...
-
-    def put_directory(self, blob_id: str, source: Path) -> Path: ...
 
     def path(self, blob_id: str) -> Path:
         """Where it is. Raises NotFound."""
@@ -134,10 +132,6 @@ class Catalog(Protocol):
 
     def erase(self, model: str, environment: str, prediction_ids: list[str]) -> tuple[int, int]:
         """Remove the labels and requests of these predictions for good; answers how many of each."""
-        ...
-
-    def change_counter(self) -> int:
-        """A number that differs after any other connection has committed: cheap to poll."""
         ...
 
 

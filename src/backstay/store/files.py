@@ -36,25 +36,6 @@ class FileBlobs:
             raise _unwritable(target, error) from error
         return target
 
-    def put_directory(self, blob_id: str, source: Path) -> Path:
-        """Copy a folder in, whole or not at all."""
-        target = self._target(blob_id)
-        if target.exists():
-            return target
-        fresh = self.folder / f"{TEMPORARY}{uuid4().hex}"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(source, fresh)
-            synchronise_tree(fresh)
-            fresh.replace(target)
-            synchronise(self.folder)
-        except OSError as error:
-            shutil.rmtree(fresh, ignore_errors=True)
-            # Another process may have put the same content there a moment ago: then all is well.
-            if not target.is_dir():
-                raise _unwritable(target, error) from error
-        return target
-
     def path(self, blob_id: str) -> Path:
         target = self._target(blob_id)
         if not target.exists():
@@ -71,10 +52,7 @@ class FileBlobs:
     def remove(self, blob_id: str) -> int:
         target = self.path(blob_id)
         size = size_of(target)
-        if target.is_dir():
-            shutil.rmtree(target)
-        else:
-            target.unlink()
+        target.unlink()
         return size
 
     def _target(self, blob_id: str) -> Path:

@@ -6,9 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from functools import cached_property
 from pathlib import Path
-from threading import Lock
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine, Select, Table, delete, func, select, update
@@ -65,7 +63,6 @@ class Store:
         self.clock = clock
         self.blobs = FileBlobs(folder / "blobs")
         self._engine: Engine = make_engine(folder / FILE)
-        self._watching = Lock()
 
     @property
     def version(self) -> int:
@@ -270,13 +267,3 @@ class Store:
         with explained(self.folder / FILE), closing(sqlite3.connect(self.folder / FILE)) as plain:
             plain.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return removed[0], removed[1]
-
-    def change_counter(self) -> int:
-        """SQLite's data_version on a connection of its own: moves when any other connection has committed."""
-        with self._watching, explained(self.folder / FILE):
-            return int(self._watcher.execute("PRAGMA data_version").fetchone()[0])
-
-    @cached_property
-    def _watcher(self) -> sqlite3.Connection:
-        # Not through SQLAlchemy: it would hold a transaction open, in which the counter stands still.
-        return sqlite3.connect(self.folder / FILE, isolation_level=None, check_same_thread=False)
