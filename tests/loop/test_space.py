@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from backstay.kernel.errors import NotFound
 from backstay.loop.space import space_map
 
 
@@ -49,3 +53,40 @@ def test_a_model_without_embeddings_has_no_such_picture(tiny):
 
     project = backstay.open(tiny.folder)
     assert space_map(project.ws, project.releases.champion()) is None
+
+
+def test_the_page_of_one_model_says_what_was_measured_of_it(trained):
+    project = trained.open()
+    live = project.releases.champion().model_id
+    page = Path(project.monitor.report(live[:10], page=trained.folder / "one.html").page)
+    text = page.read_text()
+    assert "The space of embeddings" in text
+    assert "the gate lets it pass" in text
+    assert "What was measured" in text
+    by_itself = Path(project.monitor.report(live).page)
+    assert by_itself.parent == trained.folder
+    assert by_itself.read_text() == text
+
+
+def test_the_page_of_a_model_without_embeddings_has_no_picture(tiny):
+    import backstay
+
+    project = backstay.open(tiny.folder)
+    page = project.monitor.report(project.releases.champion().model_id).page
+    text = Path(page).read_text()
+    assert "What was measured" in text
+    assert "The space of embeddings" not in text
+
+
+def test_a_model_that_was_not_measured_has_no_page(tiny):
+    import backstay
+
+    project = backstay.open(tiny.folder)
+    known = project.ws.model_record(project.releases.champion().model_id)
+    with project.ws.ledger.transaction() as tx:
+        tx.put("model", "lonely", replace(known, id="lonely"), **project.ws.scope)
+    with pytest.raises(NotFound, match=r"lonely has not been measured.*offer it to the gate"):
+        project.monitor.report("lone")
+    with pytest.raises(NotFound, match="no model begins with 'zzz'"):
+        project.monitor.report("zzz")
+    assert not list(tiny.folder.glob("report-*.html"))

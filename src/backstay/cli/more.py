@@ -230,6 +230,9 @@ def history(
 
 
 def report(
+    candidate: Annotated[
+        str | None, typer.Argument(help="Model id or its beginning: what was measured of it, and the gate's verdict.")
+    ] = None,
     page: Annotated[Path | None, typer.Option(help="Where to write the HTML page.")] = None,
     space: Annotated[Space, typer.Option(help="How the space of embeddings is drawn.")] = Space.PCA,
     project: ProjectOption = HERE,
@@ -237,8 +240,9 @@ def report(
     environment: EnvironmentOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """The whole story on one page: timeline, releases and refusals, what moved, measurements."""
+    """The whole story on one page: timeline, releases and refusals, what moved, measurements; or one model's."""
     from backstay.cli import show
 
-    answer(opened(project, model, environment).monitor.report(page=page, space=space.value), as_json, show.reported)
+    monitor = opened(project, model, environment).monitor
+    answer(monitor.report(candidate, page=page, space=space.value), as_json, show.reported)
     return 0

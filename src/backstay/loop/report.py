@@ -10,15 +10,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from backstay.kernel.errors import NotFound
 from backstay.kernel.records import ColumnKind, Report, Verdict
 from backstay.loop.label import live_rows
 from backstay.loop.look import own_rows
 from backstay.loop.lookup import window_results
 from backstay.loop.pages import write_page
 from backstay.loop.reference import pixels_of
-from backstay.loop.space import Method, space_map
+from backstay.loop.space import Method, space_map, space_of_model
 from backstay.loop.workspace import Workspace
-from backstay.render.report_page import Section, report_page
+from backstay.render.report_page import Section, model_report_page, report_page
 from backstay.render.timeline import REFUSALS, build_timeline
 
 IMAGES = 16
@@ -32,13 +33,33 @@ class Reported:
     page: str
 
 
-def report(ws: Workspace, *, page: Path | None = None, space: Method = "pca") -> Reported:
+def report(ws: Workspace, candidate: str | None = None, *, page: Path | None = None, space: Method = "pca") -> Reported:
     """Write the report; beside the project file unless told otherwise.
 
     Args:
+        candidate: a model's id or its beginning: what was measured of this model and what the gate said, instead of
+            the whole story.
         space: how the picture of the space of embeddings is drawn: see `space_map`.
     """
+    if candidate is not None:
+        return _of_model(ws, ws.catalog.resolve("model", candidate), page, space)
     return Reported(str(write_report(ws, page or ws.root / "report.html", space=space)))
+
+
+def _of_model(ws: Workspace, model_id: str, page: Path | None, space: Method) -> Reported:
+    """The newest evaluation of one model, and the newest verdict on it."""
+    reports = ws.catalog.find("report", Report, **ws.scope, newest_first=True)
+    measured = next((one for one in reports if one.model_id == model_id), None)
+    if measured is None:
+        raise NotFound(
+            f"model {model_id} has not been measured",
+            fix="offer it to the gate, with labelled rows: `backstay adopt --challenger`",
+        )
+    verdicts = ws.catalog.find("verdict", Verdict, **ws.scope, newest_first=True)
+    said = next((one for one in verdicts if one.candidate == model_id), None)
+    record = ws.model_record(model_id)
+    html = model_report_page(measured, said, record, space_of_model(ws, record, measured.data_id, space))
+    return Reported(str(write_page(page or ws.root / f"report-{model_id[:12]}.html", html)))
 
 
 def write_report(

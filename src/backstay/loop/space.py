@@ -1,8 +1,8 @@
-"""Where rows lie in the live model's space: its reference beside the newest traffic, on two axes."""
+"""Where rows lie in a model's space, on two axes: the live one's reference beside the newest traffic."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from backstay.bundle.model import Outputs
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.ids import fraction
-from backstay.kernel.records import Release
+from backstay.kernel.records import ModelRecord, Release
 from backstay.loop.label import live_rows
 from backstay.loop.lookup import window_results
 from backstay.loop.reference import reference_of, views
@@ -41,8 +41,25 @@ def space_map(ws: Workspace, release: Release, method: Method = "pca") -> SpaceM
         return None
     old = _drawn([str(i) for i in range(len(reference.representation))], MOST)
     known = reference.representation[old]
-    classes = tuple(str(name) for name in reference.predicted[old])
-    new = _newest(ws, release, known.shape[1])
+    return _map(known, reference.predicted[old], _newest(ws, release, known.shape[1]), method)
+
+
+def space_of_model(ws: Workspace, record: ModelRecord, data_id: str, method: Method = "pca") -> SpaceMap | None:
+    """The same of a model that need not be live: it is asked anew about rows of a data version."""
+    if record.bundle is None:
+        return None
+    table, _ = ws.rows_of(data_id)
+    outputs = ws.load_model(record).predict(table.take(_drawn([str(i) for i in range(table.num_rows)], MOST)))
+    if outputs.embeddings is None or len(outputs.embeddings) < LEAST:
+        return None
+    known = outputs.embeddings.astype(np.float64)
+    return _map(known, outputs.labels, np.zeros((0, known.shape[1])), method)
+
+
+def _map(
+    known: npt.NDArray[np.floating[Any]], answers: npt.NDArray[Any], new: npt.NDArray[np.floating[Any]], method: Method
+) -> SpaceMap:
+    classes = tuple(str(name) for name in answers)
     if method == "tsne":
         places = _neighbour_places(np.concatenate([known, new]))
         axes = ("t-SNE, first axis", "t-SNE, second axis")
@@ -53,9 +70,10 @@ def space_map(ws: Workspace, release: Release, method: Method = "pca") -> SpaceM
     plane = principal_plane(known)
     first, second = (f"{share:.0%}" for share in plane.shares)
     axes = (f"first principal axis ({first} of the spread)", f"second ({second})")
+    rings = "; rings are rows of the newest window" if len(new) else ""
     caption = (
         f"The two axes hold {sum(plane.shares):.0%} of the spread of the reference rows: what lies together here may "
-        "lie apart along the others. Colours are the model's answers; rings are rows of the newest window."
+        f"lie apart along the others. Colours are the model's answers{rings}."
     )
     placed = plane.place(new) if len(new) else np.zeros((0, 2))
     return SpaceMap(plane.place(known), classes, placed, axes, caption)

@@ -88,8 +88,14 @@ def report_page(
     )
 
 
-def model_report_page(report: Report, verdict: Verdict | None, model: ModelRecord) -> str:
-    """The evaluation of one model: the gate's answer, what was measured, what it was compared with, findings."""
+def model_report_page(
+    report: Report, verdict: Verdict | None, model: ModelRecord, space: SpaceMap | None = None
+) -> str:
+    """The evaluation of one model: the gate's answer, what was measured, what it was compared with, findings.
+
+    Args:
+        space: where the rows that it was measured on lie in its space of embeddings.
+    """
     return fill(
         "model.html.j2",
         title=f"{model.model}: evaluation of {model.id}",
@@ -99,6 +105,8 @@ def model_report_page(report: Report, verdict: Verdict | None, model: ModelRecor
         headline=_headlines(report),
         figures=[(name.replace("_", " "), anything(value)) for name, value in model.figures.items()],
         recipe=[(name.replace("_", " "), anything(value)) for name, value in model.recipe.items()],
+        space=None if space is None else space_figure(space),
+        space_caption="" if space is None else space.caption,
     )
 
 

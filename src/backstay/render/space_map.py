@@ -38,9 +38,10 @@ class SpaceMap:
 def space_figure(space: SpaceMap, *, name: str = "space") -> str:
     """The picture as `<svg>`."""
     named = shown_classes(space.classes)
+    live = f" and {len(space.live)} rows of the newest traffic" if len(space.live) else ""
     alt = (
-        f"{len(space.reference)} reference rows of {len(set(space.classes))} classes and {len(space.live)} rows of the "
-        f"newest traffic, placed in a plane. {space.caption}"
+        f"{len(space.reference)} reference rows of {len(set(space.classes))} classes{live}, placed in a plane. "
+        f" {space.caption}"
     )
     return draw(partial(_paint, space, named), name=name, alt=alt)
 

@@ -99,12 +99,15 @@ class MonitorVerbs:
 
         return waiting(self.ws)
 
-    def report(self, *, page: Path | None = None, space: Literal["pca", "tsne"] = "pca") -> Reported:
-        """The whole story on one page.
+    def report(
+        self, candidate: str | None = None, *, page: Path | None = None, space: Literal["pca", "tsne"] = "pca"
+    ) -> Reported:
+        """The whole story on one page, or what was measured of one model.
 
         Args:
+            candidate: the id of a model, or its beginning.
             space: how the picture of the space of embeddings is drawn.
         """
         from backstay.loop.report import report
 
-        return report(self.ws, page=page, space=space)
+        return report(self.ws, candidate, page=page, space=space)
