@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from tests.loop.conftest import orders
 
 from backstay.journal.entries import Feedback, Predictions
 from backstay.journal.writer import JournalWriter
@@ -14,6 +16,7 @@ from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import DataVersion
 from backstay.loop import forget as forgetting
 from backstay.loop.erasures import erasures, standing
+from backstay.loop.lookup import window_results
 
 PERSON = "t-person-000"
 ROWS = ("t-000", "t-001", "t-002")
@@ -74,6 +77,24 @@ def test_what_a_monitor_remembers_of_a_row_goes_with_it(labelled):
     project.data.forget(ids=["t-001"], reason="asked")
     state = project.ws.catalog.get_state("watch/orders/production/release-x")
     assert state["rows_seen"] == {**seen, "labelled": {"t-009": [2.0]}}
+
+
+def test_no_window_shows_an_erased_row_as_an_example(trained):
+    rows = orders(300, 5, "u")
+    rows = rows.set_column(2, "a", pc.add(rows["a"], 3.0)).drop_columns(["y"])
+    trained.open().models.predict(rows, record=True)
+    project = trained.later(7)
+    (window,) = project.monitor.watch().windows
+    shown = {i for signal in window.signals for i in signal.example_ids}
+    assert len(shown) > 5
+    assert b"u-person" in everything_on_disk(trained.folder)
+    project.data.forget(ids=sorted(shown), reason="asked")
+    (kept,) = window_results(project.ws)
+    assert not any(signal.example_ids for signal in kept.signals)
+    assert [s.message for s in kept.signals] == [s.message for s in window.signals]
+    disk = everything_on_disk(trained.folder)
+    assert not [i for i in sorted(shown) if f'"{i}"'.encode() in disk or f'\\"{i}\\"'.encode() in disk]
+    assert project.ws.ledger.verify() == []
 
 
 def test_the_ledger_keeps_hashes_and_the_reason_only(labelled):

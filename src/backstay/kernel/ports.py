@@ -130,8 +130,21 @@ class Catalog(Protocol):
 
     def close_requests(self, request_ids: list[str], status: str) -> None: ...
 
-    def erase(self, model: str, environment: str, prediction_ids: list[str]) -> tuple[int, int]:
-        """Remove the labels and requests of these predictions for good; answers how many of each."""
+    def erase(
+        self,
+        model: str,
+        environment: str,
+        prediction_ids: list[str],
+        *,
+        states: Mapping[str, Json] = ...,
+        records: Mapping[tuple[str, str], Any] = ...,
+    ) -> tuple[int, int]:
+        """Remove the labels and requests of these predictions for good; answers how many of each.
+
+        Args:
+            states: what stands from now on in place of states that named them, by key.
+            records: the same of records, by kind and id: the one way in which a record ever changes.
+        """
         ...
 
 

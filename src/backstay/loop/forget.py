@@ -18,8 +18,9 @@ from backstay.loop.erasures import KIND, Erasure, erasures
 from backstay.loop.examples import texts
 from backstay.loop.gallery import erase, ids_of_groups
 from backstay.loop.label import live_rows
-from backstay.loop.lookup import judged_until
+from backstay.loop.lookup import judged_until, window_results
 from backstay.loop.workspace import Workspace
+from backstay.monitor.forgetting import state_without, window_without
 from backstay.monitor.windows import rows_before
 
 
@@ -71,8 +72,7 @@ def forget(ws: Workspace, *, ids: Sequence[str] = (), groups: Sequence[str] = ()
     results = ids_of_groups(ws, wanted)
     ws.journal.forget(ws.name, ws.environment, ids=everything, groups=wanted, judged=judged, results=results)
     ws.journal.compact(ws.manifests_of_all())
-    labels, requests = ws.catalog.erase(ws.name, ws.environment, sorted(everything))
-    _scrub_memory(ws, everything)
+    labels, requests = _erase_from_store(ws, everything)
     gallery_rows = erase(ws, everything, wanted)
     result = Forgotten(
         rows=len(everything & logged),
@@ -158,17 +158,18 @@ def _judged(ws: Workspace, rows: Rows, ids: set[str]) -> dict[str, int]:
     return {release: n for release, n in counts.items() if n}
 
 
-def _scrub_memory(ws: Workspace, ids: set[str]) -> None:
-    """Labelled rows that the detectors remember."""
-    for key, state in ws.catalog.states(f"watch/{ws.name}/{ws.environment}/").items():
-        kept = [row for row in state.get("labels", []) if row[0] not in ids]
-        seen = state.get("rows_seen", {})
-        left = {row: values for row, values in seen.get("labelled", {}).items() if row not in ids}
-        if len(kept) == len(state.get("labels", [])) and len(left) == len(seen.get("labelled", {})):
-            continue
-        rest = {"rows_seen": {**seen, "labelled": left}} if seen else {}
-        with ws.ledger.transaction() as tx:
-            tx.set_state(key, {**state, "labels": kept, **rest})
+def _erase_from_store(ws: Workspace, ids: set[str]) -> tuple[int, int]:
+    """Labels, requests, what monitors remember of single rows, and where a window shows them as examples."""
+    states = ws.catalog.states(f"watch/{ws.name}/{ws.environment}/")
+    scrubbed = {key: state_without(state, ids) for key, state in states.items()}
+    windows = [(w, window_without(w, ids)) for w in window_results(ws)]
+    return ws.catalog.erase(
+        ws.name,
+        ws.environment,
+        sorted(ids),
+        states={key: state for key, state in scrubbed.items() if state != states[key]},
+        records={("window", w.id): fresh for w, fresh in windows if fresh != w},
+    )
 
 
 def _record(ws: Workspace, result: Forgotten, ids: Sequence[str], groups: Sequence[str], reason: str) -> None:

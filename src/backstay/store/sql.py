@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine, Select, Table, delete, func, select, update
@@ -252,7 +253,15 @@ class Store:
                 some = request_ids[start : start + 500]
                 connection.execute(update(table).where(table.c.id.in_(some)).values(status=status))
 
-    def erase(self, model: str, environment: str, prediction_ids: list[str]) -> tuple[int, int]:
+    def erase(
+        self,
+        model: str,
+        environment: str,
+        prediction_ids: list[str],
+        *,
+        states: Mapping[str, Json] = MappingProxyType({}),
+        records: Mapping[tuple[str, str], Any] = MappingProxyType({}),
+    ) -> tuple[int, int]:
         removed = [0, 0]
         with writing(self._engine) as connection:
             # What is deleted is overwritten with zeros, in the file and, by the checkpoint, in the write-ahead log.
@@ -264,6 +273,11 @@ class Store:
                         table.c.model == model, table.c.environment == environment, table.c.prediction_id.in_(some)
                     )
                     removed[place] += connection.execute(chosen).rowcount
+            for key, value in states.items():
+                SqlTransaction(connection, self.clock).set_state(key, value)
+            for (kind, record_id), record in records.items():
+                its = (tables.records.c.kind == kind) & (tables.records.c.id == record_id)
+                connection.execute(update(tables.records).where(its).values(body=json.dumps(encode(record))))
         with explained(self.folder / FILE), closing(sqlite3.connect(self.folder / FILE)) as plain:
             plain.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return removed[0], removed[1]
