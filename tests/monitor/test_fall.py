@@ -77,6 +77,17 @@ def test_an_alarm_of_the_same_look_does_not_and_its_stake_waits_for_labels():
     assert fall_of(waited).evidence == fall_of(at_once).evidence
 
 
+def test_alarms_of_former_releases_have_spent_of_the_same_stake():
+    looks = [look(60), look(61, alarms=("embedding",)), look(62, 7, 12)]
+    alone = fall_of(looks).evidence
+    spread, half = SPREAD * 7 / 365, 0.25
+    for former, spent in (([look(59)], 0), ([look(58, alarms=("a", "b")), look(59, alarms=("a",))], 2)):
+        shared = fall_of(looks, former=former).evidence
+        assert shared == pytest.approx(alone * (spread + half / 2**spent) / (spread + half))
+    years_ago, to_come = look(6, alarms=("a",)), look(70, alarms=("a",))
+    assert fall_of(looks, former=[years_ago, to_come]).evidence == alone
+
+
 def test_alarms_never_lay_more_than_the_whole_stake():
     """With bets of no effect the evidence is what was laid: one a year at most, however many alarms there are."""
     looks = [look(week, 9, 10, alarms=("embedding",)) for week in range(52)]

@@ -8,6 +8,7 @@ from backstay.kernel.errors import Refused
 from backstay.kernel.records import Decision, LabelUse, ModelRecord, Release, WindowResult
 from backstay.loop.gating import Offered
 from backstay.loop.label import request, still_logged
+from backstay.loop.lookup import window_results
 from backstay.loop.promote import promote
 from backstay.loop.retention import expire
 from backstay.loop.retrain import retrain
@@ -31,6 +32,7 @@ def decide(ws: Workspace, history: list[WindowResult], release: Release) -> tupl
         history,
         ws.settings.retrain,
         now=ws.clock.now(),
+        former=[result for result in window_results(ws) if result.release_id != release.id],
         last_retrained=release.created_at if release.kind.value == "promoted" else None,
         live_since=release.created_at,
         trained=_trained(ws),

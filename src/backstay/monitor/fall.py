@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from scipy.special import ndtri
 
@@ -29,7 +30,8 @@ from backstay.maths.detector import weighted_starts
 BY_LABELS, BY_BOUND = 0.04, 0.01
 # References whose luck is so bad that this does not hold for them.
 UNLUCKY = 0.05
-# Of the labels' stake: what is spread over the looks of a year; half of the rest is laid after each new alarm.
+# Of the labels' stake: what is spread over the looks of a year; half of the rest is laid after each new alarm, and
+# alarms of former releases within a year have taken their halves: many releases a year share one stake.
 SPREAD = 0.5
 ONE_LOOK = 0.10
 DAYS_A_YEAR = 365
@@ -64,8 +66,14 @@ class Fall:
         return f"{self.labels} labels show {self.evidence:.0%} of the evidence that is asked against luck, and {asked}"
 
 
-def fall_of(results: Sequence[WindowResult], floor: float | None = None) -> Fall:
-    """What the windows of one release show of a fall below its reference; or below the accuracy `floor`."""
+def fall_of(
+    results: Sequence[WindowResult], floor: float | None = None, *, former: Sequence[WindowResult] = ()
+) -> Fall:
+    """What the windows of one release show of a fall below its reference; or below the accuracy `floor`.
+
+    Args:
+        former: windows of releases before it, whose alarms have spent of the same year's stake.
+    """
     ordered = sorted(results, key=lambda result: result.end)
     newest = _part_of_year(ordered[-1]) if ordered else 1.0
     strict = float(ndtri(1.0 - min(BY_BOUND * newest, ONE_LOOK)) / ndtri(1.0 - ONE_LOOK))
@@ -73,16 +81,16 @@ def fall_of(results: Sequence[WindowResult], floor: float | None = None) -> Fall
     labels = sum(map(_labels, ordered))
     if labels == 0 or accepted is None:
         return Fall(None, accepted, labels, strict)
-    looks = zip(ordered, _stakes(ordered), strict=True)
+    looks = zip(ordered, _stakes(ordered, _alarmed(former, ordered[0].start)), strict=True)
     spoken = [(*_witnesses(result), stake) for result, stake in looks if _labels(result)]
     steps, stakes = [(errors, n) for errors, n, _ in spoken], [stake for *_, stake in spoken]
     return Fall(weighted_starts(steps, stakes, accepted) * BY_LABELS, accepted, labels, strict)
 
 
-def _stakes(ordered: Sequence[WindowResult]) -> list[float]:
+def _stakes(ordered: Sequence[WindowResult], alarmed_before: int) -> list[float]:
     """What is begun with at each look: known before its labels, and together at most 1 a year. Windows are of any
     length (by count, by session, closed early), so each has its own part of the year."""
-    left, waiting, stakes = 1.0 - SPREAD, 0.0, []
+    left, waiting, stakes = (1.0 - SPREAD) / 2.0**alarmed_before, 0.0, []
     for result in ordered:
         counts = _labels(result) > 0
         stakes.append(SPREAD * _part_of_year(result) + (waiting if counts else 0.0))
@@ -90,6 +98,12 @@ def _stakes(ordered: Sequence[WindowResult]) -> list[float]:
         if result.new_alarms:
             waiting, left = waiting + left / 2, left / 2
     return stakes
+
+
+def _alarmed(former: Sequence[WindowResult], begin: datetime) -> int:
+    """Looks of former releases that raised an alarm within the year before."""
+    since = begin - timedelta(days=DAYS_A_YEAR)
+    return sum(bool(result.new_alarms) for result in former if since < result.end <= begin)
 
 
 def _part_of_year(result: WindowResult) -> float:

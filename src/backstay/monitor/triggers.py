@@ -94,6 +94,7 @@ def decide_retrain(
     settings: RetrainSettings,
     *,
     now: datetime,
+    former: Sequence[WindowResult] = (),
     last_retrained: datetime | None = None,
     live_since: datetime | None = None,
     trained: Sequence[datetime] = (),
@@ -106,7 +107,7 @@ def decide_retrain(
     Whatever the trigger, the arithmetic of value and cost is shown as far as it is known.
 
     Args:
-        results: windows of the live release.
+        results: windows of the live release. former: windows of releases before it.
         last_retrained: when a challenger was promoted last, for the cool-down.
         live_since: when the live release was made, for the calendar.
         trained: when challengers were trained, for `most_per_year`.
@@ -114,8 +115,8 @@ def decide_retrain(
         gain: of a shadow that was compared with the live model on the same rows; goes before `challenger`.
         labels_at_hand: labels of the training share that need not be paid for again.
     """
-    worth = _worth(results, settings, challenger, gain, labels_at_hand, fall_of(results))
-    asked = worth if settings.trigger == "value" else _asked(results, settings, utc(now), live_since, worth)
+    worth = _worth(results, settings, challenger, gain, labels_at_hand, fall_of(results, former=former))
+    asked = worth if settings.trigger == "value" else _asked(results, former, settings, utc(now), live_since, worth)
     hold = _hold(settings, utc(now), last_retrained, trained)
     if hold is None:
         return asked
@@ -187,6 +188,7 @@ def _shown(fall: Fall) -> Json:
 
 def _asked(
     results: Sequence[WindowResult],
+    former: Sequence[WindowResult],
     settings: RetrainSettings,
     now: datetime,
     live_since: datetime | None,
@@ -194,7 +196,7 @@ def _asked(
 ) -> Decision:
     """What another trigger than value says."""
     if settings.trigger == "threshold":
-        retrain, why = _below(results, float(settings.minimum_accuracy or 0.0))
+        retrain, why = _below(results, former, float(settings.minimum_accuracy or 0.0))
     elif settings.trigger == "shift":
         retrain, why = _shifted(results)
     else:
@@ -203,12 +205,12 @@ def _asked(
     return Decision(retrain, f"{'Retrain' if retrain else 'Do not retrain'}: {why}.", terms)
 
 
-def _below(results: Sequence[WindowResult], least: float) -> tuple[bool, str]:
+def _below(results: Sequence[WindowResult], former: Sequence[WindowResult], least: float) -> tuple[bool, str]:
     """Whether accuracy is below what is accepted: by a bound of 90% and the labels of all looks, or a strict bound."""
     loss = current_loss(results)
     if loss is None:
         return False, "accuracy now is not known: label some rows"
-    fall = fall_of(results, floor=least)
+    fall = fall_of(results, least, former=former)
     most, surely = (1.0 - loss.value + times * loss.below for times in (1.0, fall.strict))
     known = f"accuracy is at most {most:.1%} (one-sided 90%)"
     if most >= least:
