@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -35,22 +36,26 @@ class Size:
 
 
 def questions(tools: list[Tool], size: Size) -> Iterator[tuple[Run, int]]:
-    """Every run with its seed, the most useful first: the first block of all shared seeds, then more."""
-    for block in range(size.blocks):
+    """Every run with its seed, the most useful first: the first block of all shared seeds, then more.
+
+    Each size of the reference is a run of its own, so that what was run for one is there when the other is added.
+    """
+    for block, rows in product(range(size.blocks), size.references):
         for seed in range(max(size.seeds, size.our_seeds)):
             for tool in tools:
                 if seed >= (size.our_seeds if tool.name == OURS[0] else size.seeds):
                     continue
+                if rows < LEAST_REFERENCE.get(tool.name, 0):
+                    continue
                 if seed < size.calibration_seeds and block == 0:
-                    yield _run(tool, size, CALIBRATION + seed, 0, {"null": size.block}), CALIBRATION + seed
+                    yield _run(tool, rows, CALIBRATION + seed, 0, {"null": size.block}), CALIBRATION + seed
                 counts = {change: round(size.block * EASY.get(change, 1.0)) for change in TABLE_CHANGES}
-                yield _run(tool, size, seed, block, counts), seed
+                yield _run(tool, rows, seed, block, counts), seed
 
 
-def _run(tool: Tool, size: Size, seed: int, block: int, counts: dict[str, int]) -> Run:
-    references = [rows for rows in size.references if rows >= LEAST_REFERENCE.get(tool.name, 0)]
+def _run(tool: Tool, rows: int, seed: int, block: int, counts: dict[str, int]) -> Run:
     first = block * max(counts.values())
-    return Run.of(tool, "tables", seed=seed, references=references, first=first, changes=counts)
+    return Run.of(tool, "tables", seed=seed, references=[rows], first=first, changes=counts)
 
 
 def summary(kept: Kept, tools: list[Tool], size: Size) -> dict[str, Any]:
@@ -78,7 +83,8 @@ def summary(kept: Kept, tools: list[Tool], size: Size) -> dict[str, Any]:
     return {
         "level": LEVEL,
         "lines": [line for line in lines if line is not None],
-        "pairs": [pair for rows in size.references for pair in _pairs(found, methods, rows)],
+        "pairs": [pair for rows in size.references for pair in _pairs(found, methods, rows, "calibration")],
+        "pairs_of_told": [pair for rows in size.references for pair in _pairs(found, methods, rows, "null")],
         "cpu_ms_per_window": {name: round(1000 * float(np.median(values)), 1) for name, values in costs.items()},
         "failed": failed,
     }
@@ -123,16 +129,20 @@ def _line(found: Found, name: str, method: str, rows: int) -> dict[str, Any] | N
     return line
 
 
-def _pairs(found: Found, methods: list[tuple[str, str, int]], rows: int) -> Iterator[dict[str, Any]]:
-    """For each change ours against the peers' method with most power there, at equal false alarms."""
-    if (*OURS, rows, "calibration") not in found:
+def _pairs(found: Found, methods: list[tuple[str, str, int]], rows: int, by: str) -> Iterator[dict[str, Any]]:
+    """For each change ours against the peers' method with most power there, at equal false alarms.
+
+    `by`: the windows that the thresholds are found on: "calibration", or "null", the unchanged ones of the told seeds,
+    of which those that all have been given.
+    """
+    if (*OURS, rows, by) not in found:
         return
-    peers = [key for key in methods if key[2] == rows and key[0] != OURS[0] and (*key, "calibration") in found]
+    peers = [key for key in methods if key[2] == rows and key[0] != OURS[0] and (*key, by) in found]
     for change in TABLE_CHANGES[1:]:
         if (*OURS, rows, change) not in found:
             continue
-        mine = _equal(found, (*OURS, rows), change)
-        theirs = {key: _equal(found, key, change) for key in peers if (*key, change) in found}
+        mine = _equal(found, (*OURS, rows), change, by)
+        theirs = {key: _equal(found, key, change, by) for key in peers if (*key, change) in found}
         if not theirs:
             continue
         best = max(theirs, key=lambda key: verdicts.rate(theirs[key]))
@@ -145,6 +155,7 @@ def _pairs(found: Found, methods: list[tuple[str, str, int]], rows: int) -> Iter
         }
 
 
-def _equal(found: Found, key: tuple[str, str, int], change: str) -> dict[int, Any]:
-    limit = verdicts.threshold(found[(*key, "calibration")], LEVEL)
+def _equal(found: Found, key: tuple[str, str, int], change: str, by: str) -> dict[int, Any]:
+    shared = set.intersection(*(set(one) for (*_, rows, what), one in found.items() if (rows, what) == (key[2], by)))
+    limit = verdicts.threshold({seed: found[(*key, by)][seed] for seed in shared}, LEVEL)
     return verdicts.alarms(found[(*key, change)], limit)
