@@ -38,11 +38,12 @@ Windows of 1,000 rows of 20 numbers and one category, the model's answer. Shifts
 deviations. A new cluster holds a tenth of the rows, two standard deviations away in a direction that has nothing to do
 with the columns. The prior shift moves the shares of the classes from .50, .30, .20 to .46, .32, .22. Delay is in
 windows, the one with the alarm included. Each cell: share of windows with an alarm (delay)."""
-TOLD = """Thresholds of ten calibration seeds are rough where the reference is small: at 1,000 rows they leave anything from
-0.5% to 9% of the told seeds' unchanged windows. So here is the same at thresholds that leave at most 5% of those very
-windows: no method has more false alarms than another. The goals above go by the former, as was fixed beforehand. A
-method that takes the reference's frequencies for the truth gives, at a small reference, most of its false alarms to
-the category: it finds the prior shift more often then, and shifts of numbers less often."""
+TOLD = """Thresholds of ten calibration seeds are rough where the reference is small: at 1,000 rows they leave
+anything from 0.5% to 9% of the told seeds' unchanged windows. So here is the same at thresholds that leave
+at most 5% of those very windows: no method has more false alarms than another. The goals above go by the
+former, as was fixed beforehand. A method that takes the reference's frequencies for the truth gives, at a
+small reference, most of its false alarms to the category: it finds the prior shift more often then, and
+shifts of numbers less often."""
 NOTES = """- NannyML's thresholds come of chunks of the reference. 1,000 rows are one chunk of a window's size, and one
   chunk has no spread: it is not judged there.
 - Evidently chooses its tests by the reference's size (up to 1,000 rows p-values, beyond them distances); they are run

@@ -131,7 +131,7 @@ def test_the_rate_of_fixed_references(
 def test_the_rate_of_fixed_references_of_384_coordinates(
     make: Callable[..., np.ndarray], prove_table: Callable[..., None]
 ) -> None:
-    _prove(make, 384, 2000, 500, 300, 10_000, prove_table)
+    _prove(make, 384, 2000, 500, 1000, 10_000, prove_table)
 
 
 def _prove(

@@ -18,7 +18,7 @@ from backstay.maths.exchangeability import BETS, JUMP, GrowingBag
 from backstay.monitor.detectors.exchangeability import lowered
 
 LEVELS = (0.2, 0.05)
-LOOKS = 50
+LOOKS, REFERENCES = 50, 1000
 
 
 def ranks(reference: np.ndarray, live: np.ndarray, luck: np.ndarray) -> np.ndarray:
@@ -89,7 +89,7 @@ def test_each_reference_keeps_the_level(prove_table: Callable[..., None]) -> Non
     rows = []
     kept: list[tuple[float, float]] = []
     for size in (200, 500, 2000):
-        wealth = highest(200, size, 300, 1000, seed=3)
+        wealth = highest(REFERENCES, size, 300, 1000, seed=3)
         for level in LEVELS:
             found = rates(wealth, level, size) / level
             plain = (wealth >= -np.log(level)).mean(axis=1) / level
@@ -98,7 +98,7 @@ def test_each_reference_keeps_the_level(prove_table: Callable[..., None]) -> Non
                 {
                     "reference rows in the bag": size,
                     "level a year": level,
-                    "references": 200,
+                    "references": REFERENCES,
                     "mean rate / level": kept[-1][0],
                     "95th percentile / level": kept[-1][1],
                     "not lowered: mean": float(plain.mean()),

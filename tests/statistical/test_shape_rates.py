@@ -10,7 +10,7 @@ import pytest
 from backstay.maths.meanshift import MeanShift
 from backstay.maths.shape import ShapeMap
 
-POOL = 12_000
+POOL, REFERENCES = 12_000, 1000
 
 
 def rates(references: int, n: int, m: int, alpha: float, windows: int, width: int = 32) -> np.ndarray:
@@ -38,7 +38,7 @@ def test_the_rate_of_fixed_references_is_within_the_promise_quick() -> None:
 @pytest.mark.prove
 def test_the_rate_of_fixed_references(prove_table: Callable[..., None]) -> None:
     alpha = 0.01
-    found = rates(200, 1000, 200, alpha, 10_000)
+    found = rates(REFERENCES, 1000, 200, alpha, 10_000)
     prove_table(
         "shape-rates",
         [
@@ -46,7 +46,7 @@ def test_the_rate_of_fixed_references(prove_table: Callable[..., None]) -> None:
                 "reference rows": 1000,
                 "window rows": 200,
                 "alpha": alpha,
-                "references": 200,
+                "references": REFERENCES,
                 "mean rate / alpha": float(found.mean() / alpha),
                 "95th percentile / alpha": float(np.quantile(found, 0.95) / alpha),
             }
