@@ -100,7 +100,7 @@ def stream_summary(kept: Kept, tools: list[Tool], seeds: int) -> dict[str, Any]:
         for method, knobs in told["found"].items():
             for knob, figures in knobs.items():
                 found.setdefault((name, method), {}).setdefault(knob, {})[seed] = figures
-    lines, delays = [], {}
+    lines, delays, matched = [], {}, {}
     for (name, method), knobs in sorted(found.items()):
         if any(not any(seed >= CALIBRATION for seed in by_seed) for by_seed in knobs.values()):
             continue
@@ -112,7 +112,12 @@ def stream_summary(kept: Kept, tools: list[Tool], seeds: int) -> dict[str, Any]:
         shared = {seed: figures for seed, figures in knobs[knob].items() if seed < CALIBRATION}
         if not shared:
             continue
-        delays[name, method] = {seed: float(np.mean(figures["delays"])) for seed, figures in shared.items()}
+        delays[name, method] = _by_seed(knobs[knob])
+        as_quiet = [one for one in knobs if _rate(knobs[one], calibration=False) <= 1.0]
+        if as_quiet:
+            matched[name, method] = _by_seed(
+                knobs[min(as_quiet, key=lambda one: _delay(knobs[one], calibration=False))]
+            )
         lines.append(
             {
                 "tool": name,
@@ -127,15 +132,22 @@ def stream_summary(kept: Kept, tools: list[Tool], seeds: int) -> dict[str, Any]:
                 "delay_matched": min((wait for rate, wait in told.values() if rate <= 1.0), default=None),
             }
         )
-    if STREAM_OURS not in delays or STREAM_PEER not in delays:
-        return {"lines": lines, "pair": None}
-    mine, theirs = delays[STREAM_OURS], delays[STREAM_PEER]
-    shared_seeds = sorted(set(mine) & set(theirs))
-    middle, reach = verdicts.interval([theirs[seed] - mine[seed] for seed in shared_seeds])
+    return {"lines": lines, "pair": _shorter(delays), "pair_matched": _shorter(matched)}
+
+
+def _shorter(delays: dict[tuple[str, str], dict[int, float]]) -> dict[str, Any] | None:
+    """By how many items ours is shorter than ADWIN's, paired by seed; None with fewer than two seeds."""
+    mine, theirs = delays.get(STREAM_OURS, {}), delays.get(STREAM_PEER, {})
+    seeds = sorted(set(mine) & set(theirs))
+    middle, reach = verdicts.interval([theirs[seed] - mine[seed] for seed in seeds]) if seeds else (0.0, np.inf)
     if not np.isfinite(reach):
-        return {"lines": lines, "pair": None}
-    shorter = [round(value, 1) for value in (middle, middle - reach, middle + reach)]
-    return {"lines": lines, "pair": {"items_shorter": shorter, "seeds": len(shared_seeds)}}
+        return None
+    return {"items_shorter": [round(v, 1) for v in (middle, middle - reach, middle + reach)], "seeds": len(seeds)}
+
+
+def _by_seed(found: dict[int, dict[str, Any]]) -> dict[int, float]:
+    """The mean delay of each seed that is told."""
+    return {seed: float(np.mean(figures["delays"])) for seed, figures in found.items() if seed < CALIBRATION}
 
 
 def _by_knob(knobs: dict[str, dict[int, dict[str, Any]]]) -> dict[str, list[float]]:

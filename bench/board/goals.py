@@ -107,15 +107,17 @@ def _delay(results: Results) -> Goal:
         for which in (STREAM_OURS, STREAM_PEER)
     )
     rates = [f"{line['false_per_100k']:.2f} ({line['knob']}, {line['delay']:.0f} items)" for line in (ours, theirs)]
-    matched = [line["delay_matched"] for line in (ours, theirs)]
-    # A knob found on few calibration seeds may raise more on these: ours must be the shorter at one that does not, too.
-    shorter = matched[0] is not None and (matched[1] is None or matched[0] < matched[1])
+    # A knob found on few calibration seeds may raise more on these: ours must be shorter where neither does, too.
+    matched = results["stream"].get("pair_matched")
+    again = "none is so quiet"
+    if matched is not None:
+        again = "{:.0f} shorter ({:.0f} to {:.0f})".format(*matched["items_shorter"])
     figure = (
         f"{middle:.0f} items shorter ({low:.0f} to {high:.0f}, {pair['seeds']} seeds), at false alarms per 100,000 of "
-        f"{rates[0]} and {rates[1]}; at the best knobs with at most {FALSE_PER_100K:g} on these seeds "
-        + " and ".join("no delay, none is so quiet" if wait is None else f"{wait:.0f}" for wait in matched)
+        f"{rates[0]} and {rates[1]}; at knobs with at most {FALSE_PER_100K:g} on these very seeds {again}"
     )
-    verdict = _verdict(low > 0 and shorter, pair["seeds"])
+    lows = [low, matched["items_shorter"][1] if matched is not None else 0.0]
+    verdict = _verdict(min(lows) > 0, pair["seeds"])
     few = verdict == MISSED and high > 0 and pair["seeds"] < results["asked"]["seeds"]
     return Goal(aim, figure, NOT_SHOWN if few else verdict)
 
