@@ -81,6 +81,46 @@ def test_rows_of_unlike_columns_do_not_cost_each_other_any(tmp_path, entry, mani
     assert column not in bare
 
 
+@pytest.mark.parametrize("lacking", [{"inputs": {}, "scores": None}, {"inputs": {}}, {"scores": None}])
+def test_entries_of_one_segment_keep_what_they_have_each(tmp_path, entry, manifests, lacking):
+    """An answer that was logged with less, between others, takes nothing from them: neither in memory nor on disk."""
+    rows = [on_day(entry, 0, name, hour=h) for h, name in ((1, "h1"), (3, "h3"))]
+    journal = log(tmp_path, rows[0], on_day(entry, 0, "q", hour=2, **lacking), rows[1])
+    read = [journal.rows(*SCOPE, manifests=manifests)]
+    journal.compact(manifests)
+    read.append(journal.rows(*SCOPE))
+    for found in read:
+        assert found.ids.tolist() == ["h1", "q", "h3"]
+        assert found.sound().all()
+        bare = [True, False, True]
+        if "scores" in lacking:
+            assert found.scored.tolist() == np.isfinite(found.scores).all(axis=1).tolist() == bare
+        else:
+            assert found.scored is None
+        ages = found.inputs.column("age").to_pylist()
+        assert ages == ([2.0, None, 2.0] if "inputs" in lacking else [2.0, 1.0, 2.0])
+        assert (None if found.described is None else found.described.tolist()) == (
+            bare if "inputs" in lacking else None
+        )
+
+
+def test_the_first_row_of_an_id_counts_whatever_was_logged_with_it(tmp_path, entry, manifests):
+    bare = {"inputs": {}, "scores": None}
+    journal = log(
+        tmp_path,
+        on_day(entry, 0, "other", hour=1, **bare),
+        on_day(entry, 0, "a", hour=2),
+        on_day(entry, 0, "a", hour=3, labels=["no"], **bare),
+    )
+    for _ in range(2):
+        found = journal.rows(*SCOPE, manifests=manifests)
+        assert found.ids.tolist() == ["other", "a"]
+        assert found.predictions.tolist() == ["yes", "yes"]
+        assert found.scored.tolist() == [False, True]
+        assert found.duplicates == 1
+        journal.compact(manifests)
+
+
 def test_a_second_row_of_an_id_is_dropped_and_counted_for_ever(tmp_path, entry, manifests):
     """Within a segment, over segments, and over days: the one that was logged first stays."""
     log(tmp_path, on_day(entry, 0, "a", labels=["no"]), on_day(entry, 0, "a", hour=2)).compact(manifests)
@@ -177,7 +217,7 @@ def test_killed_at_every_step_and_done_again(tmp_path, entry, manifests, kill, l
         journal.compact(manifests)
         duplicates.append(journal.tally(*SCOPE).duplicates)
         assert journal.rows(*SCOPE).ids.tolist() == ["a", "b", "e", "d", "c", "f"]
-        assert journal.rows(*SCOPE).inputs is None
+        assert journal.rows(*SCOPE).described.tolist() == [True, True, True, False, True, True]
         assert list(journal.ids("x", "production")) == ["g"]
         assert [p.name for p in place.rglob("*.next")] == []
         assert not (place / "switch.json").exists()

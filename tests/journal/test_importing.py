@@ -81,6 +81,20 @@ def test_times_are_brought_to_utc():
     assert rows.times.tolist() == [datetime(2026, 3, 1, 12), datetime(2026, 3, 1, 12), datetime(2026, 3, 2)]
 
 
+@pytest.mark.parametrize("zone", ["UTC", None])
+def test_nanoseconds_are_cut_to_microseconds(zone):
+    fine = pa.array([1_772_366_400_123_456_789 + i for i in range(3)], pa.timestamp("ns", tz=zone))
+    rows = bring(table(t=fine), time="t", zone="UTC")
+    assert rows.times.tolist() == [datetime(2026, 3, 1, 12, 0, 0, 123_456)] * 3
+    words = bring(table(t=["2026-03-01T12:00:00.123456789+00:00"] * 3), time="t")
+    assert words.times.tolist() == rows.times.tolist()
+
+
+def test_times_beyond_what_microseconds_hold_are_refused():
+    with pytest.raises(BackstayError, match="microseconds since 1970"):
+        bring(table(t=pa.array([2**60] * 3, pa.timestamp("s", tz="UTC"))), time="t")
+
+
 def test_times_without_a_zone_need_a_declared_one_also_on_days_of_23_and_25_hours():
     naive = [datetime(2026, 3, 29, 1, 30), datetime(2026, 3, 29, 3, 30), datetime(2026, 10, 25, 2, 30)]
     wanted = [datetime(2026, 3, 29, 0, 30), datetime(2026, 3, 29, 1, 30), datetime(2026, 10, 25, 0, 30)]

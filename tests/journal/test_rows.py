@@ -57,15 +57,51 @@ def test_images_survive_taking_joining_and_the_disk(tmp_path):
     assert isinstance(found.inputs.column("image").type, pa.FixedShapeTensorType)
 
 
-def test_what_some_parts_lack_is_lacking_in_all():
-    both = Rows.concat([rows(["a"], width=2), rows(["b"], width=3)])
-    assert both.scores is None
-    assert Rows.concat([rows(["a"]), rows(["b"], scores=None)]).scores is None
-    one = rows(["a"], inputs=pa.table({"x": [1.0]}))
-    two = rows(["b"], inputs=pa.table({"y": ["u"]}))
-    assert Rows.concat([one, two]).inputs.to_pylist() == [{"x": 1.0, "y": None}, {"x": None, "y": "u"}]
-    assert Rows.concat([one, rows(["b"])]).inputs is None
+def test_each_row_keeps_what_it_has():
+    bare = rows(["b"], scores=None)
+    table = pa.table({"x": [1.0]})
+    joined = Rows.concat([rows(["a"], inputs=table, embeddings=np.ones((1, 3), np.float32)), bare, rows(["c"])])
+    assert joined.scored.tolist() == [True, False, True]
+    assert joined.embedded.tolist() == joined.described.tolist() == [True, False, False]
+    assert joined.scores[2].tolist() == [0.0, 1.0]
+    assert np.isnan(joined.scores[1]).all()
+    assert joined.inputs.to_pylist() == [{"x": 1.0}, {"x": None}, {"x": None}]
+    assert joined.whole().ids.tolist() == ["a"]
+    again = Rows.concat([joined.take(np.array([1, 2])), joined.take(np.array([0]))])
+    assert again.ids.tolist() == ["b", "c", "a"]
+    assert again.scored.tolist() == [False, True, True]
+    assert again.described.tolist() == [False, False, True]
+    assert Rows.concat([bare, bare]).scores is None
     assert len(Rows.concat([])) == len(Rows.none()) == 0
+    one, two = rows(["a"], inputs=pa.table({"x": [1.0]})), rows(["b"], inputs=pa.table({"y": ["u"]}))
+    assert Rows.concat([one, two]).inputs.to_pylist() == [{"x": 1.0, "y": None}, {"x": None, "y": "u"}]
+
+
+def test_parts_that_are_alike_are_joined_without_masks():
+    joined = Rows.concat([rows(["a"], inputs=pa.table({"x": [1.0]})), rows(["b"], inputs=pa.table({"x": [2.0]}))])
+    assert joined.scored is joined.embedded is joined.described is None
+    assert joined.whole() is joined
+
+
+def test_what_a_row_has_not_is_no_fault_of_it_and_what_is_broken_is():
+    broken = rows(["b"], scores=np.array([[np.nan, 0.5]], np.float32))
+    gone = rows(["g"], scores=np.full((1, 2), np.nan, np.float32))
+    joined = Rows.concat([rows(["a"]), broken, gone, rows(["n"], scores=None)])
+    assert joined.sound().tolist() == [True, False, False, True]
+
+
+def test_of_one_release_the_usual_width_counts_and_of_unlike_releases_none():
+    many, few = rows(["a", "b"], width=2), rows(["c"], width=3)
+    joined = Rows.concat([few, many])
+    assert joined.scores.shape == (3, 2)
+    assert joined.scored.tolist() == [False, True, True]
+    assert Rows.concat([many, rows(["c"], width=3, releases=objects(["s"]))]).scores is None
+
+
+def test_pictures_beside_rows_without_any():
+    joined = Rows.concat([rows(["b"]), rows(["a"], inputs=pa.table({"image": images(1)}))])
+    assert joined.described.tolist() == [False, True]
+    assert joined.inputs.column("image").null_count == 1
 
 
 def test_between_is_half_open():

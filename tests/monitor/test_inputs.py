@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from backstay.kernel.records import Column, ColumnKind, Schema
-from backstay.monitor.inputs import InputSpace, columns_of
+from backstay.monitor.inputs import InputSpace, columns_of, strange_of
 
 
 def test_columns_become_floats_with_nan_and_objects_with_none():
@@ -28,6 +28,34 @@ def test_columns_become_floats_with_nan_and_objects_with_none():
     assert found["plan"].tolist() == ["a", None, "b"]
     assert found["member"].tolist() == ["true", "false", None]
     np.testing.assert_array_equal(found["length of note"], [4.0, 0.0, np.nan])
+
+
+def test_columns_of_another_type_are_read_as_far_as_they_can_be():
+    table = pa.table(
+        {
+            "price": ["3.5", "3.14 EUR", "n/a", None],
+            "age": pa.array([datetime(2026, 1, 1, tzinfo=UTC)] * 4),
+            "plan": pa.array([1.0, 2.0, None, 2.5]),
+            "member": pa.array(["True", "0", "maybe", None]),
+            "paid": pa.array([1, 0, None, 7]),
+            "note": pa.array([[1], [2, 3], None, []]),
+            "kind": pa.array(["u", "v", None, "u"]).dictionary_encode(),
+        }
+    )
+    kinds = ("number", "integer", "category", "boolean", "boolean", "text", "category")
+    columns = tuple(Column(n, ColumnKind(k)) for n, k in zip(table.column_names, kinds, strict=True))
+    schema = Schema(columns, tuple(table.column_names))
+    found = columns_of(table, schema)
+    np.testing.assert_array_equal(found["price"], [3.5, np.nan, np.nan, np.nan])
+    assert np.isnan(found["age"]).all()
+    assert found["plan"].tolist() == ["1", "2", None, "2.5"]
+    assert found["member"].tolist() == ["true", "false", "maybe", None]
+    assert found["paid"].tolist() == ["true", "false", None, "7"]
+    np.testing.assert_array_equal(found["length of note"], [3.0, 6.0, np.nan, 2.0])
+    assert found["kind"].tolist() == ["u", "v", None, "u"]
+    odd = strange_of(table, schema)
+    assert sorted(odd) == ["age", "price"]
+    assert odd["price"].tolist() == [None, "3.14 EUR", None, None]
 
 
 def test_a_given_representation_is_taken_as_it_is(world):

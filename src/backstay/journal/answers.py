@@ -12,11 +12,12 @@ import pyarrow as pa
 
 from backstay.bundle.inputs import table_from
 from backstay.bundle.manifest import Manifest
-from backstay.journal.entries import Feedback, Predictions, array, unpack
+from backstay.journal.entries import Feedback, Predictions, Tensor, array, unpack
 from backstay.journal.rows import Rows
 from backstay.journal.segment import frames
 
 EPOCH = np.datetime64(0, "us")
+Shape = tuple[str, int | None, int | None, bool]
 
 
 def entries_of(segments: Iterable[Path]) -> Iterator[Predictions | Feedback]:
@@ -29,12 +30,43 @@ def entries_of(segments: Iterable[Path]) -> Iterator[Predictions | Feedback]:
 def rows_by_release(
     entries: Iterable[Predictions | Feedback], model: str, environment: str, manifests: Mapping[str, Manifest]
 ) -> list[Rows]:
-    """The answers of one model, joined by release so that tensors are turned into columns in few steps."""
-    by_release: dict[str, list[Predictions]] = {}
+    """The answers of one model, joined by release and by what is logged of them: each part is alike in all its rows.
+
+    They are joined so that tensors are turned into columns in few steps. An entry that was logged with less than its
+    neighbours costs these nothing. Where an id comes twice, the part that has the first of them comes first.
+    """
+    own = [e for e in entries if isinstance(e, Predictions) and scope_of(e) == (model, environment)]
+    alike: dict[Shape, list[Predictions]] = {}
+    for entry in own:
+        alike.setdefault(_shape(entry), []).append(entry)
+    parts = {shape: answers(group, manifests.get(shape[0])) for shape, group in alike.items()}
+    return list(parts.values()) if len(parts) <= 1 else _in_order(own, parts)
+
+
+def _in_order(entries: list[Predictions], parts: Mapping[Shape, Rows]) -> list[Rows]:
+    """The parts, rows whose id was logged before in another part behind all others: the first of an id counts."""
+    known: set[str] = set()
     for entry in entries:
-        if isinstance(entry, Predictions) and scope_of(entry) == (model, environment):
-            by_release.setdefault(entry.release, []).append(entry)
-    return [answers(own, manifests.get(release)) for release, own in by_release.items()]
+        known.update(entry.ids)
+    if len(known) == sum(len(entry.ids) for entry in entries):
+        return list(parts.values())
+    fresh: dict[Shape, list[bool]] = {shape: [] for shape in parts}
+    for entry in entries:
+        for row_id in entry.ids:
+            fresh[_shape(entry)].append(row_id in known)
+            known.discard(row_id)
+    masks = {shape: np.array(marks, dtype=np.bool_) for shape, marks in fresh.items()}
+    firsts = [part.take(masks[shape]) for shape, part in parts.items()]
+    return firsts + [part.take(~masks[shape]) for shape, part in parts.items() if not masks[shape].all()]
+
+
+def _shape(entry: Predictions) -> Shape:
+    """Release, width of scores and of embeddings, and whether inputs are logged."""
+    return entry.release, _width(entry.scores), _width(entry.embeddings), bool(entry.inputs)
+
+
+def _width(value: Tensor | None) -> int | None:
+    return None if value is None else value.shape[-1]
 
 
 def scope_of(entry: Predictions) -> tuple[str, str]:
@@ -43,7 +75,7 @@ def scope_of(entry: Predictions) -> tuple[str, str]:
 
 
 def answers(entries: list[Predictions], manifest: Manifest | None) -> Rows:
-    """Answers of one release as rows."""
+    """Answers of one release as rows. They are alike in what is logged of them; else use `rows_by_release`."""
     sizes = [len(e.ids) for e in entries]
     times = np.repeat(np.array([e.at for e in entries], dtype="int64"), sizes)
     grouped = any(e.groups is not None for e in entries)

@@ -110,20 +110,32 @@ def _times(
 
 
 def utc_times(column: pa.ChunkedArray, name: str, time_zone: str | None) -> npt.NDArray[np.datetime64]:
-    """A column of times as datetime64[us] in UTC; times without a zone need a declared one."""
+    """A column of times as datetime64[us] in UTC; times without a zone need a declared one, finer ones are cut off."""
     kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return np.array([_parse(v, name, time_zone) for v in column.to_pylist()], dtype="datetime64[us]")
     if pa.types.is_date(kind):
-        column, kind = column.cast(pa.timestamp("us")), pa.timestamp("us")
+        column, kind = _cast(column, pa.timestamp("us"), name), pa.timestamp("us")
     if not pa.types.is_timestamp(kind):
         raise BackstayError(f"the column {name!r} holds {kind}, not times", fix="name a column of times")
     if kind.tz is None:
         column = pc.assume_timezone(
-            column.cast(pa.timestamp("us")), _zone(time_zone, name), ambiguous="earliest", nonexistent="latest"
+            _cast(column, pa.timestamp("us"), name), _zone(time_zone, name), ambiguous="earliest", nonexistent="latest"
         )
-    found: npt.NDArray[np.datetime64] = column.cast(pa.timestamp("us", tz="UTC")).to_numpy().astype("datetime64[us]")
+    moments = _cast(column, pa.timestamp("us", tz="UTC"), name)
+    found: npt.NDArray[np.datetime64] = moments.to_numpy().astype("datetime64[us]")
     return found
+
+
+def _cast(column: pa.ChunkedArray, kind: pa.DataType, name: str) -> pa.ChunkedArray:
+    """Nanoseconds are cut to microseconds on purpose: the one representation has no finer time."""
+    finer = pa.types.is_timestamp(column.type) and column.type.unit == "ns"
+    try:
+        return pc.cast(column, kind, safe=not finer)
+    except pa.ArrowInvalid as error:
+        raise BackstayError(
+            f"the column {name!r} holds times that microseconds since 1970 cannot express", fix="correct those times"
+        ) from error
 
 
 def _parse(text: str, name: str, time_zone: str | None) -> np.datetime64:
@@ -189,6 +201,29 @@ def _probabilities(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
         )
     found: npt.NDArray[np.float64] = values
     return found
+
+
+def latencies_of(table: pa.Table, name: str | None) -> npt.NDArray[np.float64] | None:
+    """Milliseconds that each answer took [n], NaN where the column is empty; None where no column is named.
+
+    Raises:
+        BackstayError: no such column, or one that holds something else than finite numbers of 0 or more.
+    """
+    if name is None:
+        return None
+    column = _column(table, name, "predictions.latency")
+    kind = column.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
+        raise BackstayError(f"the column {name!r} holds {kind}, not milliseconds", fix="give a column of numbers")
+    known = ~np.asarray(pc.is_null(column).to_numpy(), dtype=np.bool_)
+    values = np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
+    wrong = np.flatnonzero(known & ~(np.isfinite(values) & (values >= 0.0)))
+    if len(wrong):
+        raise BackstayError(
+            f"the column {name!r} holds {values[wrong[0]]:g} milliseconds in row {wrong[0]}",
+            fix="give finite numbers of 0 or more, and leave empty what is not known",
+        )
+    return np.where(known, values, np.nan)
 
 
 def embeddings_of(table: pa.Table, name: str | None) -> npt.NDArray[np.float32] | None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from backstay.journal.column_types import unified
+
 Objects = npt.NDArray[np.object_]
-Indices = npt.NDArray[np.int64] | npt.NDArray[np.bool_]
+Mask = npt.NDArray[np.bool_]
+Indices = npt.NDArray[np.int64] | Mask
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,11 +27,13 @@ class Rows:
         times: datetime64[us], UTC [n].
         releases: id of the release that answered [n].
         predictions: class names [n].
-        scores: float32 [n, k] in class order; embeddings: float32 [n, d]; None where not logged.
+        scores: float32 [n, k] in class order; embeddings: float32 [n, d]; None where no row has any.
         groups: whose rows belong together [n], None where not given.
-        inputs: feature and context columns, None where inputs are not logged.
+        inputs: feature and context columns, None where no row's are logged.
         latencies: milliseconds that each row's request waited for its answer [n], NaN where not known.
         duplicates: rows dropped, now or at compaction, because their id had been seen before.
+        scored, embedded, described: which rows have scores, embeddings and inputs [n]; None where all have what any
+            has. In the place of what a row has not is NaN, or null: that is no fault of the row.
     """
 
     ids: Objects
@@ -41,6 +46,9 @@ class Rows:
     inputs: pa.Table | None = None
     duplicates: int = 0
     latencies: npt.NDArray[np.float64] | None = None
+    scored: Mask | None = None
+    embedded: Mask | None = None
+    described: Mask | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -65,6 +73,9 @@ class Rows:
             inputs=None if self.inputs is None else self.inputs.take(pa.array(places, pa.int64())),
             duplicates=self.duplicates,
             latencies=None if self.latencies is None else self.latencies[places],
+            scored=None if self.scored is None else self.scored[places],
+            embedded=None if self.embedded is None else self.embedded[places],
+            described=None if self.described is None else self.described[places],
         )
 
     def between(self, start: datetime, end: datetime) -> Rows:
@@ -75,34 +86,48 @@ class Rows:
         """Rows that this release answered."""
         return self.take(np.asarray(self.releases == release, dtype=np.bool_))
 
-    def sound(self) -> npt.NDArray[np.bool_]:
-        """Which rows have numbers for scores and embeddings: only these are judged."""
+    def sound(self) -> Mask:
+        """Rows whose scores and embeddings, where they have any, are numbers: only these are judged."""
         sound = np.ones(len(self), dtype=np.bool_)
-        for values in (self.scores, self.embeddings):
+        for values, has in ((self.scores, self.scored), (self.embeddings, self.embedded)):
             if values is not None:
-                sound &= np.isfinite(values).all(axis=1)
+                numbers = np.isfinite(values).all(axis=1)
+                sound &= numbers if has is None else numbers | ~has
         return sound
+
+    def whole(self) -> Rows:
+        """The rows that lack nothing of what others have: scores, embeddings, inputs."""
+        masks = [has for has in (self.scored, self.embedded, self.described) if has is not None]
+        return self.take(np.logical_and.reduce(masks)) if masks else self
 
     @staticmethod
     def concat(parts: Sequence[Rows]) -> Rows:
-        """Rows one after another. What some parts lack (scores of another width, inputs) is lacking in all.
+        """Rows one after another, each with what it has; `scored` and its like say which rows lack what others have.
 
-        Input columns that only some parts have become null in the others.
+        Of one release whose rows have scores or embeddings of several widths, those of another width than most have
+        none; of releases that differ among each other no row has any. Input columns that only some parts have become
+        null in the others, and a column of several types gets one that holds them all (`column_types`).
         """
         parts = [p for p in parts if len(p)]
         if not parts:
             return Rows.none()
+        scores, scored = _stack(parts, [p.scores for p in parts], [p.scored for p in parts])
+        embeddings, embedded = _stack(parts, [p.embeddings for p in parts], [p.embedded for p in parts])
+        inputs, described = _tables(parts)
         return Rows(
             ids=np.concatenate([p.ids for p in parts]),
             times=np.concatenate([p.times for p in parts]),
             releases=np.concatenate([p.releases for p in parts]),
             predictions=np.concatenate([p.predictions for p in parts]),
-            scores=_stack([p.scores for p in parts]),
-            embeddings=_stack([p.embeddings for p in parts]),
+            scores=scores,
+            embeddings=embeddings,
             groups=None if all(p.groups is None for p in parts) else np.concatenate([_or_none(p) for p in parts]),
-            inputs=None if any(p.inputs is None for p in parts) else _tables([p.inputs for p in parts]),
+            inputs=inputs,
             duplicates=sum(p.duplicates for p in parts),
             latencies=None if all(p.latencies is None for p in parts) else np.concatenate([_waited(p) for p in parts]),
+            scored=scored,
+            embedded=embedded,
+            described=described,
         )
 
 
@@ -141,11 +166,58 @@ def _waited(rows: Rows) -> npt.NDArray[np.float64]:
     return np.full(len(rows), np.nan) if rows.latencies is None else rows.latencies
 
 
-def _stack(parts: list[Any]) -> Any:
-    if any(p is None for p in parts) or len({p.shape[1] for p in parts}) > 1:
+def _stack(
+    parts: list[Rows], values: list[npt.NDArray[np.float32] | None], masks: list[Mask | None]
+) -> tuple[npt.NDArray[np.float32] | None, Mask | None]:
+    """Scores or embeddings of all parts, NaN where a row has none, and which rows have some."""
+    width = _width(parts, values, masks)
+    if width is None:
+        return None, None
+    fitting = [found if found is not None and found.shape[1] == width else None for found in values]
+    stacked = [
+        np.full((len(part), width), np.nan, dtype=np.float32) if found is None else found
+        for part, found in zip(parts, fitting, strict=True)
+    ]
+    return np.concatenate(stacked), _joined(parts, [found is not None for found in fitting], masks)
+
+
+def _width(parts: list[Rows], values: list[npt.NDArray[np.float32] | None], masks: list[Mask | None]) -> int | None:
+    """How wide scores or embeddings are; None where no part has any, or releases differ."""
+    widths = {found.shape[1] for found in values if found is not None}
+    if len(widths) <= 1:
+        return next(iter(widths), None)
+    counts: dict[str, Counter[int]] = {}
+    for part, found, has in zip(parts, values, masks, strict=True):
+        if found is not None:
+            for release, rows in Counter(part.releases[slice(None) if has is None else has].tolist()).items():
+                counts.setdefault(str(release), Counter())[found.shape[1]] += rows
+    usual = {max(sorted(found), key=found.__getitem__) for found in counts.values()}
+    return usual.pop() if len(usual) == 1 else None
+
+
+def _joined(parts: list[Rows], have: list[bool], masks: list[Mask | None]) -> Mask | None:
+    """Which rows have something, of parts that have it and of parts that have not; None where all rows have it."""
+    if all(have) and all(mask is None for mask in masks):
         return None
-    return np.concatenate(parts)
+    found = [
+        np.full(len(part), has) if mask is None or not has else mask
+        for part, has, mask in zip(parts, have, masks, strict=True)
+    ]
+    return np.concatenate(found)
 
 
-def _tables(parts: list[pa.Table | None]) -> pa.Table:
-    return pa.concat_tables([p for p in parts if p is not None], promote_options="permissive")
+def _tables(parts: list[Rows]) -> tuple[pa.Table | None, Mask | None]:
+    """Inputs of all parts, null where a row has none, and which rows have some."""
+    given = [part.inputs if part.inputs is not None and part.inputs.num_columns else None for part in parts]
+    known = [table for table in given if table is not None]
+    if not known:
+        return None, None
+    if any(table.schema != known[0].schema for table in known):
+        known = unified(known)
+    have = [table is not None for table in given]
+    left, first = iter(known), known[0].schema[0].name
+    tables = [
+        next(left) if has else pa.table({first: pa.nulls(len(part))}) for part, has in zip(parts, have, strict=True)
+    ]
+    joined = pa.concat_tables(tables, promote_options="permissive")
+    return joined, _joined(parts, have, [part.described for part in parts])

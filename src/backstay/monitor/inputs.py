@@ -10,11 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from backstay.journal.column_types import as_numbers, as_text, no_numbers
 from backstay.kernel.records import ColumnKind, Schema
 from backstay.maths.arrays import AnyArray, FloatArray, RealArray
 from backstay.monitor.reference import Reference
 from backstay.monitor.traffic import WindowData
 
+NUMBERS = (ColumnKind.NUMBER, ColumnKind.INTEGER)
 TOP = 10
 CLIP = 6.0
 
@@ -22,24 +24,55 @@ CLIP = 6.0
 def columns_of(table: pa.Table, schema: Schema) -> dict[str, AnyArray]:
     """The feature columns that a detector can test, by name: floats with NaN, or objects with None.
 
-    A text column becomes its length in characters. Times always move and images are no column: both are left out.
+    A text column becomes its length in characters. Times always move and images are no column: both are left out. A
+    column of another type than the schema says is read as far as it can be: what is no number is missing.
     """
     columns: dict[str, AnyArray] = {}
     for name in schema.features:
         if name not in table.column_names:
             continue
         kind, values = schema.column(name).kind, table[name].combine_chunks()
-        if kind in (ColumnKind.NUMBER, ColumnKind.INTEGER):
-            columns[name] = _floats(values)
+        if kind in NUMBERS:
+            columns[name] = _floats(as_numbers(values))
         elif kind is ColumnKind.TEXT:
-            columns[f"length of {name}"] = _floats(pc.utf8_length(values.cast(pa.large_string())))
-        elif kind in (ColumnKind.CATEGORY, ColumnKind.BOOLEAN):
-            columns[name] = np.asarray(values.cast(pa.large_string()).to_pylist(), dtype=object)
+            columns[f"length of {name}"] = _floats(pc.utf8_length(as_text(values)))
+        elif kind is ColumnKind.BOOLEAN:
+            columns[name] = _objects(_truth(values))
+        elif kind is ColumnKind.CATEGORY:
+            columns[name] = _objects(as_text(values))
     return columns
+
+
+def strange_of(table: pa.Table, schema: Schema) -> dict[str, AnyArray]:
+    """What feature columns of numbers hold that is no number, as text: objects with None where all is well.
+
+    Only columns with such values are named. In `columns_of` these values are missing.
+    """
+    found: dict[str, AnyArray] = {}
+    for name in schema.features:
+        if name in table.column_names and schema.column(name).kind in NUMBERS:
+            odd = no_numbers(table[name])
+            if odd is not None:
+                found[name] = _objects(odd)
+    return found
 
 
 def _floats(values: Any) -> FloatArray:
     return np.asarray(values.cast(pa.float64(), safe=False).fill_null(float("nan")).to_numpy(zero_copy_only=False))
+
+
+def _objects(values: Any) -> AnyArray:
+    return np.asarray(values.to_pylist(), dtype=object)
+
+
+def _truth(values: Any) -> Any:
+    """Truth values as "true" and "false", also where they were logged as 0 and 1 or as such words."""
+    text = as_text(values)
+    if pa.types.is_boolean(values.type):
+        return text
+    low = pc.utf8_lower(text)
+    yes, no = (pc.is_in(low, pa.array(words, pa.large_string())) for words in (["true", "1"], ["false", "0"]))
+    return pc.if_else(yes, pa.scalar("true", text.type), pc.if_else(no, pa.scalar("false", text.type), text))
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,8 @@ class RowSample:
                 "columns": {name: _packed(values) for name, values in rows.columns.items()},
                 "traits": {name: _packed(values) for name, values in rows.traits.items()},
                 **({"slices": {n: _packed(v) for n, v in rows.slices.items()}} if rows.slices else {}),
+                **({"lacks": {n: _packed(v) for n, v in rows.lacks.items()}} if rows.lacks else {}),
+                **({"strange": {n: _packed(v) for n, v in rows.strange.items()}} if rows.strange else {}),
             },
         }
 
@@ -94,6 +96,8 @@ class RowSample:
             columns={name: _unpacked(values) for name, values in kept["columns"].items()},
             traits={name: _unpacked(values) for name, values in kept["traits"].items()},
             slices={name: _unpacked(values) for name, values in kept.get("slices", {}).items()},
+            lacks={name: _unpacked(values) for name, values in kept.get("lacks", {}).items()},
+            strange={name: _unpacked(values) for name, values in kept.get("strange", {}).items()},
         )
         return RowSample(int(state["most"]), hash_ids(rows.ids, SEED), rows)
 
@@ -109,9 +113,13 @@ def take(window: WindowData, chosen: AnyArray) -> WindowData:
         scores=None if window.scores is None else window.scores[chosen],
         groups=None if window.groups is None else window.groups[chosen],
         latencies=None if window.latencies is None else window.latencies[chosen],
+        numbers=None if window.numbers is None else window.numbers[chosen],
+        members=None if window.members is None else window.members[chosen],
         columns={name: values[chosen] for name, values in window.columns.items()},
         traits={name: values[chosen] for name, values in window.traits.items()},
         slices={name: values[chosen] for name, values in window.slices.items()},
+        lacks={name: values[chosen] for name, values in window.lacks.items()},
+        strange={name: values[chosen] for name, values in window.strange.items()},
     )
 
 
@@ -140,7 +148,26 @@ def joined(parts: Sequence[WindowData]) -> WindowData:
             for name in first.slices
             if all(name in part.slices for part in parts)
         },
+        lacks=_marks([part.lacks for part in parts], parts, False),
+        strange=_marks([part.strange for part in parts], parts, None),
     )
+
+
+def _marks(
+    marks: Sequence[Mapping[str, AnyArray]], parts: Sequence[WindowData], nothing: object
+) -> dict[str, AnyArray]:
+    """Marks of the rows of several parts; a part without them has nothing to mark."""
+    names = dict.fromkeys(name for found in marks for name in found)
+    kind = np.bool_ if nothing is False else object
+    return {
+        name: np.concatenate(
+            [
+                found[name] if name in found else np.full(len(part), nothing, dtype=kind)
+                for found, part in zip(marks, parts, strict=True)
+            ]
+        )
+        for name in names
+    }
 
 
 def _stacked(parts: list[AnyArray | None]) -> AnyArray | None:

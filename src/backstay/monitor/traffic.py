@@ -11,8 +11,12 @@ import numpy as np
 from backstay.kernel.clock import utc
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Label, LabelUse
-from backstay.maths.arrays import AnyArray, FloatArray, IntArray, RealArray
+from backstay.maths.arrays import AnyArray, BoolArray, FloatArray, IntArray, RealArray
+from backstay.monitor.late_rows import Untold
 from backstay.monitor.measures import Whole
+
+# Parts that rows of a window can lack.
+SCORES, REPRESENTATION, COLUMNS = "scores", "representation", "columns"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +159,8 @@ class WindowData:
             those that it has counted, and leaves those of rows after `end` for a later window.
         numbers: the answers of a regression [n]; `predicted` then holds the same word for all.
         members: the answers of a multi-label model as in `Reference`; `predicted` then holds the same word for all.
-        late: rows that arrived after their window had been closed; they are told, not tested.
+        untold: logged rows that no window will judge, told once with this one: late ones, and those in windows that a
+            backfill judged.
         whole: given where the rows here are a random sample of the window: the tests then read these sketches of all
             its rows, and the sample serves for examples and for estimates.
         latencies: milliseconds that each row's request waited [n], NaN where not known.
@@ -168,6 +173,9 @@ class WindowData:
         unasked: logged rows of this release that can still be drawn at random for a label; None where nobody counted.
         searches: that were answered in this window; None where none was logged.
         answered: logged rows of which `labels` tell, as rows of a window: for what is foretold of them by their inputs.
+        lacks: by part ("scores", "representation", "columns") the rows that were logged without it [n]; only parts that
+            some rows have and some have not. In its place they have NaN or None, which means nothing.
+        strange: by column of numbers what it holds that is no number, as text [n], objects with None where all is well.
     """
 
     start: datetime
@@ -181,7 +189,7 @@ class WindowData:
     columns: Mapping[str, AnyArray] = field(default_factory=dict)
     traits: Mapping[str, FloatArray] = field(default_factory=dict)
     labels: tuple[LabelledRow, ...] = ()
-    late: int = 0
+    untold: Untold = field(default_factory=Untold)
     whole: Whole | None = None
     numbers: FloatArray | None = None
     members: FloatArray | None = None
@@ -194,6 +202,8 @@ class WindowData:
     unasked: int | None = None
     answered: WindowData | None = None
     searches: Searches | None = None
+    lacks: Mapping[str, BoolArray] = field(default_factory=dict)
+    strange: Mapping[str, AnyArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if utc(self.end) <= utc(self.start):
@@ -210,6 +220,7 @@ class WindowData:
             **{f"column {name!r}": values for name, values in self.columns.items()},
             **{f"trait {name!r}": values for name, values in self.traits.items()},
             **{f"slice {name!r}": values for name, values in self.slices.items()},
+            **{f"marks for {name!r}": values for name, values in (*self.lacks.items(), *self.strange.items())},
         }
         if self.whole is not None and self.groups is not None:
             raise BackstayError(

@@ -31,6 +31,7 @@ from backstay.monitor.label_counts import labels_by_window
 from backstay.monitor.label_free import without_labels
 from backstay.monitor.labelled_loss import mae_from_labels, remember_errors
 from backstay.monitor.labelled_metrics import from_labels_by_metric, primary_of, remember_answers
+from backstay.monitor.lacking import having, inputs_of, read_by, told
 from backstay.monitor.locating import locate
 from backstay.monitor.loss_estimates import mae_without_labels
 from backstay.monitor.maturity import Maturity, dated, mature_windows, ripened
@@ -38,7 +39,7 @@ from backstay.monitor.memory import Memory
 from backstay.monitor.metric_estimates import without_labels_by_metric
 from backstay.monitor.searches import search_estimates
 from backstay.monitor.sources import source_count
-from backstay.monitor.traffic import WindowData
+from backstay.monitor.traffic import SCORES, WindowData
 from backstay.settings import Settings
 
 # No window spends more than this, however long it is and however large the budget.
@@ -73,10 +74,11 @@ def watch_window(
     drawn = None if window.drawn is None else from_draw(window.drawn, alpha)
     mature = mature_windows(memory, maturity)
     by_labels = from_labels_by_metric(mature, detectors.reference, settings, labelled)
-    free = without_labels_by_metric(detectors, window, settings, label_free, {e.metric: e for e in by_labels})
+    described, scored = having(window, inputs_of(detectors)), having(window, (SCORES, *inputs_of(detectors)))
+    free = without_labels_by_metric(detectors, scored, settings, label_free, {e.metric: e for e in by_labels})
     by_metric = tuple(sorted((*by_labels, *free), key=lambda e: (e.metric, e.kind == "label-free")))
     mean_error = dated(mae_from_labels(mature, detectors.reference.limit), maturity)
-    free_error = mae_without_labels(detectors, window, settings, doubts, mean_error, wanted)
+    free_error = mae_without_labels(detectors, described, settings, doubts, mean_error, wanted)
     by_metric = (*by_metric, *(e for e in (mean_error, free_error) if e is not None), *search_estimates(window))
     age = label_age_days(memory, utc(window.end))
     facts = Facts(
@@ -88,7 +90,7 @@ def watch_window(
         labels_wanted=wanted,
         halfwidth=promised_halfwidth(detectors.reference, wanted),
         label_age_days=age,
-        late=window.late,
+        untold=window.untold,
         absent=detectors.absent,
         answered=detectors.reference.answered,
         drawn=drawn,
@@ -105,7 +107,7 @@ def watch_window(
     if detectors.reference.limit is not None:
         headline = f"{headline} {within(detectors.reference.limit)}"
     memory = replace(
-        memory,
+        memory.with_told(window.untold),
         last_end=utc(window.end),
         rows=memory.rows + window.rows,
         windows=memory.windows + 1,
@@ -138,8 +140,9 @@ def watch_window(
             "alpha_by_interval": by_interval,
             **maturity.told(),
             "labels_counted": labels_by_window(window.labels, memory),
+            "days_watched": (utc(window.end) - utc(memory.started)).total_seconds() / 86_400,
         },
-        located=locate(signals, window, detectors, settings),
+        located=locate(signals, described, detectors, settings),
     )
     return result, memory
 
@@ -167,8 +170,10 @@ def _signals(
             source=source,
             season=settings.watch.season,
         )
-        signal, states[name] = _look(name, detector, states.get(name, {}), window, look)
-        signals.append(signal)
+        parts = read_by(name, detectors)
+        kept = having(window, parts)
+        signal, states[name] = _look(name, detector, states.get(name, {}), kept, look)
+        signals.append(told(signal, window, kept, parts))
     return tuple(signals), states
 
 
@@ -209,10 +214,12 @@ def _estimates(
     model = ChanceModel.fit(detectors.reference)
     end = utc(window.end)
     wait = timedelta(days=maturity.days)
-    memory = memory.with_counted(window.labels).with_labels(label_points(window.labels, model), end, wait)
+    memory = memory.with_counted(window.labels).with_labels(label_points(window.labels, model), end, wait, window.start)
     memory = memory.with_pool(chance_pool(window, model), wait)
     seen = remember_answers(memory.rows_seen, window, detectors.reference, settings)
-    seen = remember_errors(seen, window, ErrorModel.fit(detectors))
+    inputs = inputs_of(detectors)
+    known = replace(window, answered=None if window.answered is None else having(window.answered, inputs))
+    seen = remember_errors(seen, having(known, inputs), ErrorModel.fit(detectors))
     kept = seen.only((point.prediction_id for point in memory.labels), (pool.start for pool in memory.pools))
     memory = replace(memory, rows_seen=kept)
     times = [row.predicted_at for row in window.labels if row.representative]
@@ -227,7 +234,7 @@ def _estimates(
         refusals.append(str(labelled.figures["contradicts_label_free"]))
     monthly = settings.budget.labels_per_month or 50
     wanted = max(monthly - (0 if labelled is None else labelled.labels), 0)
-    label_free = without_labels(detectors, window, settings, tuple(refusals), wanted)
+    label_free = without_labels(detectors, having(window, (SCORES, *inputs)), settings, tuple(refusals), wanted)
     return memory, labelled, label_free, max(wanted, 1), tuple(refusals)
 
 
@@ -236,7 +243,9 @@ def _years_begun(memory: Memory, window: WindowData) -> int:
 
 
 def _figures(facts: Facts, window: WindowData) -> Json:
-    figures: Json = {"late_rows": window.late, "absent_detectors": dict(facts.absent)}
+    figures: Json = {"late_rows": window.untold.late, "absent_detectors": dict(facts.absent)}
+    if window.untold.overlapping:
+        figures["backfilled_rows"] = window.untold.overlapping
     if facts.known is not None:
         figures["reference_accuracy"] = {
             "value": facts.known.value,
