@@ -135,6 +135,31 @@ def test_sentences_are_text_and_stand_alone(tmp_path: Path) -> None:
     assert infer_schema(beside, target="intent", kinds=settings_of(text).data.columns).features == ("length",)
 
 
+def test_what_nobody_watches_is_named(tmp_path: Path) -> None:
+    rows = 400
+    table = pa.table(
+        {
+            "id": [f"r{i}" for i in range(rows)],
+            "y": ["a", "b"] * (rows // 2),
+            "prediction": ["a", "b"] * (rows // 2),
+            "x": np.arange(float(rows)) % 7.5,
+            "note": [f"the order of card {i} was lost again" for i in range(rows)],
+            "due": pa.array([datetime(2026, 1, 1, tzinfo=UTC)] * rows),
+            "when": pa.array([datetime(2026, 1, 1, tzinfo=UTC)] * rows),
+            "record": [{"a": 1}] * rows,
+            "v": [[1.0, 2.0]] * rows,
+        }
+    )
+    file = put(table, tmp_path)
+    elsewhere = propose_adoption(file, target="y", predictions_only=True, time="when", folder=tmp_path)
+    assert settings_of(elsewhere).data.features == ("x", "note")
+    assert settings_of(elsewhere).data.columns == {"x": "number", "note": "text"}
+    assert "# Not watched: due (times), record (struct).\n" in elsewhere
+    trained = propose(file, target="y", time="when", folder=tmp_path)
+    assert "note" not in settings_of(trained).data.columns
+    assert "# Not watched: note (text), due (times), record (struct), v (lists of numbers).\n" in trained
+
+
 def test_phrases_that_repeat_are_a_category(tmp_path: Path) -> None:
     degrees = [f"master of {kind} science" for kind in ("natural", "applied", "social", "formal")] * 50
     table = pa.table({"degree": degrees, "n": np.arange(200.0), "y": ["a", "b"] * 100})

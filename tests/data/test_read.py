@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from backstay.data.images import image_array, pixels_of
+from backstay.data.images import image_array, pixels_of, write_image
 from backstay.data.read import read
 from backstay.kernel.errors import BackstayError, NotFound
 
@@ -95,6 +95,27 @@ def test_npz_without_labels(tmp_path: Path) -> None:
     assert read(tmp_path / "images.npz").column_names == ["image", "id"]
     np.savez(tmp_path / "vectors.npz", x=np.zeros((2, 3)))
     assert read(tmp_path / "vectors.npz").column_names == ["vector"]
+
+
+@pytest.mark.parametrize("shape", [(9, 8, 2), (9, 8, 5), (8, 8, 12), (5, 7, 9), (1, 6, 3)])
+def test_npz_images_of_any_channels(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (6, *shape), dtype=np.uint8)
+    np.savez(tmp_path / "d.npz", x=x, y=np.arange(6) % 2)
+    column = read(tmp_path / "d.npz").column("image")
+    assert tuple(column.type.shape) == shape
+    np.testing.assert_array_equal(pixels_of(column), x)
+
+
+def test_npz_images_with_channels_before_height_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", x=np.zeros((4, 3, 32, 32), np.uint8), y=np.arange(4) % 2)
+    with pytest.raises(BackstayError, match=r"3 channels seem to come before .*transpose\(0, 2, 3, 1"):
+        read(tmp_path / "d.npz")
+
+
+def test_a_png_holds_colours_only(tmp_path: Path) -> None:
+    with pytest.raises(BackstayError, match="5 channels does not go into a png"):
+        write_image(np.zeros((4, 4, 5), np.uint8), tmp_path / "i.png")
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_no_archive_is_not_told_how_to_unpickle(tmp_path: Path) -> None:

@@ -88,6 +88,17 @@ def test_too_few_rows() -> None:
         split(conform(table, schema), schema, SHARES)
 
 
+@pytest.mark.parametrize("what", ["id", "group"])
+def test_rows_that_are_all_called_alike_are_not_too_few(what: str) -> None:
+    table = table_of(300)
+    place = pa.array(["same"] * 300)
+    table = table.append_column("k", place)
+    schema = infer_schema(table, target="y", **{what: "k"})
+    with pytest.raises(BackstayError, match=f"all 300 rows have the same {what} in the column 'k': 'same'") as caught:
+        split(conform(table, schema), schema, SHARES)
+    assert f"data.{what}" in caught.value.fix
+
+
 def test_a_few_rows_are_dealt_in_two_by_the_same_places() -> None:
     table = table_of(40, who=[f"p{i // 4}" for i in range(40)])
     schema = infer_schema(table, target="y", group="who")

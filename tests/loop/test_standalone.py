@@ -124,6 +124,14 @@ def test_embeddings_as_arrays_and_as_columns() -> None:
     assert look(pd.DataFrame({"v": list(now)}), before, embedding="v").condition is Condition.FINE
 
 
+@pytest.mark.parametrize(("reference_width", "width"), [(16, 8), (8, 16)])
+def test_embeddings_of_another_width_are_refused(reference_width, width) -> None:
+    rng = np.random.default_rng(4)
+    known, live = rng.normal(size=(500, reference_width)), rng.normal(size=(100, width))
+    with pytest.raises(BackstayError, match=f"traffic are {width} wide, those of the reference {reference_width}"):
+        look(live, known)
+
+
 def test_few_rows_are_judged_by_themselves_as_by_sketches_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(6)
     before, now = rng.normal(size=(2000, 16)), rng.normal(size=(1000, 16)) + 0.1
@@ -197,6 +205,17 @@ def test_rows_out_of_order_fall_into_their_windows(reference) -> None:
     for before, after in zip(one.windows, two.windows, strict=True):
         for a, b in zip(before.signals, after.signals, strict=True):
             assert a.evidence == pytest.approx(b.evidence, rel=1e-9)
+
+
+@pytest.mark.parametrize("convert", [pl.from_arrow, lambda t: t.to_pandas()])
+def test_times_of_nanoseconds_are_taken(reference, convert) -> None:
+    def fine(table: pa.Table):
+        times = table["at"].to_numpy().astype("datetime64[ns]") + np.timedelta64(789, "ns")
+        return convert(table.set_column(table.column_names.index("at"), "at", pa.array(times)))
+
+    how = {"time": "at", "time_zone": "UTC", "window_days": 7, "season": "week", "features": ["x"]}
+    seen = look(fine(frame(2000, 5)), fine(reference), **how)
+    assert seen.rows == 2000
 
 
 def test_windows_by_number(reference) -> None:
@@ -280,6 +299,12 @@ def test_progress_counts_rows(reference) -> None:
         ({"window_days": 7.0}, "need times"),
         ({"window_days": 7.0, "window_rows": 100, "time": "at"}, "by time and by number"),
         ({"window_rows": 5}, "windows of 5 rows"),
+        ({"window_rows": "200"}, "window_rows is '200'"),
+        ({"window_rows": 50.5}, r"window_rows is 50\.5"),
+        *(
+            ({"window_days": days, "time": "at"}, "window_days is ")
+            for days in ("7", 0, -1, float("nan"), True, 1e-9, 500)
+        ),
         ({"alpha": 0.0}, "alpha is 0.0"),
         ({"alpha": 0.5}, "alpha is 0.5"),
         ({"score": "chance"}, "predictions are not"),

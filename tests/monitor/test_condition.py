@@ -8,6 +8,7 @@ from backstay.kernel.records import Condition, Estimate, Interval, Signal
 from backstay.maths.intervals import Bounds
 from backstay.monitor.condition import summarise
 from backstay.monitor.facts import Facts
+from backstay.monitor.late_rows import Untold
 from backstay.monitor.reference import KnownAccuracy
 
 KNOWN = KnownAccuracy(0.95, Bounds(0.93, 0.97), 500, 500.0)
@@ -49,7 +50,7 @@ def facts(signals=(QUIET,), label_free=FREE, labelled=None, **changes) -> Facts:
         "labels_wanted": 50,
         "halfwidth": 0.08,
         "label_age_days": 3.0,
-        "late": 0,
+        "untold": Untold(),
         "absent": {},
         **changes,
     }
@@ -122,7 +123,7 @@ def test_advice_names_what_is_missing():
     )
     unjudged = Signal("prediction", 0.0, False, 0.0, 9, "not judged: scores are missing", figures={"judged": False})
     advice = summarise(
-        facts((wants, unjudged), REFUSED, label_age_days=None, late=7, absent={"labelled_error": "no labels"})
+        facts((wants, unjudged), REFUSED, label_age_days=None, untold=Untold(7), absent={"labelled_error": "no labels"})
     ).advice
     told = "\n".join(advice)
     assert "Label 50 rows drawn at random: `backstay label --request 50`" in told

@@ -36,8 +36,10 @@ def test_a_cache_of_other_detectors_is_not_used(world, settings, make_settings):
 
 
 def test_an_unknown_detector_is_named_with_the_known_ones(world, make_settings):
+    settings = make_settings()
+    watch = settings.watch.model_copy(update={"detectors": ("colums",)})
     with pytest.raises(NotFound, match="'columns'"):
-        Detectors.fit(world.reference(100), make_settings(watch={"detectors": ["colums"]}))
+        Detectors.fit(world.reference(100), settings.model_copy(update={"watch": watch}))
 
 
 def test_what_ought_to_watch_and_cannot_is_told_with_its_fix(world, settings):

@@ -8,6 +8,7 @@ import pytest
 
 from backstay.kernel.errors import BackstayError
 from backstay.maths.budget import Episodes
+from backstay.monitor.late_rows import LateRows, Untold
 from backstay.monitor.memory import MOST_LABELS, ChancePool, LabelPoint, Memory
 from backstay.monitor.sources import Sources
 from backstay.monitor.windows import stamp
@@ -32,6 +33,7 @@ def test_json_and_back_is_exact(begin):
         labels=(point("a", begin), LabelPoint("b", begin, False, None, "g")),
         pools=(ChancePool(begin, begin + timedelta(days=7), 12, (1 / 3, 2 / 3)),),
         sources=Sources((0.1, 0.3)),
+        late_rows=LateRows(Untold(3, 4), 90, ((begin, begin + timedelta(days=7)),)),
     )
     assert Memory.from_json(json.loads(json.dumps(memory.to_json()))) == memory
 
@@ -46,7 +48,7 @@ def test_labels_of_rows_over_a_month_old_are_forgotten(begin):
     memory = Memory.start("r", begin).with_labels(
         (point("old", begin), point("new", begin + timedelta(days=30))), begin
     )
-    assert [p.prediction_id for p in memory.labels] == ["old", "new"]
+    assert {p.prediction_id for p in memory.labels} == {"old", "new"}
     later = memory.with_labels((), begin + timedelta(days=40))
     assert [p.prediction_id for p in later.labels] == ["new"]
 
@@ -71,6 +73,16 @@ def test_a_row_counts_once_and_its_first_label_stays(begin):
     assert memory.with_labels((point("a", begin, False),), begin).labels == (point("a", begin, True),)
 
 
+def test_labels_stay_in_the_order_in_which_they_came_those_of_one_look_not_by_time(begin):
+    first = tuple(point(f"a{i}", begin + timedelta(hours=i)) for i in range(50))
+    memory = Memory.start("r", begin).with_labels(first, begin)
+    order = [p.prediction_id for p in memory.labels]
+    assert sorted(order) == sorted(p.prediction_id for p in first)
+    assert order != [p.prediction_id for p in first]
+    again = memory.with_labels((point("older", begin - timedelta(hours=1)), *first), begin)
+    assert [p.prediction_id for p in again.labels] == [*order, "older"]
+
+
 def test_labels_are_thinned_without_regard_to_being_right(begin):
     rng = np.random.default_rng(0)
     many = tuple(point(f"p{i}", begin, bool(rng.random() < 0.9)) for i in range(3 * MOST_LABELS))
@@ -82,5 +94,5 @@ def test_labels_are_thinned_without_regard_to_being_right(begin):
 def test_late_rows_are_those_before_the_last_end_that_were_not_there(begin):
     memory = Memory("r", begin, last_end=begin + timedelta(days=7), rows=3)
     times = np.array([stamp(begin + timedelta(days=day)) for day in (0, 1, 2, 3, 6, 8)])
-    assert memory.late(times) == 2
-    assert Memory.start("r", begin).late(times) == 0
+    assert memory.untold(times) == Untold(2, 0)
+    assert Memory.start("r", begin).untold(times) == Untold()

@@ -58,7 +58,7 @@ def test_a_worse_model_is_worth_retraining_and_the_sum_is_shown():
     saved = (terms["error rate now, at least"] - terms["error rate after, at most"]) * 100 * 90
     assert terms["value of retraining, at least"] == pytest.approx(saved)
     assert terms["cost of retraining"] == pytest.approx(50 + 0.5 * 500 + 50)
-    assert terms["known from"] == "50 labels"
+    assert terms["error rate now, known from"] == "50 labels"
     assert decision.headline.startswith("Retrain: waiting 90 days costs at least")
 
 
@@ -85,14 +85,14 @@ def test_what_seems_to_pay_waits_until_the_fall_is_no_luck():
     seen = labels(0.80, 0.08)
     waiting = decide(result(0, seen, figures=KNOWN))
     assert not waiting.retrain
-    assert waiting.terms["net"] > 0
+    assert waiting.terms["value less cost"] > 0
     assert waiting.headline.startswith("Do not retrain yet: waiting 90 days costs at least 8")
     assert "label some rows of the standing sample" in waiting.headline
     few = decide(result(0, seen, figures=KNOWN | {"labels_counted": [{"labels": 12, "right": 9}]}))
     assert not few.retrain
     assert "12 labels show" in few.headline
-    assert 0 < few.terms["evidence of a fall from labels (shown at 1)"] < 1
-    assert decide(result(0, seen)).terms["evidence of a fall from labels (shown at 1)"] > 1
+    assert 0 < few.terms["evidence of the labels for a fall (1 or more shows it)"] < 1
+    assert decide(result(0, seen)).terms["evidence of the labels for a fall (1 or more shows it)"] > 1
 
 
 def test_a_plain_bound_shows_a_fall_alone():
@@ -129,7 +129,7 @@ def test_a_cool_down_holds_and_ends():
     held = decide(result(0, labels(0.80, 0.08)), now=now, last_retrained=now - timedelta(days=6))
     assert not held.retrain
     assert "cool-down" in held.headline
-    assert held.terms["net"] > 0
+    assert held.terms["value less cost"] > 0
     assert decide(result(0, labels(0.80, 0.08)), now=now, last_retrained=now - timedelta(days=7)).retrain
 
 
@@ -210,4 +210,4 @@ def test_a_shadow_goes_before_the_reference():
     much = decide(seen, gain=Gain(0.20, 0.05, 0.10, 300, "300 labels"))
     assert much.retrain
     assert much.terms["errors avoided, at least"] == pytest.approx(0.10 * 100 * 90)
-    assert much.terms["after from"] == "a shadow on the same 300 rows"
+    assert much.terms["error rate after, known from"] == "a shadow on the same 300 rows"

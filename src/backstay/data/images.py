@@ -15,6 +15,8 @@ from backstay.kernel.ids import event_id
 
 ENDINGS = frozenset({".png", ".jpg", ".jpeg"})
 PART = "part"
+USUAL = (1, 3, 4)
+"""Channels that most images have; of others, an array with them in front is more likely turned round."""
 
 
 def image_array(pixels: npt.NDArray[np.uint8]) -> pa.ChunkedArray:
@@ -113,10 +115,16 @@ def _pair(x: npt.NDArray[Any], y: npt.NDArray[Any] | None, path: Path, x_name: s
 def _pixels(x: npt.NDArray[Any], path: Path, name: str) -> npt.NDArray[np.uint8]:
     if x.ndim == 3:
         x = x[..., None]
-    if x.ndim != 4 or x.shape[-1] not in (1, 3, 4):
+    if x.ndim != 4 or 0 in x.shape[1:]:
         raise BackstayError(
             f"{name} of {path} has shape {x.shape}",
             fix="give images as [n, height, width] or [n, height, width, channels], or float vectors as [n, length]",
+        )
+    if x.shape[1] in USUAL and x.shape[-1] not in USUAL:
+        raise BackstayError(
+            f"{name} of {path} has shape {x.shape}: {x.shape[1]} channels seem to come before height and width",
+            fix=f"put them last: x.transpose(0, 2, 3, 1). If {x.shape[-1]} really is the number of channels, give the "
+            "images as fixed-shape tensors in a Parquet file",
         )
     if x.dtype == np.uint8:
         return np.asarray(x)
@@ -172,9 +180,13 @@ def read_image(file: Path, channels: int | None) -> npt.NDArray[np.uint8]:
 
 
 def write_image(pixels: npt.NDArray[np.uint8], file: Path) -> None:
-    """Write [h, w, c] as a png, whole or not at all."""
+    """Write [h, w, c] as a png, whole or not at all. Raises BackstayError for channels that a png does not hold."""
     from PIL import Image
 
+    if pixels.shape[2] not in USUAL:
+        raise BackstayError(
+            f"an image of {pixels.shape[2]} channels does not go into a png", fix="end the output in .parquet"
+        )
     fresh = file.with_name(f".{file.name}.{event_id('tmp')}")
     try:
         Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(fresh, format="png")

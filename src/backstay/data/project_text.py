@@ -27,6 +27,7 @@ class Seen:
     left: tuple[str, ...]
     vector: str | None
     task: str = "classification"
+    unwatched: tuple[str, ...] = ()
 
 
 def top(name: str, rows: int, seen: Seen, *, predictions_only: bool = False) -> list[str]:
@@ -89,6 +90,10 @@ def data(source: Path, folder: Path | None, seen: Seen, *, list_features: bool =
     if seen.left and not list_features:
         lines.append(f"# Not read: {_comment(', '.join(seen.left))}. Texts and vectors are learned from alone:")
         lines.append(f"# features = {_list(seen.left[:1])}")
+    if list_features and "text" in seen.kinds.values() and len(seen.kinds) > 1:
+        lines.append("# A text beside other columns is watched by its length and its gaps.")
+    if seen.unwatched:
+        lines.append(f"# Not watched: {_comment(', '.join(seen.unwatched))}.")
     lines.append("# Slices are measured on their own; the gate refuses a model that is worse on one of them.")
     lines.append(f"slices = {_list(seen.slices)}")
     if any(k != "image" for k in seen.kinds.values()):

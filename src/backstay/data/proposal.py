@@ -19,6 +19,7 @@ from backstay.data.read import read
 from backstay.data.schema import ALONE, infer_schema
 from backstay.data.sets import holds_lists
 from backstay.data.targets import class_texts, many_fractions
+from backstay.data.watching import unwatched
 from backstay.data.zones import moments
 from backstay.kernel.errors import BackstayError, nearest
 from backstay.kernel.records import Column, ColumnKind
@@ -167,7 +168,9 @@ def _look(
     if task == "multilabel":
         place = table.column_names.index(target)
         table = table.set_column(place, target, sets_as_text(table.column(target), target))
-    schema = infer_schema(table, target=target, id=row_id, group=group, features=features, ignore=ignored, task=task)
+    schema = infer_schema(
+        table, target=target, id=row_id, group=group, features=features, ignore=ignored, task=task, watching=bare
+    )
     names_rows = tuple(
         f
         for f in schema.features
@@ -185,6 +188,9 @@ def _look(
     for column in slices:
         _named(table, column, "--slice")
     kinds = {n: schema.column(n).kind.value for n in kept}
+    vector = next((c.name for c in schema.columns if c.kind is ColumnKind.VECTOR), None)
+    embedding = [vector] if bare and vector else []
+    known = {*kept, *ignore, *leave_out, *embedding, target, row_id, time, group, part}
     return Seen(
         target,
         row_id,
@@ -198,8 +204,9 @@ def _look(
         kept,
         part,
         tuple(c.name for c in schema.columns if c.kind in ALONE and c.name not in schema.features),
-        next((c.name for c in schema.columns if c.kind is ColumnKind.VECTOR), None),
+        vector,
         task,
+        unwatched(table, {name for name in known if name} if features is None else table.column_names),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import pyarrow as pa
 
@@ -12,6 +13,7 @@ from backstay.data.parts import part_column
 from backstay.data.sets import check_sets
 from backstay.data.targets import check_target
 from backstay.data.vectors import is_list, refuse_gaps, usual_length
+from backstay.data.watching import is_free_text
 from backstay.kernel.errors import BackstayError, nearest
 from backstay.kernel.records import Column, ColumnKind, Schema
 
@@ -32,6 +34,7 @@ def infer_schema(
     features: Iterable[str] | None = None,
     ignore: Iterable[str] = (),
     task: str = "classification",
+    watching: bool = False,
 ) -> Schema:
     """The schema of these rows: what is declared holds, the rest is inferred from types and values.
 
@@ -39,6 +42,9 @@ def infer_schema(
     nor the column of an official split; free text and vectors only where nothing else is left, since they are
     learned from alone. Columns of types that have no kind (structs, lists of texts) are left out. An empty
     list of features may be said: of a model that lives elsewhere only its answers may be known.
+
+    Args:
+        watching: nothing is learned from these columns, so free text is a feature beside others too.
 
     Raises BackstayError for a column that is not there, and a target that the task cannot learn.
     """
@@ -61,8 +67,12 @@ def infer_schema(
     taken = {n for n in roles.values() if n} | {part}
     known = {c.name for c in columns}
     if features is None:
-        chosen = tuple(c.name for c in columns if c.name not in taken and c.kind not in NOT_FEATURES)
-        chosen = chosen or tuple(c.name for c in columns if c.name not in taken and c.kind in ALONE)
+        said = {
+            c.name for c in columns if watching and c.kind is ColumnKind.TEXT and is_free_text(table.column(c.name))
+        }
+        free = [c for c in columns if c.name not in taken]
+        chosen = tuple(c.name for c in free if c.kind not in NOT_FEATURES or c.name in said)
+        chosen = chosen or tuple(c.name for c in free if c.kind in ALONE)
     else:
         chosen = tuple(features)
         without_kind = [n for n in chosen if n not in known]
@@ -76,6 +86,12 @@ def infer_schema(
     if target is not None and not chosen and features is None:
         raise BackstayError("no column is left as a feature", fix="name some in data.features, or ignore fewer")
     return Schema(columns=tuple(columns), features=chosen, target=target, id=id, time=time, group=group)
+
+
+def without_text(schema: Schema) -> Schema:
+    """The same columns, of whose features texts and vectors beside others are left out, as nothing learns from both."""
+    plain = tuple(name for name in schema.features if schema.column(name).kind not in ALONE)
+    return replace(schema, features=plain or schema.features)
 
 
 def _column(table: pa.Table, name: str, kinds: Mapping[str, str], roles: Mapping[str, str | None]) -> Column | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,8 +15,12 @@ LARGEST_BLOCK = 1 << 30
 MISSING = ["", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null"]
 
 
-def read_separated(path: Path, delimiter: str) -> pa.Table:
-    """Read csv or tsv. Unquoted empty, NA, NaN and NULL fields are missing values; quoted ones are text."""
+def read_separated(path: Path, delimiter: str, texts: Sequence[str] = ()) -> pa.Table:
+    """Read csv or tsv. Unquoted empty, NA, NaN and NULL fields are missing values; quoted ones are text.
+
+    Args:
+        texts: columns that are read as they are written, whatever they look like.
+    """
     size = path.stat().st_size
     # One block where that is possible: Arrow infers types from the first block only.
     block = min(max(size + 1, 1 << 20), LARGEST_BLOCK)
@@ -25,7 +30,10 @@ def read_separated(path: Path, delimiter: str) -> pa.Table:
             read_options=pacsv.ReadOptions(use_threads=False, block_size=block),
             parse_options=pacsv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             convert_options=pacsv.ConvertOptions(
-                null_values=MISSING, strings_can_be_null=True, quoted_strings_can_be_null=False
+                column_types={name: pa.string() for name in texts},
+                null_values=MISSING,
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
             ),
         )
     except (pa.ArrowInvalid, pa.ArrowKeyError, UnicodeDecodeError) as error:

@@ -47,11 +47,26 @@ def split(table: pa.Table, schema: Schema, settings: Shares) -> Parts:
     for name, rows in parts.items():
         if len(rows) == 0:
             what = "groups" if schema.group else "rows"
+            refuse_alike(table, "group" if schema.group else "id", schema.group or schema.id)
             raise BackstayError(
                 f"no row falls to the part {name!r}: {table.num_rows} rows are too few, or they form too few {what}",
                 fix="bring more rows, or change the shares in data.split",
             )
     return parts
+
+
+def refuse_alike(table: pa.Table, what: str, name: str | None) -> None:
+    """Raise where all rows have one group, or one id: such a column tells no row from another.
+
+    Args:
+        what: "group" or "id", as in the settings. name: its column; None is well.
+    """
+    if name is None or table.num_rows < 2 or len(table.column(name).unique()) > 1:
+        return
+    raise BackstayError(
+        f"all {table.num_rows} rows have the same {what} in the column {name!r}: {table.column(name)[0].as_py()!r}",
+        fix=f"name another column as data.{what}, or take it out",
+    )
 
 
 def _cut(at: npt.NDArray[np.float64], train: float, tune: float) -> Parts:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from backstay.data.read import read
-from backstay.data.schema import conform, infer_schema
+from backstay.data.schema import conform, infer_schema, without_text
 from backstay.data.snapshot import save
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import DataVersion, Schema
@@ -77,7 +77,13 @@ def project_rows(ws: Workspace) -> tuple[pa.Table, Schema]:
     schema = schema_for(table, data, task=ws.settings.task)
     if not schema.features:
         raise BackstayError("data.features is empty, so there is nothing to learn from", fix="name the model's inputs")
+    schema = learned_from(ws, schema)
     return conform(table, schema), schema
+
+
+def learned_from(ws: Workspace, schema: Schema) -> Schema:
+    """The schema for training: of a model that lives elsewhere texts are watched beside other columns, not learned."""
+    return without_text(schema) if ws.settings.task == "predictions" else schema
 
 
 def target_of(schema: Schema) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -13,20 +13,20 @@ import pyarrow.compute as pc
 from backstay.bundle.manifest import NONE
 from backstay.data.batches import Batches
 from backstay.data.schema import conform, infer_schema
+from backstay.data.watching import unwatched
 from backstay.journal.importing import lists_of, scores_of, utc_times
 from backstay.kernel.errors import BackstayError, nearest
 from backstay.kernel.records import ColumnKind, Schema
+from backstay.labels.known import refuse_unlike
 from backstay.loop.examples import text
 from backstay.maths.arrays import AnyArray
 from backstay.maths.classification import declined
 from backstay.maths.sketches.hashes import hash_ids
 from backstay.monitor.inputs import columns_of
-from backstay.monitor.reference import NO_ANSWER, Reference, fit_reference
+from backstay.monitor.reference import MOST_REFERENCE_ROWS, NO_ANSWER, Reference, fit_reference
 from backstay.monitor.traffic import WindowData
 from backstay.settings import PredictionSettings
 
-# More reference rows buy nothing that a test could show: of a larger one some are drawn, by a hash of their place.
-MOST_REFERENCE_ROWS = 200_000
 MOST_CLASSES = 2000
 # Carried along for those rows that are sampled; no detector tests columns that the reference does not have.
 LABEL = "(label)"
@@ -56,13 +56,20 @@ class Roles:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lens:
-    """Roles, the schema of the inputs, and the model's classes, learnt from the reference."""
+    """Roles, the schema of the inputs, and the model's classes, learnt from the reference.
+
+    Of the columns in `presence` only gaps are watched: times always move, and so do names. `unwatched` says what no
+    detector reads. `width` is that of the embeddings.
+    """
 
     roles: Roles
     schema: Schema
     classes: tuple[str, ...]
     time_zone: str | None = None
     none_label: str = ""
+    presence: tuple[str, ...] = ()
+    unwatched: tuple[str, ...] = ()
+    width: int | None = None
 
     @staticmethod
     def fit(
@@ -73,8 +80,9 @@ class Lens:
         ignore: tuple[str, ...],
         time_zone: str | None,
         timed: bool = False,
+        live: Sequence[str] | None = None,
     ) -> tuple[Lens, Reference]:
-        """Read the reference through, with its times if `timed`.
+        """Read the reference through, with its times if `timed`; `live` names the columns of the traffic.
 
         Raises BackstayError for a column that is not there or cannot be read.
         """
@@ -83,12 +91,8 @@ class Lens:
         if missing:
             raise BackstayError(f"the reference has no column {missing[0]!r}", fix=nearest(missing[0], source.names))
         table = _drawn(source)
-        schema = infer_schema(
-            table.select([n for n in table.column_names if n not in roles.named or n == roles.group]),
-            group=roles.group,
-            features=features,
-            ignore=ignore,
-        )
+        inputs = table.select([n for n in table.column_names if n not in roles.named or n == roles.group])
+        schema = infer_schema(inputs, group=roles.group, features=features, ignore=ignore, watching=True)
         image = next((n for n in schema.features if schema.column(n).kind is ColumnKind.IMAGE), None)
         if image is not None:
             raise BackstayError(f"the column {image!r} holds images", fix="give their embeddings, or adopt the model")
@@ -104,17 +108,40 @@ class Lens:
         scored = tuple(roles.scores) if roles.scores else classes
         # An answer that has no score, since it is none of the classes.
         none_label = NONE if roles.scores and NONE in classes and NONE not in scored else ""
-        lens = Lens(roles, schema, scored, time_zone, none_label)
-        return lens, lens._reference(table, answers, roles.time if timed else None)
+        presence = _presence(schema, named=features is not None, live=live)
+        read = [n for n in schema.features if schema.column(n).kind is not ColumnKind.VECTOR]
+        free = [n for n in inputs.column_names if n not in ignore and n != roles.group]
+        told = schema.features if features is not None else free
+        known = {*source.names, *roles.named, *ignore}
+        new = [f"{n} (not in the reference)" for n in live or () if features is None and n not in known]
+        unread = (*unwatched(inputs.select(told), {*read, *presence}), *new)
+        lens = Lens(roles, schema, scored, time_zone, none_label, presence, unread)
+        reference = lens._reference(table, answers, roles.time if timed else None)
+        wide = reference.representation
+        return replace(lens, width=None if wide is None else wide.shape[1]), reference
 
     def reads(self, names: Sequence[str]) -> list[str]:
         """The columns to read of traffic that has these. Labels may be lacking: they come later, or never."""
         label = self.roles.label
-        wanted = [name for name in dict.fromkeys((*self.schema.features, *self.roles.named)) if name != label]
+        read = (*self.schema.features, *self.presence, *self.roles.named)
+        wanted = [name for name in dict.fromkeys(read) if name != label]
         for name in wanted:
             if name not in names:
-                raise BackstayError(f"the traffic has no column {name!r}", fix=nearest(name, names))
+                fix = nearest(name, names)
+                if name not in self.roles.named:
+                    fix = f"{fix}; or leave it out with ignore="
+                raise BackstayError(f"the traffic has no column {name!r}", fix=fix)
         return [*wanted, label] if label is not None and label in names else wanted
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is not watched, or by its gaps alone, for people."""
+        lines = []
+        if self.unwatched:
+            lines.append(f"Not watched: {', '.join(self.unwatched)}.")
+        if self.presence:
+            lines.append(f"Watched for gaps only, being times or names: {', '.join(self.presence)}.")
+        return tuple(lines)
 
     def window(self, table: pa.Table, first: int, start: datetime) -> WindowData:
         """A part of the traffic.
@@ -127,6 +154,11 @@ class Lens:
         rows = table.num_rows
         scores = self._scores(table)
         embeddings = lists_of(table, roles.embedding)
+        if embeddings is not None and embeddings.shape[1] != self.width:
+            raise BackstayError(
+                f"the embeddings of the traffic are {embeddings.shape[1]} wide, those of the reference {self.width}",
+                fix="give both from the same model",
+            )
         columns = {**self._columns(table), **self._texts(table)}
         if roles.label in table.column_names:
             columns[LABEL] = _labels(table.column(roles.label))
@@ -147,15 +179,17 @@ class Lens:
         )
 
     def _columns(self, table: pa.Table) -> dict[str, AnyArray]:
-        inputs = Schema(
-            columns=tuple(self.schema.column(name) for name in self.schema.features), features=self.schema.features
-        )
-        return columns_of(conform(table, inputs), inputs) if inputs.features else {}
+        read = tuple(name for name in self.schema.features if name not in self.presence)
+        inputs = Schema(columns=tuple(self.schema.column(name) for name in read), features=read)
+        found = columns_of(conform(table, inputs), inputs) if read else {}
+        return {**found, **{f"presence of {name}": _there(table.column(name)) for name in self.presence}}
 
     def _texts(self, table: pa.Table) -> dict[str, AnyArray]:
         """The beginnings of texts, of which only the length is tested: for those rows that are shown."""
         names = [name for name in self.schema.features if self.schema.column(name).kind is ColumnKind.TEXT]
-        return {name: _words(pc.utf8_slice_codeunits(table.column(name), 0, SHOWN_TEXT), None) for name in names}
+        # Gaps alone have no type of their own.
+        said = {name: table.column(name).cast(pa.large_string()) for name in names}
+        return {name: _words(pc.utf8_slice_codeunits(of, 0, SHOWN_TEXT), None) for name, of in said.items()}
 
     def _scores(self, table: pa.Table) -> AnyArray | None:
         roles = self.roles
@@ -170,6 +204,7 @@ class Lens:
         correct = None
         if self.roles.label is not None and answers is not None:
             labels = _labels(table.column(self.roles.label))
+            refuse_unlike(labels, answers, label=self.roles.label, prediction=str(self.roles.prediction))
             correct = np.array(
                 [
                     np.nan if b is None else float(a == b or declined(a, b, self.classes, self.none_label))
@@ -194,6 +229,19 @@ def _answers(table: pa.Table, roles: Roles) -> AnyArray:
     if roles.prediction is None:
         return np.broadcast_to(np.array(NO_ANSWER, dtype=object), table.num_rows)
     return texts_of(table.column(roles.prediction))
+
+
+def _presence(schema: Schema, *, named: bool, live: Sequence[str] | None) -> tuple[str, ...]:
+    """Times that are watched, and names and keys beside other columns, as far as the traffic has them."""
+    roles = {schema.target, schema.id, schema.time, schema.group}
+    free = [c for c in schema.columns if c.name not in roles and (live is None or c.name in live)]
+    times = [c.name for c in free if c.kind is ColumnKind.TIME and (not named or c.name in schema.features)]
+    words = [c.name for c in free if c.kind is ColumnKind.TEXT and not named and c.name not in schema.features]
+    return tuple(name for name in schema.names if name in {*times, *words})
+
+
+def _there(column: pa.ChunkedArray) -> AnyArray:
+    return np.asarray(np.array([None, "there"], dtype=object)[column.is_valid().to_numpy().astype(np.int64)])
 
 
 def _drawn(source: Batches) -> pa.Table:

@@ -14,8 +14,10 @@ from backstay.kernel.clock import Clock, SystemClock
 from backstay.kernel.errors import BackstayError, nearest
 from backstay.kernel.ports import NoProgress, Progress
 from backstay.kernel.records import Label, LabelUse, WindowResult
+from backstay.labels.known import refuse_unlike
 from backstay.loop.lens import LABEL, Lens, Roles
 from backstay.loop.seen import NAME, PLACE, Seen, examples_of, missed_of, reference_examples, wanted_of
+from backstay.loop.standalone_checks import check_cuts
 from backstay.loop.standalone_words import plainly, told_alone
 from backstay.maths.arrays import AnyArray
 from backstay.maths.classification import declined
@@ -29,6 +31,7 @@ from backstay.monitor.sketch import WindowSketch
 from backstay.monitor.traffic import LabelledRow, WindowData
 from backstay.monitor.watch import watch_window
 from backstay.monitor.windows import stamp
+from backstay.render.examples import Example
 from backstay.settings import Settings, parse
 
 RELEASE = "reference"
@@ -45,6 +48,8 @@ ALONE = (
     "schema",
 )
 SAMPLED = 10_000
+# So many labels of classes that are never answered are written in another way; fewer may be of a new class.
+FEWEST_TO_REFUSE = 10
 DEFAULT_DAYS = 7.0
 EPOCH = datetime(1970, 1, 5, tzinfo=UTC)  # a Monday, so that weeks begin as people's do
 
@@ -90,7 +95,8 @@ def watch(
         time, group, id: columns of times, of whose rows belong together, and of names for rows.
         features: the inputs to watch; all columns without a role unless named. `ignore` leaves some out.
         window_days: cut by time into windows of this length, from a Monday at midnight UTC. `window_rows`: cut by
-            number, in the order of the rows; the last window may be smaller. Otherwise all rows are one window.
+            number, in the order of the rows; the last window may be smaller. Otherwise all rows are one window. The
+            headline then counts the windows that moved, and the condition is the gravest; `latest` stands now.
         season: what repeats and is no news. Rows are compared with reference rows of the same three hours of the day,
             six hours of the week or seven days of the year, in UTC; both need `time`.
         metrics: estimated beside accuracy, by labels and without: "auc", "f1", "precision", "recall" and
@@ -106,10 +112,7 @@ def watch(
     Raises:
         BackstayError: a column that is not there, values that cannot be read, or a reference that is too small.
     """
-    if window_days is not None and window_rows is not None:
-        raise BackstayError("windows by time and by number were asked for", fix="give one of the two")
-    if window_days is not None and time is None:
-        raise BackstayError("windows by time need times", fix="name the column with time=")
+    check_cuts(window_days, window_rows, time)
     if season != "none" and time is None:
         raise BackstayError(f"a season of the {season} needs times", fix="name the column with time=")
     if alpha is not None and not _is_alpha(alpha):
@@ -121,8 +124,6 @@ def watch(
     if strange or (detectors is not None and not tuple(detectors)):
         what = f"no detector {strange[0]!r} without a project" if strange else "detectors is empty: nothing would look"
         raise BackstayError(what, fix=nearest(strange[0], ALONE) if strange else f"name some of {', '.join(ALONE)}")
-    if window_rows is not None and window_rows < 20:
-        raise BackstayError(f"windows of {window_rows} rows", fix="give 20 or more")
     if features is not None and not tuple(features) and prediction is None and embedding is None:
         raise BackstayError("features is empty, so there is nothing to watch", fix="name columns, or leave it out")
     roles = Roles(prediction, score, scores, positive, embedding, label, time, group, id)
@@ -138,6 +139,7 @@ def watch(
         ignore=tuple(ignore),
         time_zone=time_zone,
         timed=season != "none",
+        live=live.names,
     )
     settings = _settings(false_alarms_per_year, window_days, season, metrics, detectors)
     fitted = Detectors.fit(rows, settings, key=RELEASE)
@@ -147,7 +149,8 @@ def watch(
     gathered = _Gathered(fitted, keep_rows=season != "none" or live.rows <= SAMPLED)
     windows = _read(live, lens, gathered, cutting, progress or NoProgress(), profiles if profile else None)
     seen = _judged(windows, fitted, settings, alpha, clock)
-    return replace(seen, profile=profiles, reference_examples=reference_examples(rows))
+    seen = replace(seen, timed=time is not None)
+    return replace(seen, profile=profiles, reference_examples=reference_examples(rows)).noting(lens.notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +260,8 @@ def _judged(
     memory: Memory | None = None
     results: list[WindowResult] = []
     window: WindowData | None = None
+    shown: dict[str, Example] = {}
+    missed: dict[int, Example] = {}
     for window in windows:
         memory = memory or Memory.start(RELEASE, window.start)
         if memory.last_end is not None and window.start < memory.last_end:  # rows of two windows of so many rows each
@@ -266,10 +271,13 @@ def _judged(
         given = settings if alpha is None else _spending(settings, alpha, window.days)
         result, memory = watch_window(memory, window, detectors, given, clock)
         results.append(told_alone(result))
+        if any(signal.alarm for signal in result.signals):
+            shown |= examples_of(window, wanted_of(result), hidden=LABEL)
+            missed |= missed_of(result, detectors.reference)
     if window is None:
         raise BackstayError("the traffic has no rows", fix="give at least one row")
-    shown = examples_of(window, wanted_of(results[-1]), hidden=LABEL)
-    return Seen(tuple(results), shown, missed_examples=missed_of(results[-1], detectors.reference))
+    shown |= examples_of(window, wanted_of(results[-1]), hidden=LABEL)
+    return Seen(tuple(results), shown, missed_examples=missed)
 
 
 def _labelled(window: WindowData, reference: Reference) -> tuple[LabelledRow, ...]:
@@ -277,6 +285,9 @@ def _labelled(window: WindowData, reference: Reference) -> tuple[LabelledRow, ..
     labels: AnyArray | None = window.columns.get(LABEL)
     if labels is None:
         return ()
+    known = sum(value is not None for value in labels)
+    if reference.answered and not reference.none_label and known >= FEWEST_TO_REFUSE:
+        refuse_unlike(labels, reference.classes, label="label", prediction="prediction")
     times = window.times.astype("datetime64[us]").tolist()
     found = []
     for place in (i for i, value in enumerate(labels) if value is not None):

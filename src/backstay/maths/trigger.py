@@ -34,8 +34,8 @@ def decide(
     loss_now_low: float,
     loss_new_high: float,
     value_per_error: float,
-    volume_per_period: float,
-    horizon_periods: float,
+    rows_per_day: float,
+    horizon_days: float,
     cost_train: float,
     cost_label: float,
     cost_risk: float,
@@ -51,8 +51,8 @@ def decide(
         "error rate now, at least": loss_now_low,
         "error rate after, at most": loss_new_high,
         "value of one error avoided": value_per_error,
-        "rows a period": volume_per_period,
-        "periods ahead": horizon_periods,
+        "rows a day": rows_per_day,
+        "days ahead": horizon_days,
         "cost of training": cost_train,
         "cost of labels": cost_label,
         "cost of risk": cost_risk,
@@ -60,13 +60,13 @@ def decide(
     for name, amount in given.items():
         if not (np.isfinite(amount) and amount >= 0.0):
             raise BackstayError(f"{name} is {amount!r}", fix="give a finite number of 0 or more")
-    saved = max(loss_now_low - loss_new_high, 0.0) * volume_per_period * horizon_periods
+    saved = max(loss_now_low - loss_new_high, 0.0) * rows_per_day * horizon_days
     value, cost = saved * value_per_error, cost_train + cost_label + cost_risk
     terms = (
         *given.items(),
         ("errors avoided, at least", saved),
         ("value of retraining, at least", value),
         ("cost of retraining", cost),
-        ("net", value - cost),
+        ("value less cost", value - cost),
     )
     return RetrainDecision(value > cost, value, cost, value - cost, saved, terms)

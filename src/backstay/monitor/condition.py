@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from backstay.kernel.records import Condition, Estimate
@@ -60,19 +61,34 @@ def labels_sentence(estimate: Estimate, primary: Estimate | None = None) -> str:
     """
     right = int(estimate.figures.get("right", 0))
     days = float(estimate.figures.get("days", 31.0))
-    when = f"{days:.0f} days" if days < 28.0 or days > 45.0 else "month"
+    when = _span(days)
     drawn = " (drawn from more)" if estimate.figures.get("drawn") else ""
     span = f"in the last {when}"
     if estimate.figures.get("matured_days"):
         span = f"of the {when} to {str(estimate.figures['to'])[:10]}, {estimate.figures['matured_days']:g} days later,"
     sentence = f"Of {estimate.labels}{drawn} labelled {span} {right} were right"
     if primary is not None and primary.interval is not None:
-        return f"{sentence}; {_between(primary)}; about {primary.labels_needed} more would halve that."
+        among = "" if primary.labels >= estimate.labels else f"by {primary.labels} of them "
+        return f"{sentence}; {among}{_between(primary)}; about {primary.labels_needed} more would halve that."
     if estimate.interval is not None:
         sentence += f"; accuracy is between {estimate.interval.low:.1%} and {estimate.interval.high:.1%}"
     if estimate.labels_needed > 0:
         sentence += f"; {estimate.labels_needed} more would halve that"
     return sentence + "."
+
+
+def _span(days: float) -> str:
+    """So long ago, as people say it.
+
+    >>> [_span(days) for days in (50.0, 30.4, 1.0, 0.002)]
+    ['50 days', 'month', '24 hours', '3 minutes']
+    """
+    if 29.5 <= days <= 31.5:
+        return "month"
+    if days >= 1.5:
+        return f"{days:.0f} days"
+    hours = 24.0 * days
+    return f"{hours:.0f} hours" if hours >= 1.5 else f"{max(math.ceil(60.0 * hours), 2)} minutes"
 
 
 SHOWN = {"auc": "AUC", "f1": "F1", "mae": "the mean error"}
@@ -247,13 +263,12 @@ def _advice(facts: Facts, first: tuple[str, ...], wanted: int = 0) -> tuple[str,
     rows = max((int(signal.figures.get("reference_rows_wanted", 0)) for signal in facts.signals), default=0)
     if rows:
         advice.append(f"Ask for more reference rows: {rows}. With those there are, small changes may go unseen.")
+    advice += [str(s.figures["advice"]) for s in facts.signals if "advice" in s.figures]
     advice += [f"{s.detector} was {s.message}." for s in facts.signals if not s.figures.get("judged", True)]
     advice += [f"{name} does not watch: {why}." for name, why in facts.absent.items()]
     if facts.label_age_days is None and facts.answered:
         advice.append("No standing labels yet: a changed meaning of labels cannot be seen without them.")
-    if facts.late:
-        advice.append(f"{facts.late} rows came in after their window had been closed and were not tested.")
-    return tuple(advice)
+    return (*advice, *facts.untold.sentences)
 
 
 def _joined(parts: list[str]) -> str:

@@ -106,6 +106,8 @@ def from_labels(memory: Memory, model: ChanceModel | None, alpha: float = 0.0) -
     right = np.asarray([float(point.correct) for point in points])
     groups = groups_of(points)
     pool = _pooled(points, pools)
+    # Rows from before the first window that is remembered may have labels: the span told is that of all that count.
+    begun = min(pools[0].start, *(point.at for point in points))
     powered = model is not None and len(pool) > 0 and all(point.chance is not None for point in points)
     if powered and model is not None and len(points) >= LEAST_FOR_PPI:
         kind, ppi = "ppi", _powered(points, right, pool, model.gain, 0.95)
@@ -132,9 +134,9 @@ def from_labels(memory: Memory, model: ChanceModel | None, alpha: float = 0.0) -
             "trust": ppi.lam,
             "design_effect": 1.0 if groups is None else len(points) / proportion_effective_n(right, groups),
             "n_effective": ppi.n_effective,
-            "from": pools[0].start.isoformat(),
+            "from": begun.isoformat(),
             "to": pools[-1].end.isoformat(),
-            "days": (pools[-1].end - pools[0].start).total_seconds() / 86_400,
+            "days": (pools[-1].end - begun).total_seconds() / 86_400,
             "contradicts_label_free": contradicts,
             CONVICTS: upper_of_labels(right, groups, alpha),
             **_anytime(points, right, pool, pools, groups, powered),

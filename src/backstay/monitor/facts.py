@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from backstay.kernel.records import Estimate, Signal
 from backstay.monitor.conviction import CONVICTS, FEWEST, may_convict
 from backstay.monitor.detectors import CONFIDENT, LABELLED, OF_LABELS
+from backstay.monitor.late_rows import Untold
 from backstay.monitor.newest import ENOUGH
 from backstay.monitor.reference import KnownAccuracy
 
@@ -26,6 +27,7 @@ class Facts:
         labels_wanted: labels to ask for when some are needed.
         halfwidth: half the interval that these would give.
         drawn: what labels drawn by doubt say of the newest window that has some.
+        untold: logged rows that no window judges, to be told now.
         absent: detectors that could not be fitted, with the reason.
         unasked: logged rows that can still be drawn at random for a label; None where nobody counted.
         primary: what labels say of the figure that the project goes by, where that is not accuracy.
@@ -40,7 +42,7 @@ class Facts:
     labels_wanted: int
     halfwidth: float
     label_age_days: float | None
-    late: int
+    untold: Untold
     absent: Mapping[str, str]
     answered: bool = True
     drawn: Estimate | None = None

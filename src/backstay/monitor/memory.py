@@ -14,10 +14,10 @@ from backstay.kernel.errors import BackstayError
 from backstay.kernel.ids import fraction
 from backstay.kernel.records import Json
 from backstay.maths.budget import Episodes
+from backstay.monitor.late_rows import LateRows, Untold
 from backstay.monitor.row_memory import RowMemory
 from backstay.monitor.sources import Sources
 from backstay.monitor.traffic import LabelledRow
-from backstay.monitor.windows import rows_before
 
 VERSION = 1
 # Labels and traffic of about a month speak for "now"; those of the window before always do, since its standing sample
@@ -62,6 +62,7 @@ class Memory:
         spent: false alarms expected of all looks so far (the part of the budget that is used up).
         counted: hashes of the labels that have been taken into account, so that none is a witness twice.
         rows_seen: what figures beside accuracy need of the rows of `labels` and `pools`.
+        late_rows: what was told of rows that came in too late, and which windows a backfill judged.
     """
 
     release_id: str
@@ -78,19 +79,28 @@ class Memory:
     pools: tuple[ChancePool, ...] = ()
     sources: Sources = field(default_factory=Sources)
     rows_seen: RowMemory = field(default_factory=RowMemory)
+    late_rows: LateRows = field(default_factory=LateRows)
 
     @staticmethod
     def start(release_id: str, released_at: datetime) -> Memory:
         """The memory of a release that has not been watched yet."""
         return Memory(release_id, utc(released_at))
 
-    def late(self, times: Any, left: int = 0) -> int:
-        """Rows that came in after their window was closed, by the times of all rows of this release.
+    def untold(self, times: Any, left: int = 0) -> Untold:
+        """Logged rows that no window will judge and nobody was told of, by the times of all rows of this release.
 
         Args:
             left: rows before `last_end` that were logged once and are not any more (for their age, or erased).
         """
-        return max(rows_before(times, self.last_end) + left - self.rows, 0)
+        return self.late_rows.untold(times, self.last_end, self.rows, left)
+
+    def with_told(self, said: Untold) -> Memory:
+        """Remember that these were told."""
+        return replace(self, late_rows=self.late_rows.with_told(said))
+
+    def with_backfilled(self, start: datetime, end: datetime, rows: int) -> Memory:
+        """Remember that the window that was judged last was filled by the rows of a file, which are not logged."""
+        return replace(self, late_rows=self.late_rows.with_backfilled(utc(start), utc(end), rows))
 
     def years(self, now: datetime) -> float:
         return max((utc(now) - self.started).total_seconds(), 0.0) / (365.0 * 86_400)
@@ -112,22 +122,33 @@ class Memory:
         """Remember that these labels have been taken into account."""
         return replace(self, counted=self.counted | {_mark(row) for row in rows})
 
-    def with_labels(self, fresh: tuple[LabelPoint, ...], now: datetime, wait: timedelta = NO_WAIT) -> Memory:
+    def with_labels(
+        self, fresh: tuple[LabelPoint, ...], now: datetime, wait: timedelta = NO_WAIT, start: datetime | None = None
+    ) -> Memory:
         """Remember these labels (each row once) and forget those of rows older than a month and the window before.
+
+        Labels go back as far as the windows that are remembered with them: an estimate says of a window that so many
+        of its labels were right, and that holds of all of them.
 
         Args:
             wait: how long labels wait before they count; all is remembered so much longer.
+            start: of the window that ends now: its labels count, however long it is.
 
-        Of more than 2,000 those with the smallest hash of their id are kept: a draw that cannot know the outcome.
+        Of more than 2,000 those with the smallest hash of their id are kept: a draw that cannot know the outcome. They
+        stay in the order in which they came, as limits that hold at every look are read; those of one look by a hash,
+        not by time: where accuracy moves within a window, labels by time would not be like a random draw from it.
         """
-        known = {point.prediction_id: point for point in fresh}
-        known.update({point.prediction_id: point for point in self.labels})
-        ripe = [pool.start for pool in self.pools if pool.end <= now - wait]
-        since = min([now - wait - POOLED, *ripe[-1:]])
+        known = {point.prediction_id: point for point in self.labels}
+        for point in sorted(fresh, key=lambda point: (fraction(point.prediction_id, "came"), point.prediction_id)):
+            known.setdefault(point.prediction_id, point)
+        begun = [] if start is None else [utc(start)]
+        since = min([now - wait - POOLED, *(pool.start for pool in self._remembered(now, wait)), *begun])
         kept = [point for point in known.values() if point.at >= since]
         if len(kept) > MOST_LABELS:
-            kept = sorted(kept, key=lambda point: fraction(point.prediction_id, "kept"))[:MOST_LABELS]
-        return replace(self, labels=tuple(sorted(kept, key=lambda point: (point.at, point.prediction_id))))
+            drawn = sorted(kept, key=lambda point: fraction(point.prediction_id, "kept"))[:MOST_LABELS]
+            ids = {point.prediction_id for point in drawn}
+            kept = [point for point in kept if point.prediction_id in ids]
+        return replace(self, labels=tuple(kept))
 
     def with_pool(self, pool: ChancePool, wait: timedelta = NO_WAIT) -> Memory:
         """Remember a window's chances; forget windows that ended more than a month before it did, but the last one.
@@ -135,9 +156,13 @@ class Memory:
         Args:
             wait: as in `with_labels`; the last one is then the last whose labels count.
         """
-        ripe = [old for old in self.pools if old.end <= pool.end - wait]
-        since = min([pool.end - wait - POOLED, *(old.end - timedelta(microseconds=1) for old in ripe[-1:])])
-        return replace(self, pools=(*(old for old in self.pools if old.end > since), pool))
+        return replace(self, pools=(*self._remembered(pool.end, wait), pool))
+
+    def _remembered(self, now: datetime, wait: timedelta) -> tuple[ChancePool, ...]:
+        """The past windows that still speak beside one that ends now."""
+        ripe = [old for old in self.pools if old.end <= now - wait]
+        since = min([now - wait - POOLED, *(old.end - timedelta(microseconds=1) for old in ripe[-1:])])
+        return tuple(old for old in self.pools if old.end > since)
 
     def to_json(self) -> Json:
         """JSON types only; floats are exact."""
@@ -167,6 +192,7 @@ class Memory:
             "pools": [[p.start.isoformat(), p.end.isoformat(), p.rows, list(p.chances)] for p in self.pools],
             "sources": list(self.sources.hashes),
             **({"rows_seen": self.rows_seen.to_json()} if self.rows_seen.kind else {}),
+            **({"late_rows": told} if (told := self.late_rows.to_json()) else {}),
         }
 
     @staticmethod
@@ -195,6 +221,7 @@ class Memory:
             ),
             sources=Sources(tuple(state["sources"])),
             rows_seen=RowMemory.from_json(state.get("rows_seen")),
+            late_rows=LateRows.from_json(state.get("late_rows")),
         )
 
 

@@ -17,6 +17,8 @@ from backstay.monitor.traffic import group_codes
 
 # What rows say of which the inputs alone are known.
 NO_ANSWER = "(no answer)"
+# More reference rows buy nothing that a test could show: of a larger reference some are drawn.
+MOST_REFERENCE_ROWS = 200_000
 
 
 class KnownAccuracy(NamedTuple):

@@ -29,6 +29,10 @@ LEAST_LABELS = 20
 FREE = "label-free"
 # Kinds of estimates, the first that says something counts.
 ORDER = ("ppi", "labels", "stratified", FREE)
+# Terms of the sum whose names need more words than a key.
+KNOWN_FROM, AFTER_FROM = "error rate now, known from", "error rate after, known from"
+EVIDENCE = "evidence of the labels for a fall (1 or more shows it)"
+WIDTH = "margin that shows a fall without labels (times that of the 90% bound)"
 
 
 class Loss(NamedTuple):
@@ -142,10 +146,10 @@ def _worth(
     bounds: Callable[[float], tuple[float, float]]
     if gain is not None:
         now, after, bounds = gain.now, gain.after, partial(_of_gain, gain)
-        sources = {"known from": gain.source, "after from": f"a shadow on the same {gain.n} rows"}
+        sources = {KNOWN_FROM: gain.source, AFTER_FROM: f"a shadow on the same {gain.n} rows"}
     elif loss is not None and fresh is not None:
         now, after, bounds = loss.value, fresh.value, partial(_joint, loss, fresh)
-        sources = {"known from": loss.source, "after from": fresh.source}
+        sources = {KNOWN_FROM: loss.source, AFTER_FROM: fresh.source}
     else:
         missing = "accuracy now is not known: label some rows" if loss is None else "accuracy before is not known"
         return Decision(False, f"Do not retrain: {missing}.", {})
@@ -168,8 +172,8 @@ def _sum(
         loss_now_low=bounds[0],
         loss_new_high=bounds[1],
         value_per_error=settings.value_per_error,
-        volume_per_period=volume,
-        horizon_periods=settings.horizon_days,
+        rows_per_day=volume,
+        horizon_days=settings.horizon_days,
         cost_train=settings.cost_training,
         cost_label=settings.cost_per_label * max(settings.labels - labels_at_hand, 0),
         cost_risk=settings.cost_risk,
@@ -178,11 +182,11 @@ def _sum(
 
 def _shown(fall: Fall) -> Json:
     """The terms of what shows that the fall is no luck."""
-    terms: Json = {"width of a bound that shows a fall alone": fall.strict}
+    terms: Json = {WIDTH: fall.strict}
     if fall.accepted is not None:
-        terms["error rate accepted"] = fall.accepted
+        terms["error rate that is accepted"] = fall.accepted
     if fall.evidence is not None:
-        terms["evidence of a fall from labels (shown at 1)"] = fall.evidence
+        terms[EVIDENCE] = fall.evidence
     return terms
 
 

@@ -135,7 +135,7 @@ class _Ends:
 
 
 def rows_before(times: AnyArray, end: datetime | None) -> int:
-    """How many rows lie before `end`: what `Memory.late` compares with what had been watched by then."""
+    """How many rows lie before `end`: what `LateRows` compares with what had been watched by then."""
     if end is None:
         return 0
     return int(np.count_nonzero(np.asarray(times, dtype="datetime64[us]") < stamp(end)))

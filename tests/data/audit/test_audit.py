@@ -162,6 +162,24 @@ def test_missing_constant_identifiers(people: pa.Table) -> None:
     assert found["identifiers"].columns == ("serial",)
 
 
+def test_texts_and_vectors_beside_other_columns_are_named(people: pa.Table) -> None:
+    said = with_column(people, "said", [f"where is my card number {i}" for i in range(600)])
+    both = with_column(said, "names", [f"n-{i}-{'x' * 60}" for i in range(600)])
+    schema = infer_schema(both, target="y")
+    assert not {"said", "names"} & set(schema.features)
+    findings = [f for f in audit(conform(both, schema), schema, {}, data_id="d") if f.check == "unread_columns"]
+    assert {f.columns for f in findings} == {("said",), ("names",)}
+    told = next(f for f in findings if f.columns == ("said",))
+    assert told.severity is Severity.MEDIUM
+    assert "'said' holds texts, which are learned from alone" in told.message
+    assert "data.features = ['said']" in told.fix
+    assert "unread_columns" not in {f.check for f in audit(both, schema, {}, data_id="d", named=True)}
+    assert "unread_columns" not in look(people)
+    alone = infer_schema(said.select(["said", "y"]), target="y")
+    assert alone.features == ("said",)
+    assert "unread_columns" not in {f.check for f in audit(said, alone, {}, data_id="d")}
+
+
 def test_classes(people: pa.Table) -> None:
     labels = np.array(people.column("y").to_pylist())
     order = np.argsort(labels, kind="stable")

@@ -23,7 +23,13 @@ def test_a_mean_that_moved_is_told_with_its_figures(world, look):
         ("age", lambda v: np.where(np.arange(len(v)) % 5 == 0, np.nan, v), "age: missing 0.0% -> 20.0%"),
         ("plan", lambda v: np.where(np.arange(len(v)) % 4 == 0, "silver", v).astype(object), "plan: (other) 0.0% -> "),
         ("plan", lambda v: np.array([None if i % 4 == 0 else x for i, x in enumerate(v)], dtype=object), "(missing)"),
-        ("country", lambda v: np.where(np.arange(len(v)) % 10 == 0, "BE", v).astype(object), "always NL before, 10.0%"),
+        ("age", lambda v: np.where(np.arange(len(v)) % 5 == 0, np.inf, v), "age: infinite 0.0% -> 20.0% (100 of 500)"),
+        ("age", lambda v: np.full(len(v), -np.inf), "age: infinite 0.0% -> 100.0% (500 of 500)"),
+        (
+            "country",
+            lambda v: np.where(np.arange(len(v)) % 10 == 0, "BE", v).astype(object),
+            "always 'NL' before, 10.0%",
+        ),
     ],
 )
 def test_what_moved_is_told_in_words(world, look, column, change, words):
@@ -34,6 +40,26 @@ def test_what_moved_is_told_in_words(world, look, column, change, words):
     assert signal.alarm
     assert any(words in told for told in signal.moved)
     assert all(told.split(":")[0] == column for told in signal.moved)
+
+
+def test_infinite_values_of_the_reference_are_no_news_and_are_told_from_a_state(world, look):
+    reference = world.reference(2000)
+    reference.columns["age"][::10] = np.inf
+    detector = ColumnsDetector.from_json(json.loads(json.dumps(ColumnsDetector.fit(reference).to_json())))
+    window = world.window(n=500, shift=0.6)
+    window.columns["age"][::10] = np.inf
+    told = detector.look({}, window, look())[0].moved
+    assert told[0].startswith("age: mean ")
+    assert "nan" not in told[0]
+    window.columns["age"][::2] = np.inf
+    assert detector.look({}, window, look())[0].moved[0].startswith("age: infinite 10.0% -> ")
+
+
+def test_the_empty_text_is_quoted(world, look):
+    reference, window = world.reference(500), world.window(n=500)
+    reference.columns["plan"][:] = ""
+    told = ColumnsDetector.fit(reference).look({}, window, look())[0].moved
+    assert "plan: always '' before, 100.0% differ now" in told
 
 
 def test_the_level_is_split_over_all_columns(world, look):

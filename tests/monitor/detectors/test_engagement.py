@@ -143,6 +143,21 @@ def test_rows_that_are_not_dealt_as_planned_break_the_comparison(look):
     skewed = replace(given, rival=replace(given.rival, planned=0.8))
     signal, _ = EngagementDetector().look(state, skewed, look())
     assert "50.0% of rows went to the other release and 80.0% were meant to: do not compare" in signal.message
+    told = "The two releases cannot be compared: 50.0% of rows went to the other release and 80.0% were meant to."
+    assert signal.figures["advice"] == told
+    assert "advice" not in fair.figures
+
+
+def test_a_broken_split_is_told_before_anything_is_fed_back_and_is_remembered(look):
+    site = Site(10)
+    state: dict[str, object] = {}
+    for _ in range(2):
+        given = site.window(400, rival=0.0, planned=0.5, click=0.0)
+        skewed = replace(given, opinions=(), rival=replace(given.rival, planned=0.6, opinions=()))
+        signal, state = EngagementDetector().look(state, skewed, look())
+    assert state["split"] == [800.0, 800.0]
+    assert signal.message.startswith("not judged: no clicks")
+    assert "50.0% of rows went to the other release and 60.0% were meant to" in signal.figures["advice"]
 
 
 def test_nothing_is_judged_without_feedback(look, world):

@@ -24,6 +24,20 @@ def test_a_window_like_the_reference_is_quiet(world, look):
     assert signal.message.startswith("2 columns hold what they held before")
 
 
+def test_one_text_among_numbers_alarms_and_is_shown(world, look):
+    window = world.window(n=300)
+    age = window.columns["age"].copy()
+    age[7] = np.nan
+    odd = np.full(300, None, dtype=object)
+    odd[7] = "3.14 EUR"
+    detector = SchemaDetector.fit(world.reference(2000))
+    assert not detector.look({}, changed(window, age=age), look(0.004))[0].alarm
+    signal, _ = detector.look({}, replace(changed(window, age=age), strange={"age": odd}), look(0.004))
+    assert signal.alarm
+    assert signal.moved == ("age: numbers before, text in 0.3% of rows now ('3.14 EUR')",)
+    assert signal.example_ids == (window.ids[7],)
+
+
 def test_a_few_new_categories_alarm_and_are_named(world, look):
     reference = world.reference(2000)
     window = world.window(n=300)
@@ -60,6 +74,13 @@ def test_a_column_that_stands_still_alarms(world, look):
     signal, _ = SchemaDetector.fit(world.reference(2000)).look({}, window, look(0.004))
     assert "age: varied before, always 40.0 now" in signal.moved
     assert signal.moved[-1].startswith("copies of a row")
+
+
+def test_a_column_that_is_empty_text_now_is_quoted(world, look):
+    window = changed(world.window(n=60), plan=np.full(60, "", dtype=object))
+    signal, _ = SchemaDetector.fit(world.reference(2000)).look({}, window, look(0.004))
+    assert "plan: varied before, always '' now" in signal.moved
+    assert any(words.endswith("-> 100.0% ('')") for words in signal.moved)
 
 
 def test_a_column_that_mostly_held_one_value_may_hold_it_alone_for_a_while(world, look):

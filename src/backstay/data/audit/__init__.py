@@ -36,11 +36,13 @@ CHECKS = Shelf(
             "single_class",
             "target_leak",
             "time_order",
+            "unread_columns",
         )
     },
 )
 OF_CLASSES = frozenset({"imbalance", "label_errors", "single_class", "target_leak"})
 OF_SETS = frozenset({"label_sets"})
+UNNAMED = frozenset({"unread_columns"})
 # Checks that do not apply, by task; where nothing is said, the target is a class.
 LEFT_OUT = {"regression": OF_CLASSES | OF_SETS, "multilabel": OF_CLASSES}
 ORDER = {Severity.HIGH: 0, Severity.MEDIUM: 1, Severity.LOW: 2}
@@ -54,6 +56,7 @@ def audit(
     fit_predict: FitPredict | None = None,
     data_id: str,
     task: str = "classification",
+    named: bool = False,
 ) -> tuple[Finding, ...]:
     """What all checks see in conformed rows and their parts, the most severe first.
 
@@ -63,11 +66,12 @@ def audit(
             errors; a ridge classifier when absent.
         data_id: id of these rows, written into every finding.
         task: what the target is; checks that speak of another kind of target do not apply.
+        named: the features were named by hand, so that what they leave out is meant.
     """
     from backstay.data.audit.subject import Subject
 
     subject = Subject(table, schema, dict(parts), data_id, fit_predict)
-    left_out = LEFT_OUT.get(task, OF_SETS)
+    left_out = LEFT_OUT.get(task, OF_SETS) | (UNNAMED if named else frozenset())
     asked = [name for name in CHECKS if name not in left_out]
     found = [finding for name in asked for finding in CHECKS[name](subject)]
     return tuple(sorted(found, key=lambda f: ORDER[f.severity]))

@@ -11,9 +11,10 @@ import numpy as np
 
 from backstay.kernel.records import Json
 from backstay.maths.arrays import AnyArray, FloatArray
-from backstay.maths.columns import ColumnMap
+from backstay.maths.columns import CLIP, ColumnMap
 from backstay.maths.meanshift import LEAST_ALPHA, MeanShift, ShiftResult
 from backstay.maths.sketches.means import MeanSketch
+from backstay.maths.sketches.moments import Moments
 from backstay.monitor.detectors import Look
 from backstay.monitor.detectors.rates import Share
 from backstay.monitor.detectors.verdict import check
@@ -34,14 +35,15 @@ class Judged(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Varying:
-    """A column with variation: feature map, reference mean and error, and (for numbers) its plain mean and the test of
-    the value alone."""
+    """A column with variation: feature map, reference mean and error, and (for numbers) its plain mean, the test of
+    the value alone, and the share of its rows that is infinite."""
 
     name: str
     map: ColumnMap
     shift: MeanShift
     mean: float | None
     level: MeanShift | None
+    infinite: float = 0.0
 
     @property
     def tests(self) -> int:
@@ -60,23 +62,29 @@ class Varying:
     def sketch(self, values: AnyArray) -> MeanSketch:
         return MeanSketch.of_sum(map_key("column", self.map), len(values), self.map.sums(values))
 
-    def words(self, now: FloatArray, plain: float, by_value: bool) -> str:
-        """What moved: the mean of a number (`plain` is it now), the share of a category or of missing values.
+    def words(self, now: FloatArray, known: Moments, by_value: bool) -> str:
+        """What moved: the mean of a number, the share of a category, of missing or of infinite values.
 
-        `by_value`: the test of the value alone says so.
+        `known`: a number's plain moments now. `by_value`: the test of the value alone says so.
         """
         before = self.shift.mean
         labels = self.map.labels
         missing = labels.index("(missing)")
         if self.mean is not None:
-            if abs(now[missing] - before[missing]) > max(0.05, abs(now[-1] - before[-1]) / 2):
+            away = abs(now[-1] - before[-1])
+            if abs(now[missing] - before[missing]) > max(0.05, away / 2):
                 return f"{self.name}: missing {before[missing]:.1%} -> {now[missing]:.1%}"
-            if by_value or abs(now[-1] - before[-1]) >= 0.05:
-                return f"{self.name}: mean {self.mean:.4g} -> {plain:.4g}"
+            infinite = known.infinite / max(known.rows, 1)
+            # Each of them counts in an outer cell and as a value at the clip: what they explain is not put on others.
+            cells = float(np.max(np.abs(now - before)[:missing], initial=0.0))
+            if abs(infinite - self.infinite) > max(away / CLIP, cells) / 2:
+                return f"{self.name}: infinite {self.infinite:.1%} -> {infinite:.1%} ({known.infinite} of {known.rows})"
+            if (by_value or away >= 0.05) and known.n:
+                return f"{self.name}: mean {apart(self.mean, known.mean)}"
             labels, before, now = labels[:-1], before[:-1], now[:-1]
         far = np.abs(now - before) / np.sqrt(before * (1 - before) + 0.01)
         i = int(np.argmax(far))
-        return f"{self.name}: {labels[i]} {before[i]:.1%} -> {now[i]:.1%}"
+        return f"{self.name}: {labels[i] or quoted('')} {before[i]:.1%} -> {now[i]:.1%}"
 
     def to_json(self) -> Json:
         return {
@@ -85,6 +93,7 @@ class Varying:
             "shift": self.shift.to_json(),
             "mean": self.mean,
             "level": None if self.level is None else self.level.to_json(),
+            "infinite": self.infinite,
         }
 
     @staticmethod
@@ -96,6 +105,7 @@ class Varying:
             MeanShift.from_json(state["shift"]),
             None if state["mean"] is None else float(state["mean"]),
             None if level is None else MeanShift.from_json(level),
+            float(state.get("infinite", 0.0)),  # older states did not count them
         )
 
 
@@ -138,3 +148,29 @@ def as_text(value: object) -> str:
     ('missing', 'missing', '2.0')
     """
     return "missing" if value is None or value != value else str(value)
+
+
+def quoted(value: object) -> str:
+    """A value for people: text in quotes, so that an empty one is seen; numbers and gaps as they are.
+
+    >>> quoted(""), quoted("NL"), quoted("2.0"), quoted(40.0), quoted("missing")
+    ("''", "'NL'", '2.0', '40.0', 'missing')
+    """
+    text = str(value)
+    if text == "missing" or not isinstance(value, str):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return repr(text)
+    return text
+
+
+def apart(before: float, now: float) -> str:
+    """Two figures with as many digits as tell them apart, four at least.
+
+    >>> apart(1.0, 2.5), apart(1152921.1, 1152943.2)
+    ('1 -> 2.5', '1152921 -> 1152943')
+    """
+    digits = next((d for d in (4, 7, 10, 13) if f"{before:.{d}g}" != f"{now:.{d}g}"), 17)
+    return f"{before:.{digits}g} -> {now:.{digits}g}"

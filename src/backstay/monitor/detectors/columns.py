@@ -27,7 +27,7 @@ from backstay.maths.many_means import ManyMeans
 from backstay.maths.meanshift import MeanShift
 from backstay.maths.sketches.moments import Moments
 from backstay.monitor.detectors import Look
-from backstay.monitor.detectors.column_parts import VALUE, Constant, Judged, Varying, as_text
+from backstay.monitor.detectors.column_parts import VALUE, Constant, Judged, Varying, as_text, quoted
 from backstay.monitor.detectors.verdict import more_rows, not_judged, strength, too_few, witnesses
 from backstay.monitor.measures import Measures
 from backstay.monitor.reference import Reference
@@ -75,7 +75,8 @@ class ColumnsDetector:
             if known is not None and _spread(known):
                 level = MeanShift.fit(away, groups=codes)
                 values_of_some.append(away[some, 0])
-            varying.append(Varying(name, map_, shift, mean, level))
+            infinite = 0.0 if known is None else float(np.isinf(values).mean())
+            varying.append(Varying(name, map_, shift, mean, level, infinite))
         together = ManyMeans.fit(np.stack(values_of_some, axis=1)) if values_of_some else None
         return cls(tuple(varying), tuple(constant), together)
 
@@ -178,20 +179,18 @@ class ColumnsDetector:
     def _words(self, found: _Found, window: WindowData) -> str:
         """What moved in a column."""
         if isinstance(found.part, Constant):
-            return f"{found.name}: always {found.part.value} before, {found.mean[0]:.1%} differ now"
+            return f"{found.name}: always {quoted(found.part.value)} before, {found.mean[0]:.1%} differ now"
         by_value = not found.alarm or (found.test is not None and found.test.shift is found.part.level)
         return found.part.words(found.mean, self._plain(found.part, window), by_value)
 
     @staticmethod
-    def _plain(part: Varying, window: WindowData) -> float:
-        """The mean of a number's finite values; NaN without any."""
+    def _plain(part: Varying, window: WindowData) -> Moments:
+        """The moments of a number's values; of no rows for a category."""
         if part.mean is None:
-            return float("nan")
+            return Moments()
         if window.whole is not None:
-            known = window.whole.measures[NAME].moments[part.name]
-        else:
-            known = Moments.of(window.columns[part.name])
-        return known.mean if known.n else float("nan")
+            return window.whole.measures[NAME].moments[part.name]
+        return Moments.of(window.columns[part.name])
 
     def _examples(self, found: _Found, window: WindowData) -> tuple[str, ...]:
         """Rows that show the change of the column that moved most, of those that are at hand."""

@@ -11,8 +11,10 @@ conversions the share since the release is told with an interval that holds at e
 
 Where two releases answer at the same time, the other one's rows are compared with this one's over all such windows by
 an asymptotic confidence sequence (docs/statistics.md): an alarm when this one is surely worse, at half the yearly
-share. No setting declares how rows were meant to be split between releases: that they are not dealt so is noticed only
-where a program of its own gives the planned share (`Rival.planned`), and the message then says so.
+share. `watch.planned_share` says which share of those rows the live release was meant to answer: where they are not
+dealt so (rows lost on the way, a redirect that fails, a client that asks the wrong version), message and advice say
+that the two cannot be compared, whatever the difference looks like. However often it is looked at, a plan that is kept
+is doubted in no more than one trial of a hundred.
 
 Asymptotic: nothing is said of fewer than 200 independent rows. Wrong when: engagement follows a season that two
 windows do not hold, or a page changed and not the model. A release that is compared with its own beginning was not
@@ -22,7 +24,7 @@ dealt its users at random: only the A/B is an experiment.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -68,7 +70,9 @@ class EngagementDetector:
         split, broken = _split(state.get("split", [0.0, 0.0]), window)
         kinds = sorted({o.kind for o in window.opinions if o.kind in (*SHARES, *NUMBERS)} | set(state.get("kinds", {})))
         if not kinds:
-            return not_judged(NAME, window, "no clicks, conversions, dwell or ratings were fed back"), state
+            why = "no clicks, conversions, dwell or ratings were fed back"
+            kept = state if window.rival is None else {**state, "split": split}
+            return _warned(not_judged(NAME, window, f"{why}{broken}"), broken), kept
         before = dict(state.get("kinds", {}))
         learning = int(state.get("windows", 0)) < self.windows
         found = [self._kind(kind, before.get(kind, {}), window, look, len(kinds), learning) for kind in kinds]
@@ -83,7 +87,7 @@ class EngagementDetector:
             why = (
                 f"learning what is usual: {seen} of {self.windows} windows" if learning else f"fewer than {LEAST} rows"
             )
-            return not_judged(NAME, window, why), after
+            return _warned(not_judged(NAME, window, f"{why}{broken}"), broken), after
         strongest = max(0.0, *(result.evidence for result in judged.values()))  # a rise is no fall
         alarms = sorted((r for r in judged.values() if r.evidence >= 1.0), key=lambda r: -r.evidence)
         what = "people use the answers less" if alarms else "people use the answers as before"
@@ -101,7 +105,7 @@ class EngagementDetector:
                 "split": split,
             },
         )
-        return signal, after
+        return _warned(signal, broken), after
 
     def _kind(
         self, kind: str, state: Json, window: WindowData, look: Look, kinds: int, learning: bool
@@ -167,6 +171,14 @@ def _split(before: list[float], window: WindowData) -> tuple[list[float], str]:
         return counts, ""
     share = counts[1] / sum(counts)
     return counts, f"; {share:.1%} of rows went to the other release and {planned:.1%} were meant to: do not compare"
+
+
+def _warned(signal: Signal, broken: str) -> Signal:
+    """The signal with a broken split among the advice."""
+    if not broken:
+        return signal
+    told = f"The two releases cannot be compared: {broken.removeprefix('; ').removesuffix(': do not compare')}."
+    return replace(signal, figures={**signal.figures, "advice": told})
 
 
 def _compared(kind: str, baseline: Moments, now: Moments, alpha: float, used: float, of: int) -> _Result | None:

@@ -6,13 +6,13 @@ value only. For the table: rows that are copies of a row shortly before. Each is
 share that the reference allows; the level is split evenly over all tests. What is meant by "seen" and "range" comes
 from one half of the reference, the share beyond it from the other half: counted on the same rows it would be zero by
 construction, and the promise false. A column that is gone, or that holds text for numbers, alarms at once: chance does
-neither.
+neither. Text that reads as a number is one, and a word that stands for a gap ("n/a", "none", "-") is a gap.
 
 The `columns` detector tests how often common values come and would see a large share of gaps or of new categories;
 this one sees a small share of what never was. Columns that were constant in the reference are left to `columns`.
 Wrong when: categories are open by nature (names, free codes), so that new ones are no fault: give such columns as text.
-Copies are looked for within 20 rows on end, in order of time: a day sent twice is not seen as copies, and a reference
-that was shuffled does not show how often callers ask twice.
+Copies are looked for within 20 rows on end, in order of time: a day sent twice is not seen as copies, nor are some 20
+rows that come round again and again, and a reference that was shuffled does not show how often callers ask twice.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from backstay.maths.arrays import AnyArray, BoolArray
 from backstay.maths.intervals import upper_limit
 from backstay.maths.threshold import MINIMUM_WINDOW
 from backstay.monitor.detectors import Look
+from backstay.monitor.detectors.column_parts import quoted
 from backstay.monitor.detectors.rates import REFERENCE_DELTA, Share
 from backstay.monitor.detectors.verdict import EXAMPLES, not_judged, strength
 from backstay.monitor.reference import Reference
@@ -147,7 +148,8 @@ class _Known:
         if self.largest >= 1.0 or any(word != words[0] for word in words):
             return _Found(self.name, 0.0, "", np.arange(0))
         evidence = (rows - 1) * float(np.log(self.largest)) / float(np.log(alpha))
-        return _Found(self.name, evidence, f"{self.name}: varied before, always {words[0]} now", np.arange(rows))
+        told = f"{self.name}: varied before, always {quoted(words[0])} now"
+        return _Found(self.name, evidence, told, np.arange(rows))
 
     def to_json(self) -> Json:
         return {
@@ -205,6 +207,7 @@ class SchemaDetector:
             return not_judged(NAME, window, why), state
         alpha = look.alpha / (3 * len(self.known) + 1)
         found = [self._copied(columns, codes, alpha)]
+        found += [_strange(name, values[chosen]) for name, values in window.strange.items()]
         for part in self.known:
             if part.name in columns:
                 found += part.look(columns[part.name], codes, alpha)
@@ -302,6 +305,16 @@ def _by_appearance(codes: AnyArray) -> AnyArray:
     return np.asarray(rank[places.reshape(-1)])
 
 
+def _strange(name: str, values: AnyArray) -> _Found:
+    """Text where the reference has numbers; `values` are that text, None where all is well."""
+    odd = np.asarray([value is not None for value in values], dtype=np.bool_)
+    if not odd.any():
+        return _Found(name, 0.0, "", np.arange(0))
+    shown = ", ".join(repr(value) for value in _shown(values[odd]))
+    words = f"{name}: numbers before, text in {odd.mean():.1%} of rows now ({shown})"
+    return _Found(name, CERTAIN, words, np.flatnonzero(odd))
+
+
 def _gaps(values: AnyArray) -> BoolArray:
     if values.dtype.kind == "f":
         return np.isnan(values)
@@ -317,5 +330,6 @@ def _words(values: AnyArray) -> list[Any]:
 
 def _shown(values: AnyArray) -> list[str]:
     """Some of the values that break, the commonest first."""
-    counts = Counter(f"{value:.4g}" if isinstance(value, float) else str(value) for value in values.tolist())
+    said = (f"{value:.4g}" if isinstance(value, float) else str(value) or quoted("") for value in values.tolist())
+    counts = Counter(said)
     return [value for value, _ in counts.most_common(MOST_VALUES)]

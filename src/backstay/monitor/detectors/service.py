@@ -8,9 +8,11 @@ the window's mean over units lies above the baseline's upper limit by more than 
 for each number; the baseline's own error is in that limit, for 95 baselines in 100. Failures must besides be more than
 a binomial of the baseline's share allows: a few of them are no normal number.
 
-Latency is what a request waited in the server, not what a network added. A failed request is one that the server
-could not answer (5xx); bad requests leave nothing. Answered rows stand for answered requests, so that large requests
-make the share look small.
+Latency is what a request waited in the server, not what a network added. Of a model that answers elsewhere it is what
+its rows bring: the column `predictions.latency` of `backstay log`, or `latency_ms` of `POST .../predictions`. A failed
+request is one that our server could not answer (5xx); bad requests leave nothing, and of a model that answers elsewhere
+nobody tells us of failures: of these the latency alone is watched. Answered rows stand for answered requests, so that
+large requests make the share look small.
 Wrong when: traffic grows a little every week (then latency does), the baseline was a bad time, or the service changes
 with the calendar in a way that `watch.season` does not name. It tells of the service, nothing of the model.
 """
@@ -37,6 +39,7 @@ NAME = "service"
 BASELINE_DAYS = 14
 FEWEST_ROWS_AN_HOUR = 5
 NUMBERS = ("latency", "failures")
+NO_LATENCIES = "no latencies are logged (predictions.latency names their column where answers come from elsewhere)"
 _Hour = tuple[float, float, float, float, float]
 # A rise smaller than this is nobody's business, however surely it is one: a tenth more latency, one request in 200.
 LEAST = {"latency": 0.1, "failures": 0.005}
@@ -65,7 +68,7 @@ class ServiceDetector:
         """Learn the baseline first, then test each window against it."""
         hours = _hours(window)
         if not hours:
-            return not_judged(NAME, window, "no latencies are logged: answers come from elsewhere"), state
+            return not_judged(NAME, window, NO_LATENCIES), state
         before: list[_Hour] = [(at, wait, share, bad, of) for at, wait, share, bad, of in state.get("baseline", [])]
         if not state.get("complete"):
             baseline = [*before, *hours]
@@ -73,11 +76,14 @@ class ServiceDetector:
             complete = len(days) >= self.days
             fresh = {"baseline": [list(hour) for hour in baseline], "complete": complete}
             return not_judged(NAME, window, f"learning what is usual: {len(days)} of {self.days} days"), fresh
-        rises = {name: _rise(name, before, hours, window.days, look) for name in NUMBERS}
+        # Where nobody tells of failures there is nothing to say of them; the other half of the level stays unspent.
+        told = NUMBERS if window.failures is not None else NUMBERS[:1]
+        rises = {name: _rise(name, before, hours, window.days, look) for name in told}
         strongest = max(rises.values(), key=lambda rise: rise.evidence)
         alarm = strongest.evidence >= 1.0
         moved = tuple(r.words for r in sorted(rises.values(), key=lambda r: -r.evidence) if r.evidence >= 1.0)
-        what = "the service is slower or fails more often" if alarm else "the service answers as before"
+        slower = "the service is slower or fails more often" if len(told) > 1 else "the service is slower"
+        what = slower if alarm else "the service answers as before"
         signal = Signal(
             detector=NAME,
             evidence=strongest.evidence,

@@ -12,6 +12,7 @@ from backstay.maths.meanshift import MeanShift, ShiftResult
 from backstay.maths.sketches.means import MeanSketch
 from backstay.maths.threshold import MINIMUM_WINDOW
 from backstay.monitor.detectors import Look
+from backstay.monitor.reference import MOST_REFERENCE_ROWS
 from backstay.monitor.traffic import WindowData
 
 EXAMPLES = 8
@@ -20,6 +21,10 @@ AT_A_TIME = 4096
 # Above this the threshold is so far inflated by a small reference that the reader should know what more rows buy.
 TOLERABLE_INFLATION = 1.5
 WANTED_INFLATION = 1.25
+# A smaller shift than this, in standard deviations, hardly matters to a model: nobody is asked for rows to see it.
+SENSIBLE_SHIFT = 0.05
+# Fewer rows more than this, as a share, buy too little to ask for.
+WORTH_ASKING = 1.1
 
 
 def not_judged(detector: str, window: WindowData, why: str) -> Signal:
@@ -58,25 +63,27 @@ def figures(result: ShiftResult) -> Json:
 
 
 def more_rows(
-    shift: MeanShift, result: ShiftResult, alpha: float, most: int | None = None, family: int = 1
+    shift: MeanShift, result: ShiftResult, alpha: float, most: int = MOST_REFERENCE_ROWS, family: int = 1
 ) -> tuple[str, Json]:
-    """A sentence that asks for more reference rows when they are too few to see much, and the number.
+    """How small a shift may go unseen where the reference is too small to see much, and the rows to ask for, if any.
 
     Args:
         most: reference rows that the detector looks at; beyond these, more would be asked for in vain.
     """
     if result.inflation <= TOLERABLE_INFLATION:
         return "", {}
-    wanted = shift.rows_needed(result.n_effective, alpha, WANTED_INFLATION, family, most)
-    if most is not None:
-        wanted = min(wanted, most)
-    if wanted <= shift.n:  # the error that inflates is not that of the reference but of a small source
-        return "", {}
-    sentence = (
+    unseen = (
         f"; with {shift.n} reference rows a shift below {result.minimum_detectable:.2f} standard deviations may go"
-        f" unseen: ask for more reference rows: {wanted}"
+        " unseen"
     )
-    return sentence, {"reference_rows_wanted": wanted}
+    if result.minimum_detectable < SENSIBLE_SHIFT:
+        return unseen, {}
+    wanted = min(shift.rows_needed(result.n_effective, alpha, WANTED_INFLATION, family, most), most)
+    if wanted <= shift.n and most > shift.n:  # what inflates is not the error of the reference but of a small source
+        return "", {}
+    if wanted < WORTH_ASKING * shift.n:
+        return unseen, {}
+    return f"{unseen}: ask for more reference rows: {wanted}", {"reference_rows_wanted": wanted}
 
 
 def witnesses(
