@@ -25,12 +25,13 @@ from backstay.train.encoders import ENCODERS
 from backstay.train.epochs import run_epochs
 from backstay.train.examples import Profile, profile_of, tensors_of
 from backstay.train.loop import fit
-from backstay.train.network import Network, build
+from backstay.train.network import Network, build, embed
 from backstay.train.network_run import PARITY
 from backstay.train.objectives import OBJECTIVES
 from backstay.train.objectives.contract import Batch, Objective, Problem, embed_view
 from backstay.train.options import Options
 from backstay.train.part import Part
+from backstay.train.rows import with_unlabelled
 from backstay.train.value_network import build_value, loss_of
 
 ROWS, CLASSES, DIMENSION = 48, 3, 8
@@ -385,6 +386,41 @@ def answers_are_the_same(encoder: str, trained: Any) -> None:
 @pytest.mark.parametrize("encoder", READS)
 def test_what_is_exported_answers_as_torch_does(encoder: str, tmp_path: Path) -> None:
     answers_are_the_same(encoder, fitted("cross_entropy", encoder, tmp_path, epochs=1))
+
+
+def texts_of(words: int) -> pa.Table:
+    """Unlabelled texts of so many words, none of them as long as the longest of the table or none as short."""
+    return pa.table({"x": [" ".join(["blue", "wave", "path"][(i + k) % 3] for k in range(words)) for i in range(20)]})
+
+
+@pytest.mark.parametrize("words", [1, 9])
+@pytest.mark.parametrize("encoder", [e for e, kind in READS.items() if kind == "text"])
+def test_unlabelled_texts_of_another_length_are_learned_from(encoder: str, words: int) -> None:
+    """Shorter and longer ones than those of the table: what is filled up is the same text still."""
+    network, objective, tensors = made("nt_xent", encoder)
+    profile, more = prepared(encoder)[0], texts_of(words)
+    taught = with_unlabelled(Part(tensors, LABELS, torch.ones(ROWS)), profile, more, None)
+    whole = embed(network, taught.tensors)
+    torch.testing.assert_close(whole[:ROWS], embed(network, tensors), atol=1e-5, rtol=0)
+    torch.testing.assert_close(whole[ROWS:], embed(network, tensors_of(profile, more)), atol=1e-5, rtol=0)
+    chosen = torch.arange(ROWS - 8, ROWS + 8)
+    batch = Batch(
+        tuple(t[chosen] for t in taught.tensors),
+        taught.labels[chosen],
+        taught.weights[chosen],
+        torch.Generator().manual_seed(1),
+    )
+    loss, slopes = gradients(network.train(), objective, batch)
+    assert np.isfinite(loss)
+    assert sum(float(g.abs().sum()) for g in slopes) > 0
+
+
+def test_a_run_with_unlabelled_texts_of_another_length(tmp_path: Path) -> None:
+    table, schema = with_target("text")
+    recipe = recipe_of("nt_xent", "bag", epochs=1)
+    trained = fit(table, schema, SPLIT, recipe, classes=NAMES, workdir=tmp_path, unlabelled=texts_of(9))
+    assert trained.figures["train_rows"] == 36 + 20
+    answers_are_the_same("bag", trained)
 
 
 @pytest.mark.parametrize("encoder", READS)

@@ -17,6 +17,7 @@ from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Column, ColumnKind, Schema
 from backstay.train.bring import graph_of
 from backstay.train.convert.fitted import Conversion
+from backstay.train.convert.made_up import asked as made_up
 
 FEATURES = ("a", "scores", "c d")
 SCHEMA = Schema(tuple(Column(n, ColumnKind.NUMBER) for n in FEATURES), FEATURES)
@@ -186,3 +187,72 @@ def test_a_graph_that_differs_is_refused(table: pa.Table) -> None:
 
     with pytest.raises(BackstayError, match="differs from the module"):
         graph_of(Counting(), table, SCHEMA, classes=("no", "yes"), example=EXAMPLE)
+
+
+class Recurrent(nn.Module):
+    """Reads the columns one after the other. At a gap torch answers NaN, and the graph a number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.inner, self.head = nn.GRU(1, 4, batch_first=True), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        read: Tensor = self.head(self.inner(x[:, :, None])[0][:, -1])
+        return read
+
+
+def test_rows_that_the_module_cannot_answer_are_left_out(table: pa.Table) -> None:
+    module = Recurrent()
+    assert torch.isnan(module(torch.tensor([[1.0, float("nan"), 2.0]]))).all()
+    graph = graph_of(module, table, SCHEMA, classes=("no", "yes"), example=EXAMPLE, outputs=("logits",))
+    wanted = torch.softmax(module(matrix(table)), 1).detach().numpy()
+    np.testing.assert_allclose(answers(graph, table).scores, wanted, atol=1e-6)
+    asked = sum(rows.num_rows for _, rows in made_up(table))
+    assert graph.compared is not None
+    assert 3000 < graph.compared.rows < asked
+
+
+@pytest.mark.slow
+def test_rows_that_all_have_gaps_prove_nothing(table: pa.Table) -> None:
+    empty = table.set_column(0, "a", pa.nulls(table.num_rows, pa.float64()))
+    with pytest.raises(BackstayError, match="NaN for every reference row, each of which has a gap"):
+        graph_of(Recurrent(), empty, SCHEMA, classes=("no", "yes"), example=EXAMPLE, outputs=("logits",))
+
+
+@pytest.mark.slow
+def test_a_module_that_answers_nan_without_a_gap_is_compared(table: pa.Table) -> None:
+    """Where it can be asked, NaN is an answer, and the graph must give it too."""
+
+    class Odd(Net):
+        calls = 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            Odd.calls += 1
+            return super().forward(x) * (float("nan") if Odd.calls > 2 else 1.0)  # type: ignore[no-any-return] # logits
+
+    with pytest.raises(BackstayError, match="differs from the module"):
+        graph_of(Odd(), table, SCHEMA, classes=("no", "yes"), example=EXAMPLE, outputs=("logits",))
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda logits, hidden: logits if logits.sum() > 0 else -logits, "data-dependent expression"),
+        pytest.param(
+            lambda logits, hidden: logits + torch.linalg.eig(logits.T @ logits)[0].real,
+            "aten.linalg_eig",
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=["a branch", "an operation"],
+)
+def test_what_torch_cannot_export_is_told_in_a_line(
+    table: pa.Table, answer: Any, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(BackstayError, match="torch cannot export the module") as caught:
+        graph_of(Net(answer), table, SCHEMA, classes=("no", "yes"), example=EXAMPLE, outputs=("logits",))
+    told = str(caught.value)
+    assert said in told
+    assert not [part for part in ("\x1b", "\n", "This is step") if part in told]
+    assert capfd.readouterr().err == ""

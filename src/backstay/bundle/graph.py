@@ -38,6 +38,10 @@ def read_graph(path: Path) -> tuple[onnx.ModelProto, bytes]:
         NotFound: no such file.
         BackstayError: a pickle or archive, too large, not ONNX, or with weights in other files.
     """
+    if path.is_dir():
+        raise BackstayError(
+            f"{path} is a folder, and a model is one ONNX file", fix="name the file in it, such as FOLDER/model.onnx"
+        )
     if not path.is_file():
         raise NotFound(f"there is no model file {path}", fix="name an ONNX file")
     with path.open("rb") as file:

@@ -157,7 +157,7 @@ def _single(value: onnx.ValueInfoProto, features: tuple[Column, ...]) -> InputSp
     if images:
         raise BackstayError(
             f"the model has one input and there are {len(features)} feature columns, an image among them",
-            fix="name the features that it reads with `data.features`",
+            fix="name those that it reads: `adopt --features a,b`, or data.features of the project file",
         )
     if len(features) == 1 and features[0].kind is ColumnKind.VECTOR:
         return _vector(value.name, datatype, shape, features[0])
@@ -169,7 +169,7 @@ def _single(value: onnx.ValueInfoProto, features: tuple[Column, ...]) -> InputSp
         raise BackstayError(
             f"the model takes {shape[1]} values a row and the rows have {len(features)} feature columns "
             f"({', '.join(c.name for c in features[:12])})",
-            fix="name the features that it reads, in its order, with `data.features`",
+            fix="name those that it reads, in its order: `adopt --features a,b`, or data.features of the project file",
         )
     for column in features:
         _same_kind(column, datatype)
@@ -225,7 +225,8 @@ def _same_kind(column: Column, datatype: str) -> None:
     if column.kind not in (_TEXTUAL if datatype == "BYTES" else _NUMERIC):
         raise BackstayError(
             f"the column {column.name!r} is {column.kind.value}, the model takes {datatype} there",
-            fix="correct the kind under data.columns, or name the features that the model reads with `data.features`",
+            fix="correct the kind under data.columns, or name the columns that the model reads: "
+            "`adopt --features a,b`, or data.features of the project file",
         )
 
 

@@ -47,8 +47,13 @@ def checked(given: Mapping[str, float | int | str | bool], kind: str, flip: bool
     """What `train.augmentation_options` and `train.flip` say.
 
     Raises:
-        BackstayError: an option that there is not, or any where the rows are no images.
+        BackstayError: an option that there is not, or any or a flip where the rows are no images.
     """
+    if flip and kind != "image":
+        raise BackstayError(
+            f"train.flip mirrors images, and the rows are of the kind {kind}",
+            fix="take it out",
+        )
     if given and kind != "image":
         raise BackstayError(
             f"train.augmentation_options is set and the rows are of the kind {kind}",

@@ -20,9 +20,11 @@ from backstay.train.collapse import collapse_figures
 from backstay.train.course import Course, run_course
 from backstay.train.examples import Profile, tensors_of
 from backstay.train.fitted import prepare
-from backstay.train.network import Network, glanced
+from backstay.train.network import Network, embed, glanced
 from backstay.train.objectives.contract import Batch, embed_view, pieces_of
 
+_STEPS = 200
+_RIDGE = 1e-4
 Loss = Callable[[Tensor, Tensor], Tensor]
 """What is minimised, element by element, of what the head says [n, k] and the truth [n, k]; a row by its mean."""
 
@@ -64,7 +66,8 @@ def direct_epochs(
     saved: Path,
     progress: Progress,
 ) -> list[dict[str, float]]:
-    """Train until the tune loss has not fallen for `patience` epochs; the best epoch's weights stay.
+    """Train until the tune loss has not fallen for `patience` epochs; the best epoch's weights stay. Under an encoder
+    that stays as it is the head is fitted.
 
     Args:
         saved: where each epoch leaves what a killed run goes on from.
@@ -97,13 +100,35 @@ def direct_epochs(
         network,
         network,
         len(train.truth),
-        recipe.epochs,
+        1 if network.frozen else recipe.epochs,
         partial(_seed, recipe),
         order,
         lost,
         partial(_look, network, loss, tune),
     )
-    return run_course(course, recipe, saved=saved, progress=progress)
+    history = run_course(course, recipe, saved=saved, progress=progress)
+    if network.frozen:
+        _fit_head(network, loss, train)
+        history[-1].update(_look(network, loss, tune))
+    return history
+
+
+def _fit_head(network: Network, loss: Loss, train: Aimed) -> None:
+    """The linear head on embeddings that stay as they are: convex, by L-BFGS in double precision."""
+    known, truth, weights = embed(network, train.tensors).double(), train.truth.double(), train.weights.double()
+    head = network.head.double()
+    optimiser = torch.optim.LBFGS(head.parameters(), max_iter=_STEPS, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        each = loss(head(known), truth).mean(dim=1) * weights
+        pull = torch.stack([p.square().sum() for p in head.parameters() if p.dim() > 1]).sum()
+        cost: Tensor = each.sum() / weights.sum().clamp(min=1e-12) + _RIDGE * pull
+        cost.backward()  # type: ignore[no-untyped-call] # torch does not annotate it
+        return cost
+
+    optimiser.step(closure)  # type: ignore[no-untyped-call] # torch does not annotate it
+    head.float()
 
 
 def _seed(recipe: TrainSettings, epoch: int) -> int:

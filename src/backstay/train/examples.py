@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -64,6 +65,11 @@ class Profile:
         if self.vector:
             return "vector"
         return "image" if self.image else "table"
+
+    @property
+    def padding(self) -> int:
+        """The code that fills up short texts."""
+        return int(json.loads(self.tokenizer)["padding"]["pad_id"])
 
     @property
     def encoder(self) -> str:

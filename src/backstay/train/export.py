@@ -6,10 +6,11 @@ stripped, so that the same weights are the same bytes.
 
 from __future__ import annotations
 
+import io
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 
 import onnx
 import torch
@@ -150,18 +151,25 @@ def _tensor_names(profile: Profile) -> list[str]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Exporting warns about torch's own deprecated calls and an absent torchvision: nothing that a reader can mend."""
+    """Exporting warns about torch's own deprecated calls and an absent torchvision, and where it fails it writes the
+    graph so far to stderr: nothing that a reader can mend. What fails is raised."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
+    named = [logging.getLogger(name) for name in tuple(logging.Logger.manager.loggerDict) if name.startswith("torch")]
+    handlers = [(handler, handler.level) for one in named for handler in one.handlers]
+    for handler, _ in handlers:
+        handler.setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", r"# The axis name", UserWarning)
-            for category in (DeprecationWarning, FutureWarning, PendingDeprecationWarning):
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            # A UserWarning of the name of an axis, or of what torch's own recurrent layers do to themselves.
+            for category in (UserWarning, DeprecationWarning, FutureWarning, PendingDeprecationWarning):
                 warnings.simplefilter("ignore", category)
             yield
     finally:
         logger.setLevel(level)
+        for handler, before in handlers:
+            handler.setLevel(before)
 
 
 def strip_traces(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -33,14 +33,24 @@ def is_to_learn(network: Network) -> bool:
     return isinstance(network.encoder, FittedEncoder) and not bool(network.encoder.learned)
 
 
+def learns_nothing(network: Network) -> bool:
+    """Whether no training can move the encoder, so that the head alone is to be found."""
+    if isinstance(network.encoder, FittedEncoder):
+        return False
+    return not any(weights.requires_grad for weights in network.encoder.parameters())
+
+
 def prepare(
     network: Network, tensors: tuple[Tensor, ...], weights: Tensor, recipe: TrainSettings, progress: Progress
 ) -> None:
     """Let such an encoder learn from the rows of weight above 0, unless it has; freeze it unless it is to be tuned.
 
-    Others are left alone.
+    An encoder without a weight to train is frozen too: its head is then fitted, not led there by steps. Others are
+    left alone.
     """
     encoder = network.encoder
+    if learns_nothing(network):
+        network.freeze()
     if not isinstance(encoder, FittedEncoder):
         return
     if not bool(encoder.learned):

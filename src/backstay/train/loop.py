@@ -22,7 +22,7 @@ from backstay.train.enhance import enhancer_of, refuse_no_images
 from backstay.train.epochs import run_epochs
 from backstay.train.examples import Profile, profile_of
 from backstay.train.export import export
-from backstay.train.fitted import is_to_learn
+from backstay.train.fitted import is_to_learn, learns_nothing
 from backstay.train.heads.anomaly import AnomalyHead
 from backstay.train.heads.examples import ByExamples
 from backstay.train.held_out import kept
@@ -140,12 +140,13 @@ def _learner(work: ClassWork, profile: Profile, begun: Start | None) -> tuple[Ne
     if recipe.quarter_turns:
         refuse_turns(profile.shape, profile.kind, objective, recipe.objective)
     _refuse_untrainable(network, objective, recipe)
+    still = recipe.freeze or learns_nothing(network)
     if isinstance(network.head, AnomalyHead):
         network.head.named(work.classes)
         if network.head.by_rebuilding:
-            network.rebuild = rebuild_of(objective, recipe.objective, BY, frozen=recipe.freeze)
+            network.rebuild = rebuild_of(objective, recipe.objective, BY, frozen=still)
     if recipe.enhance:
-        network.rebuild = rebuild_of(objective, recipe.objective, "train.enhance", frozen=recipe.freeze)
+        network.rebuild = rebuild_of(objective, recipe.objective, "train.enhance", frozen=still)
         refuse_no_images(network.rebuild)
     return network, objective
 

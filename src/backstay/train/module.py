@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import pyarrow as pa
 import torch
@@ -30,6 +32,8 @@ from backstay.train.convert.made_up import asked as made_up
 from backstay.train.convert.parity import require_parity
 from backstay.train.export import OPSET, quiet, rename_value, strip_traces
 
+_COLOURS = re.compile("\x1b\\[[0-9;]*m")
+_RAISED_BY = re.compile(r"raised this error:\n +File .+\n +(.+)")
 ROLES = ("scores", "logits", "embedding", "value")
 _ROWS = 512
 _IR = 10
@@ -239,10 +243,10 @@ def _export(named: _Named, given: tuple[Tensor, ...], roles: tuple[str, ...], in
                 verbose=False,
             )
     except Exception as error:  # torch raises many types of its own; nothing is kept
-        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
         raise BackstayError(
-            f"torch cannot export the module: {reason}",
-            fix="avoid Python branches on values in forward, or export it yourself and bring the ONNX file",
+            f"torch cannot export the module: {_cause(error)}",
+            fix="avoid Python branches on values and operations that ONNX lacks in forward, or export it yourself and "
+            "bring the ONNX file",
         ) from error
     if program is None:
         raise BackstayError("torch.onnx.export answered nothing", fix="export it yourself and bring the ONNX file")
@@ -258,6 +262,16 @@ def _export(named: _Named, given: tuple[Tensor, ...], roles: tuple[str, ...], in
     return bytes(model.SerializeToString(deterministic=True))
 
 
+def _cause(error: BaseException) -> str:
+    """What went wrong first: torch wraps it in banners of its own. With the line of code, where torch names it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    said = _COLOURS.sub("", str(error)).strip()
+    line = _RAISED_BY.search(said)
+    reason = said.splitlines()[0].partition(" (unhinted")[0][:300] if said else type(error).__name__
+    return f"{reason} (at `{line[1].strip()[:120]}`)" if line else reason
+
+
 def _inspect(content: bytes, schema: Schema, classes: tuple[str, ...], task: str) -> Manifest:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
@@ -267,7 +281,10 @@ def _inspect(content: bytes, schema: Schema, classes: tuple[str, ...], task: str
 
 @torch.no_grad()
 def _compare(named: _Named, content: bytes, draft: Manifest, table: pa.Table) -> Compared:
-    """Every output that is understood, on these rows, on some made up around them, and on the first ones one by one."""
+    """Every output that is understood, on these rows, on some made up around them, and on the first ones one by one.
+
+    Rows with a gap for which the module answers NaN are left out: it says that it cannot answer them.
+    """
     model = Model(Path(), draft, open_session(content))
     plain = [table, *(table.slice(i, 1) for i in range(min(3, table.num_rows)))]
     columns = all(spec.datatype in FLOATS and spec.adapter == "column" for spec in draft.inputs)
@@ -278,18 +295,32 @@ def _compare(named: _Named, content: bytes, draft: Manifest, table: pa.Table) ->
         arrays = arrays_for(draft, rows)
         wanted = named(*(torch.from_numpy(np.array(arrays[spec.name])) for spec in draft.inputs))
         found = model.run(arrays)
+        answered = ~(_has_nan(list(arrays.values())) & _has_nan([value.numpy() for value in wanted]))
+        kept = rows.filter(pa.array(answered))
         for role, value in zip(roles, wanted, strict=True):
             both = _both(role, value, found, named.task, len(draft.classes))
             if both is None:
                 continue
-            ours, theirs = both
+            ours, theirs = None if both[0] is None else both[0][answered], both[1][answered]
             scale = max(1.0, float(np.nanmax(np.abs(theirs), initial=0.0, where=np.isfinite(theirs))))
             gap = max(
                 gap,
-                require_parity(theirs / scale, ours if ours is None else ours / scale, rows=rows, what="the module"),
+                require_parity(theirs / scale, ours if ours is None else ours / scale, rows=kept, what="the module"),
             )
-        count += rows.num_rows
+        count += kept.num_rows
+    if not count:
+        raise BackstayError(
+            "the module answers NaN for every reference row, each of which has a gap",
+            fix="fill the gaps in its forward, or give rows without gaps",
+        )
     return Compared(count, gap)
+
+
+def _has_nan(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.bool_]:
+    """In which rows a number of these arrays [n, ...] is missing."""
+    found = [np.isnan(a).reshape(len(a), -1).any(axis=1) for a in arrays if a.dtype.kind == "f"]
+    none = np.zeros(len(arrays[0]), dtype=np.bool_)
+    return np.asarray(np.any([none, *found], axis=0), dtype=np.bool_)
 
 
 def _both(

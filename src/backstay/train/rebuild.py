@@ -49,8 +49,8 @@ def rebuild_of(objective: object, name: str, wanted: str, *, frozen: bool) -> Re
     """
     if frozen:
         raise BackstayError(
-            f"{wanted} rebuilds rows, and with train.freeze = true no decoder is trained",
-            fix="set train.freeze = false",
+            f"{wanted} rebuilds rows, and beside an encoder that stays as it is no decoder is trained",
+            fix="set train.freeze = false, or take an encoder that learns",
         )
     if isinstance(objective, Rebuilding):
         return objective.rebuild()

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import torch
+from torch import Tensor
+from torch.nn import functional
 
 from backstay.bundle.model import Model
 from backstay.kernel.errors import BackstayError
@@ -107,14 +109,22 @@ def with_unlabelled(
     teacher: Model | None,
 ) -> Part:
     """These rows behind those of the train part, with the label -1."""
-    added = tensors_of(profile, unlabelled)
+    given, added = train.tensors, tensors_of(profile, unlabelled)
+    if profile.text:  # the codes of each set are as wide as its longest text
+        width = max(codes.shape[1] for codes in (*given, *added))
+        given, added = (tuple(_filled(codes, width, profile.padding) for codes in one) for one in (given, added))
     count = unlabelled.num_rows
     return Part(
-        tuple(torch.cat(pair) for pair in zip(train.tensors, added, strict=True)),
+        tuple(torch.cat(pair) for pair in zip(given, added, strict=True)),
         torch.cat([train.labels, train.labels.new_full((count,), -1)]),
         torch.cat([train.weights, train.weights.new_ones(count)]),
         None if train.aims is None or teacher is None else torch.cat([train.aims, aims_of(teacher, unlabelled)]),
     )
+
+
+def _filled(codes: Tensor, width: int, padding: int) -> Tensor:
+    """Codes [n, length] with padding behind, up to [n, width]."""
+    return functional.pad(codes, (0, width - codes.shape[1]), value=padding)
 
 
 def without_anomalies(train: Part, head: AnomalyHead) -> Part:

@@ -40,7 +40,8 @@ def columns_read(model: Any, schema: Schema) -> tuple[str, ...]:
             raise BackstayError(
                 f"the model was fitted on {count} columns, the reference rows have {len(schema.features)} feature "
                 f"columns ({', '.join(schema.features[:12])})",
-                fix="name those that it reads, in its order, with `data.features`",
+                fix="name those that it reads, in its order: `adopt --features a,b`, or data.features of the project "
+                "file",
             )
         names = schema.features
     for name in names:

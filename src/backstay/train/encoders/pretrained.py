@@ -19,8 +19,8 @@ folder says). Read are bert, camembert, distilbert, electra, mpnet, roberta and 
 weights as safetensors; a pickle, code of its own and other modules are refused. Needs the extra `[pretrained]`. Images
 have no such encoder: compute their vectors outside and use `vectors`.
 
-Cost: that of the encoder, an epoch a pass even where it is frozen. Sources: Devlin et al. 2019; Reimers & Gurevych
-2019 (sentence-transformers); Gao, Yao & Chen 2021 (SimCSE).
+Cost: that of the encoder, an epoch a pass; one pass or two where nothing of it is learned. Sources: Devlin et al. 2019;
+Reimers & Gurevych 2019 (sentence-transformers); Gao, Yao & Chen 2021 (SimCSE).
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Each number is standardised by the training rows; then comes a net of `layers` linear layers (128 wide, LayerNorm and
 ReLU between), whose output of `train.dimension` numbers is brought to length 1. With `layers = 0` nothing is learned
-but the head: the embedding is the vector itself at length 1, so that an index of such vectors stays valid.
+but the head, which is fitted at once: the embedding is the vector itself at length 1, so that an index of such vectors
+stays valid. Untrained it is the same function, so that the control `random_encoder` is left out.
 
 When: embeddings of a service or a foundation model are at hand, and classes are few labels away. `layers = 1` is a
 linear map (a learned metric); 2 can bend. The control `raw_knn` measures the same vectors without any training.

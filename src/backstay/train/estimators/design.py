@@ -49,6 +49,15 @@ def categories_first(rows: Rows) -> FloatArray:
     return np.column_stack([np.where(known, rows.codes - 1.0, np.nan), rows.numbers])
 
 
+def to_be_binned(matrix: FloatArray) -> FloatArray:
+    """The matrix to fit boosted trees to: a column without any value is 0 throughout.
+
+    scikit-learn cannot bin an empty column. Of a constant no split can come, so no tree reads what such a column holds
+    later, and the fitted model's answers stay those of the graph.
+    """
+    return np.where(np.isnan(matrix).all(axis=0), 0.0, matrix)
+
+
 def write_categories_first(graph: Graph, tensors: Tensors) -> str:
     """The graph of `categories_first`."""
     parts: list[str] = []

@@ -22,7 +22,7 @@ from backstay.maths.arrays import FloatArray
 from backstay.train.convert.classifiers import boosting
 from backstay.train.convert.graph import Graph
 from backstay.train.estimators.contract import Estimator, Problem, Rows, Tensors, log_loss
-from backstay.train.estimators.design import categories_first, write_categories_first
+from backstay.train.estimators.design import categories_first, to_be_binned, write_categories_first
 from backstay.train.options import Options
 
 
@@ -36,7 +36,7 @@ class GradientBoosting(Estimator):
         self._model: Any = None
 
     def fit(self, train: Rows, tune: Rows) -> dict[str, float]:
-        x, y, weights = categories_first(train), train.labels, train.weights
+        x, y, weights = to_be_binned(categories_first(train)), train.labels, train.weights
         search = self._made(early_stopping=True, n_iter_no_change=self._patience, tol=0.0, scoring="loss")
         search.fit(
             x, y, sample_weight=weights, X_val=categories_first(tune), y_val=tune.labels, sample_weight_val=tune.weights

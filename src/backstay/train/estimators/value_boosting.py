@@ -20,7 +20,7 @@ from backstay.maths.arrays import FloatArray
 from backstay.train.convert.graph import Graph
 from backstay.train.convert.regressors import boosting
 from backstay.train.estimators.contract import Problem, Rows, Tensors
-from backstay.train.estimators.design import categories_first, write_categories_first
+from backstay.train.estimators.design import categories_first, to_be_binned, write_categories_first
 from backstay.train.estimators.numbers import Regressor, squared_error
 from backstay.train.options import Options
 
@@ -37,7 +37,7 @@ class ValueBoosting(Regressor):
         self._model: Any = None
 
     def fit(self, train: Rows, y: FloatArray, tune: Rows, y_tune: FloatArray) -> dict[str, float]:
-        x, weights = categories_first(train), train.weights
+        x, weights = to_be_binned(categories_first(train)), train.weights
         search = self._made(early_stopping=True, n_iter_no_change=self._patience, tol=0.0, scoring="loss")
         search.fit(
             x, y, sample_weight=weights, X_val=categories_first(tune), y_val=y_tune, sample_weight_val=tune.weights

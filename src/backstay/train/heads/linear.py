@@ -16,9 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from backstay.kernel.errors import BackstayError
 from backstay.maths.calibrate import Platt, Temperature
 from backstay.train.options import Options
 
+OF_EXAMPLES = ("none_of_these", "none_label")
 _SCALE = 8.0
 _RIDGE = 1e-4
 _STEPS = 60
@@ -86,5 +88,11 @@ class LinearHead(nn.Module):
 def build(dimension: int, classes: int, options: Options) -> LinearHead:
     """Options: `ridge` (0.0001), the pull on the weights of a head that is fitted on frozen embeddings."""
     ridge = options.number("ridge", _RIDGE, low=0, high=1)
+    for name in OF_EXAMPLES:
+        if options.given(name):
+            raise BackstayError(
+                f"train.head_options.{name} is of heads that are made of examples, and the head is linear",
+                fix='set train.head = "knn" or "prototype"',
+            )
     options.done()
     return LinearHead(dimension, classes, ridge)

@@ -13,8 +13,10 @@ teacher is wrong (its errors are learned too), or the student is better off with
 The run measures whether the index stays valid: on the tuning rows, the class of each by its 20 nearest among the
 teacher's embeddings of the training rows, asked once with the student's embedding (`student_knn`) and once with the
 teacher's (`teacher_knn`). Where the lower 95% bound of their paired difference (`student_behind_low`) is above
--margin, the model has the teacher's `space_id` (`same_space`), else a new one. The tuning rows have chosen the epoch
-too, by the same question, so the bound is a little optimistic; the gate judges the model on rows of its own.
+-margin, the model has the teacher's `space_id` (`same_space`), else a new one: the report and `backstay run` say which,
+and whether the gallery is to be indexed again. Fewer than some 150 tuning rows cannot show 0.02. The tuning rows have
+chosen the epoch too, by the same question, so the bound is a little optimistic; the gate judges the model on rows of
+its own.
 
 Options (`train.objective_options`): teacher = "champion" (the live model) or a model's id; relation = 1.0;
 margin = 0.02 (a share of rows). `train.dimension` is that of the teacher's embeddings. Cost: the teacher answers every

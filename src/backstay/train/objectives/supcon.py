@@ -4,9 +4,10 @@
 
 Every row is compared with every other of its batch. A row alone in its class does not count. Prefer it where the
 space itself is to be good: search, nearest neighbours, classes that come later. Cost a batch of n rows: n^2
-similarities, one matrix product; about as fast as cross-entropy and 2 to 3 times as fast as triplets with a miner.
-With many classes set `train.samples_per_class`, so that rows find partners. Source: Khosla et al. 2020, arXiv
-2004.11362, equation 2.
+similarities, one matrix product: with the gradient 1.0 ms for 256 rows, where triplets took 1.3 ms (hard) and 5 to 6 ms
+(semi-hard). A whole step took 43 ms (`conv`, images of 28 x 28), nearly all of it the encoder's, so that no miner saves
+or costs more than a tenth or so of a step. With many classes set `train.samples_per_class`, so that rows find partners.
+Source: Khosla et al. 2020, arXiv 2004.11362, equation 2.
 """
 
 from __future__ import annotations
