@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from backstay.kernel.errors import nearest
 from backstay.settings.root import Settings
+from backstay.settings.watch import known_detectors
 
 # Detectors that read input columns and nothing else.
 READERS = ("columns", "schema")
@@ -13,7 +15,30 @@ READERS = ("columns", "schema")
 
 def contradictions(settings: Settings) -> list[tuple[str, str]]:
     """Each contradiction, and a way out of it."""
-    return [*_blinded(settings), *_without_encoder(settings), *_too_short(settings)]
+    return [
+        *_of_no_effect(settings),
+        *_blinded(settings),
+        *_without_encoder(settings),
+        *_too_short(settings),
+    ]
+
+
+def _of_no_effect(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Detectors that nobody has, or none at all, and a share of rows that nobody looks at."""
+    asked, known = settings.watch.detectors, known_detectors()
+    if not asked:
+        yield "watch.detectors is empty, so that nothing would be judged", f"name one or more of {', '.join(known)}"
+    for name in asked:
+        if name not in known:
+            yield f"watch.detectors names {name!r}, which is no detector", nearest(name, known)
+    for name in settings.budget.weights:
+        if name not in known:
+            yield f"budget.weights names {name!r}, which is no detector", nearest(name, known)
+    if settings.watch.planned_share is not None and "engagement" not in asked:
+        yield (
+            'watch.planned_share is looked at by the detector "engagement", which is not in watch.detectors',
+            'add "engagement" to watch.detectors, or take watch.planned_share out',
+        )
 
 
 def _blinded(settings: Settings) -> Iterator[tuple[str, str]]:

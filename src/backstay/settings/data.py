@@ -83,5 +83,8 @@ class PredictionSettings(Section):
     """Column of the probability of each class, by class; instead of `score`."""
     embedding: str | None = None
     """Column of embeddings, a list of numbers a row."""
+    latency: str | None = None
+    """Column of how many milliseconds each answer took, for the detector "service"; empty where nobody knows. A
+    reference needs none."""
     group: str | None = None
     """Column that names whose rows belong together."""

@@ -13,6 +13,7 @@ from backstay.kernel.errors import BackstayError, NotFound, nearest
 from backstay.settings.checks import contradictions
 from backstay.settings.gate import Rule
 from backstay.settings.root import VERSION, Settings
+from backstay.settings.unread import named_keys, unread
 
 FILE_NAME = "backstay.toml"
 
@@ -55,6 +56,7 @@ def parse(document: dict[str, Any], *, model: str | None = None, environment: st
     3
     """
     base = {k: v for k, v in document.items() if k not in ("models", "environments")}
+    top, levels = base, []
     version = base.get("version", VERSION)
     if not isinstance(version, int) or version > VERSION:
         raise BackstayError(
@@ -68,17 +70,19 @@ def parse(document: dict[str, Any], *, model: str | None = None, environment: st
         if model not in others:
             raise NotFound(f"the project has no model {model!r}", fix=nearest(model, model_names(document)))
         base = _merge({**base, "name": model}, others[model])
+        levels.append(others[model])
     if environment is not None and environment != base.get("environment", "production"):
         overrides = document.get("environments", {})
         if environment not in overrides:
             known = environment_names(document)
             raise NotFound(f"the project has no environment {environment!r}", fix=nearest(environment, known))
         base = _merge({**base, "environment": environment}, overrides[environment])
+        levels.append(overrides[environment])
     try:
         settings = Settings.model_validate(base)
     except ValidationError as error:
         raise _explain(error) from error
-    problems = contradictions(settings)
+    problems = [*contradictions(settings), *unread(settings, named_keys(top, levels))]
     if problems:
         raise BackstayError(
             f"{FILE_NAME}: {'; '.join(what for what, _ in problems)}", fix="; ".join(fix for _, fix in problems)

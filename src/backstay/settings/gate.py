@@ -19,6 +19,9 @@ class Rule(Section):
     """What at_least and at_most ask for."""
     margin: float = Field(0.0, ge=0)
     """How far behind still passes, in units of the metric."""
+    surely_behind: float = Field(0.0, ge=0)
+    """beats_controls: how far an encoder may be proved to be behind a control; `margin` is for what is not known. Raise
+    it where something is bought with accuracy, such as "none of these"."""
     alpha: float = Field(0.05, gt=0, lt=0.5)
     """One-sided level of the rule's test."""
     minimum_n: int = Field(30, ge=1)

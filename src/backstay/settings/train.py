@@ -14,7 +14,8 @@ UNTRAINED_HEADS = {"knn": "supcon", "anomaly": "denoising"}
 
 
 class TrainSettings(Section):
-    """The recipe. Two runs with the same recipe, data, seed, threads and versions give the same bundle."""
+    """The recipe. Two runs with the same recipe, data, seed, threads and versions give the same bundle. A key that was
+    set and that the model and task at hand do not read is refused, but for how long and wide training is."""
 
     model: str = ENCODER
     """"encoder" trains an encoder, an objective and a head; the others, for tables, stand in docs/learning.md."""
@@ -50,7 +51,7 @@ class TrainSettings(Section):
     early_stopping: Literal["auto", "loss", "knn"] = "auto"
     """What progress is: a lower "loss" of the tuning rows, or more of them whose nearest training rows are of their
     class ("knn"; under `distil` nearest in the teacher's space); "auto" takes loss for objectives that learn from
-    labels and knn for the others."""
+    labels and knn for the others. Regressions and sets of labels have the loss alone."""
     batch_size: int = Field(256, ge=2)
     """Rows a step."""
     samples_per_class: int = Field(0, ge=0, le=1000)
@@ -58,7 +59,8 @@ class TrainSettings(Section):
     cached_rows: int = Field(0, ge=0)
     """Rows held in memory at once within a step, for batches larger than memory; 0 holds them all."""
     augmentation: float = Field(1.0, ge=0, le=10)
-    """Strength of the random changes to training rows; 0 leaves them as they are."""
+    """Strength of the random changes to training rows; 0 leaves them as they are, and is usual with
+    task = "regression": a target that is a number may change with its row."""
     augmentation_options: dict[str, float | int | str | bool] = Field({})
     """Of images, which changes: "moves" and "exposure" multiply theirs, "crop" is the least share that a crop keeps,
     "warp" how far places are displaced, in shares of a side."""
@@ -66,7 +68,8 @@ class TrainSettings(Section):
     """Learn from training images turned by quarter turns as well, each turn of a class a class of its own: four times
     the classes and the rows an epoch. For square images and objectives that need classes but no scores (few-shot)."""
     flip: bool = False
-    """Mirror half of the training images left to right; not where that changes what they show, as with digits."""
+    """Mirror half of the training images left to right; not where that changes what they show, as with digits. Images
+    only, and only where `augmentation` is above 0."""
     learning_rate: float = Field(1e-3, gt=0)
     """Step size at its highest."""
     schedule: Literal["cosine", "one_cycle"] = "cosine"

@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from backstay.settings.section import Section
+
+# The shelf's own (`backstay.monitor.detectors`): a misspelt name is told when the project file is read.
+BUILT_IN = (
+    "columns",
+    "confident_errors",
+    "embedding",
+    "engagement",
+    "exchangeability",
+    "geometry",
+    "group_answers",
+    "groups",
+    "label_quality",
+    "labelled_error",
+    "novelty",
+    "prediction",
+    "schema",
+    "service",
+    "slices",
+)
+PLUG_INS = "backstay.detectors"
+
+
+def known_detectors() -> tuple[str, ...]:
+    """Names of all detectors: the shelf's own, and those of installed packages."""
+    return (*BUILT_IN, *(point.name for point in entry_points(group=PLUG_INS)))
 
 
 class BudgetSettings(Section):
@@ -40,7 +66,10 @@ class WatchSettings(Section):
     minimum_rows: int = Field(100, ge=20)
     """A window with fewer rows is joined to the next."""
     detectors: tuple[str, ...] = ("embedding", "prediction", "columns", "labelled_error", "confident_errors")
-    """Which ones watch; see docs/detectors.md."""
+    """Which ones watch, one or more; see docs/detectors.md."""
+    planned_share: float | None = Field(None, gt=0, lt=1)
+    """Share of the rows that the live release is meant to answer while another one answers as well (a trial of two);
+    "engagement" says when they are not dealt so. Not checked when absent."""
     season: Literal["none", "day", "week", "year"] = "none"
     """What repeats and is no news: rows are compared with reference rows of the same hours, or days of the year."""
     tolerance: float = Field(0.02, ge=0, lt=0.5)

@@ -1,6 +1,8 @@
-"""Not behind simple controls by more than a margin."""
+"""Not behind simple controls by more than a margin, and of an encoder none that is surely ahead of it."""
 
 from __future__ import annotations
+
+import math
 
 from backstay.gate.evidence import facts, refused, sound
 from backstay.gate.rules import Context
@@ -11,6 +13,8 @@ CONSTANTS = ("control:majority", "control:mean", "control:median", "control:most
 KNN = "knn_accuracy"
 PSNR, DAMAGED = "psnr", "control:damaged_input"
 LINEAR = "control:raw_linear"
+# A side of the interval where only its p-value is known; and what nobody has of gate rows, so that it is not advised.
+SIDE, MOST_ROWS = 0.025, 1_000_000
 ENCODER_CONTROLS = ("control:raw_knn", "control:random_encoder")
 
 
@@ -19,6 +23,10 @@ def check(report: Report, rule: Rule, _context: Context) -> RuleOutcome:
     no other control by more than `margin`.
 
     "Behind" is judged by the one-sided lower bound of the paired difference. `control` narrows it to one control.
+    An encoder is refused also where it is surely behind, by however little: where the upper end of the paired
+    difference's interval (97.5% from its side) is below 0, it brings nothing for this metric. `surely_behind` allows
+    for what is bought with accuracy; `margin` is for what is not known. Who passes though measured behind is told so,
+    with the gap.
     With a time column, what was known last is a control too (last_label, last_value): the truth of the newest row
     strictly before, in the row's own group where it has one. It is given at once, which live truths seldom are.
     Where an encoder was trained, its nearest neighbours must not be behind those among raw rows or by the same encoder
@@ -39,17 +47,28 @@ def check(report: Report, rule: Rule, _context: Context) -> RuleOutcome:
     broken = [c.against for c in found if not sound(c)]
     if broken:
         return refused(name, f"{rule.metric} against {', '.join(broken)} is not a number")
-    behind = [c for c in found if _may_be_behind(c, rule)]
     evidence = {"margin": rule.margin, "controls": [facts(c) for c in found]}
-    measured = wanted is None and any(m.metric == KNN and m.of == "model" for m in report.measurements)
-    refusal = _enhancer(report, name) or (_encoder(report, rule, name) if measured else None)
-    if behind:
-        message = "; ".join(_told(behind, rule))
-        also = "" if refusal is None else f"; {refusal.message}"
-        return RuleOutcome(name, False, message + also, evidence)
+    measured = any(m.metric == KNN and m.of == "model" for m in report.measurements)
+    reasons = _told([c for c in found if _may_be_behind(c, rule)], rule)
+    if measured or any(c.against == LINEAR for c in found):
+        reasons += _surely_behind(found, rule)
+    refusal = _enhancer(report, name) or (_encoder(report, rule, name) if measured and wanted is None else None)
+    if reasons:
+        return RuleOutcome(name, False, "; ".join(reasons + ([refusal.message] if refusal else [])), evidence)
     if refusal is not None:
         return refusal
-    return RuleOutcome(name, True, f"behind none of {len(found)} controls by {rule.margin:g}", evidence)
+    gaps = ", ".join(f"{_named(c)} by {_interval(c)}" for c in found if c.difference < 0)
+    also = f"; measured behind {gaps}" if gaps else ""
+    return RuleOutcome(name, True, f"behind none of {len(found)} controls by {rule.margin:g}{also}", evidence)
+
+
+def _named(found: Comparison) -> str:
+    return found.against.removeprefix("control:")
+
+
+def _allowed(found: Comparison, rule: Rule) -> float:
+    """The difference above which the one-sided lower bound must be."""
+    return 0.0 if found.against in CONSTANTS else -rule.margin
 
 
 def _may_be_behind(found: Comparison, rule: Rule) -> bool:
@@ -57,17 +76,62 @@ def _may_be_behind(found: Comparison, rule: Rule) -> bool:
     would show that it is not ahead by the margin: who is measured ahead of it has beaten it."""
     if found.against == LINEAR and found.difference > 0:
         return False
-    return found.one_sided_low <= (0.0 if found.against in CONSTANTS else -rule.margin)
+    return found.one_sided_low <= _allowed(found, rule)
+
+
+def _surely(found: Comparison, rule: Rule) -> bool:
+    """Behind by the whole interval; an end that is not a number shows nothing in the encoder's favour."""
+    if found.interval is None:
+        return found.p_worse <= SIDE and found.difference < -rule.surely_behind
+    return not found.interval.high >= -rule.surely_behind
+
+
+def _surely_behind(found: list[Comparison], rule: Rule) -> list[str]:
+    """A sentence on the controls that are ahead by the whole interval of the paired difference."""
+    told = " and ".join(f"{_named(c)} by {_interval(c)}" for c in found if _surely(c, rule))
+    also = f", allowed is {rule.surely_behind:g}" if rule.surely_behind else ""
+    return [f"surely behind {told}{also}: the encoder brings nothing for this metric"] if told else []
+
+
+def _interval(found: Comparison) -> str:
+    """How far behind a control, from one end of the interval to the other."""
+    if found.interval is None:
+        return f"{-found.difference:.3f}"
+    near, far = -found.interval.high, -found.interval.low
+    least = f"{near:.3f}" if near >= 0 else f"{-near:.3f} ahead"
+    return f"{-found.difference:.3f} ({least} to {far:.3f}{'' if near >= 0 else ' behind'})"
+
+
+def _gap(found: Comparison, allowed: float) -> str:
+    """What was measured, the bound, and whether it is rows that are lacking and roughly how many would do."""
+    by, worst = found.difference, max(0.0, -found.one_sided_low)
+    said = "level" if abs(by) < 0.0005 else f"{abs(by):.3f} {'ahead' if by > 0 else 'behind'}"
+    if by <= allowed:
+        return f"{said}, {worst:.3f} at worst"
+    said += f", but {found.n:,} rows cannot exclude {worst:.3f} behind"
+    # A bound's distance shrinks with the root of the rows, and faster where hardly a row differs: at most so many.
+    needed = found.n * ((by - found.one_sided_low) / (by - allowed)) ** 2
+    if needed > MOST_ROWS:
+        return said
+    digits = 10 ** (len(str(int(needed))) - 2) if needed >= 100 else 1
+    return f"{said}: up to {max(math.ceil(needed / digits) * digits, found.n + 1):,} may be needed"
 
 
 def _told(behind: list[Comparison], rule: Rule) -> list[str]:
-    """A sentence for the linear control, which tells what the encoder is worth, and one for the others together."""
-    others = [c for c in behind if c.against != LINEAR]
-    told = ", ".join(f"{c.against.removeprefix('control:')} by {0.0 - c.difference:+.3f}" for c in others)
-    found = [f"may be behind simple controls: {told} (margin {rule.margin:g})"] if others else []
+    """Sentences on constant answers, on the linear control, which tells what the encoder is worth, and on the rest."""
+
+    def gaps(chosen: list[Comparison]) -> str:
+        return ", ".join(f"{_named(c)} ({_gap(c, _allowed(c, rule))})" for c in chosen)
+
+    constants = [c for c in behind if c.against in CONSTANTS]
+    others = [c for c in behind if c.against not in (*CONSTANTS, LINEAR)]
+    found = [f"not shown to be ahead of {gaps(constants)}"] if constants else []
+    found += [f"may be behind simple controls by more than the margin of {rule.margin:g}: {gaps(others)}"] * bool(
+        others
+    )
     return found + [
-        f"the encoder may be of no use: the model may be behind a linear one on the same columns ({c.difference:+.3f}) "
-        f"by more than the margin of {rule.margin:g}"
+        "the encoder may be of no use: the model may be behind a linear one on the same columns "
+        f"by more than the margin of {rule.margin:g} ({_gap(c, -rule.margin)})"
         for c in behind
         if c.against == LINEAR
     ]
@@ -96,15 +160,18 @@ def _encoder(report: Report, rule: Rule, name: str) -> RuleOutcome | None:
     if missing or not all(sound(c) for c in found):
         told = ", ".join(missing or [c.against for c in found if not sound(c)])
         return refused(name, f"the encoder was not compared with {told}, or the figure is not a number")
-    behind = [c for c in found if c.one_sided_low <= -rule.margin]
-    if not behind:
-        return None
     words = {"control:raw_knn": "the raw input", "control:random_encoder": "the same encoder untrained"}
-    told = " and ".join(f"{words[c.against]} ({c.difference:+.3f})" for c in behind)
+    behind = [c for c in found if c.one_sided_low <= -rule.margin]
+    sure = [c for c in found if c not in behind and _surely(c, rule)]
+    if not behind and not sure:
+        return None
+    may = " and ".join(f"{words[c.against]} ({_gap(c, -rule.margin)})" for c in behind)
+    are = " and ".join(f"{words[c.against]} by {_interval(c)}" for c in sure)
+    parts = [f"may be behind those by {may}, by more than the margin of {rule.margin:g}"] if behind else []
+    parts += [f"are surely behind those by {are}"] if sure else []
     return refused(
         name,
-        f"the encoder may be of no use: nearest neighbours in its space may be behind those by {told}, "
-        f"by more than the margin of {rule.margin:g}",
+        f"the encoder may be of no use: nearest neighbours in its space {', and '.join(parts)}",
         margin=rule.margin,
         controls=[facts(c) for c in found],
     )
