@@ -10,11 +10,18 @@ from backstay.kernel.errors import BackstayError
 from backstay.render.images import contact_sheet, png, png_uri, scaled
 
 
-@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 1), (5, 7, 2), (5, 7, 3), (5, 7, 4), (1, 1)])
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 1), (5, 7, 3), (5, 7, 4), (1, 1)])
 def test_png_reads_back_as_the_same_pixels(shape):
     image = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
     with Image.open(io.BytesIO(png(image))) as found:
         assert np.array_equal(np.asarray(found).reshape(shape), image)
+
+
+@pytest.mark.parametrize("channels", [2, 5, 12])
+def test_channels_that_are_no_colours_are_drawn_as_their_mean(channels):
+    image = np.random.default_rng(1).integers(0, 256, (5, 7, channels), dtype=np.uint8)
+    with Image.open(io.BytesIO(png(image))) as found:
+        assert np.array_equal(np.asarray(found), np.rint(image.mean(axis=2)).astype(np.uint8))
 
 
 def test_scaling_repeats_pixels():
@@ -36,7 +43,7 @@ def test_a_sheet_holds_every_image_in_order():
         contact_sheet([images[0], np.zeros((4, 4, 1), np.uint8)])
 
 
-@pytest.mark.parametrize("bad", [np.zeros((2, 2)), np.zeros((2, 2, 5), np.uint8), np.zeros((0, 2), np.uint8), [1, 2]])
+@pytest.mark.parametrize("bad", [np.zeros((2, 2)), np.zeros((2, 2, 0), np.uint8), np.zeros((0, 2), np.uint8), [1, 2]])
 def test_what_is_not_an_image_is_refused(bad):
     with pytest.raises(BackstayError, match="give uint8"):
         png_uri(bad)

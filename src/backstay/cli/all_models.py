@@ -2,46 +2,133 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from backstay.cli.options import answer
+from backstay.cli.options import answer, complain, line
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Json
 
+if TYPE_CHECKING:
+    from backstay.loop.several import Look
+    from backstay.loop.workspace import Workspace
 
-def watch_all(project: Path, *, now: bool, act: bool, dry_run: bool, explain: bool, as_json: bool) -> int:
-    """Judge them and tell of each. The exit code is the gravest: 2 or 1 where one failed, then 3 for an alarm.
+
+def watch_all(
+    project: Path,
+    *,
+    now: bool,
+    act: bool,
+    dry_run: bool,
+    explain: bool,
+    as_json: bool,
+    pages: Path | None = None,
+    metrics: Path | None = None,
+) -> int:
+    """Judge them and tell of each. The exit code is the gravest: 1 or 2 where one failed, then 3 for an alarm.
 
     Raises:
         NotFound: no model of the project has been released yet.
     """
     from backstay.cli import show
-    from backstay.kernel.codec import encode
+    from backstay.loop.several import look_at_each
+
+    told: list[Json] = []
+
+    def tell(look: Look) -> None:
+        told.append(_document(look))
+        if not as_json:
+            _say(look, explain=explain)
+
+    try:
+        looks = look_at_each(
+            _live(project), tell, close_now=now, act=act, dry_run=dry_run, pages=pages, metrics=metrics
+        )
+    finally:
+        # What was seen is told, whatever came of the pages.
+        if as_json and told:
+            answer(told, True, show.as_json)
+    return gravest([_code(look) for look in looks])
+
+
+def keep_watching_all(
+    project: Path,
+    *,
+    minutes: float,
+    act: bool,
+    explain: bool,
+    as_json: bool,
+    pages: Path | None = None,
+    metrics: Path | None = None,
+) -> None:
+    """Judge all that were live at the beginning again and again, until interrupted; in JSON a line a model and look."""
+    from backstay.kernel.faults import told
+    from backstay.loop.agent import again
+    from backstay.loop.several import look_at_each
+
+    models = _live(project)
+
+    def tell(look: Look) -> None:
+        if as_json:
+            line(_document(look))
+        else:
+            _say(look, explain=explain)
+
+    def round_of_looks() -> None:
+        if not as_json:
+            _head(f"looking at {len(models)} models at {datetime.now().astimezone():%Y-%m-%d %H:%M}")
+        try:
+            look_at_each(models, tell, act=act, pages=pages, metrics=metrics)
+        except BrokenPipeError:
+            raise  # nobody reads what is told: main ends it
+        except Exception as error:  # noqa: BLE001 - it is told, and whoever watches must go on watching
+            complain(told(error), as_json)
+        sys.stdout.flush()
+
+    again(round_of_looks, every_seconds=60.0 * minutes)
+
+
+def _live(project: Path) -> list[Workspace]:
     from backstay.progress import reporter
     from backstay.project import Project
 
-    told: list[Json] = []
-    codes: list[int] = []
-    for one in Project.open_live(project, progress=reporter()):
-        head: Json = {"model": one.ws.name, "environment": one.ws.environment}
-        if not as_json:
-            show.say(f"{one.ws.name} in {one.ws.environment}")
-        try:
-            watched = one.monitor.watch(close_now=now, act=act, dry_run=dry_run)
-        except BackstayError as error:
-            codes.append(error.exit_code)
-            told.append(head | {"error": error.what, "fix": error.fix, "kind": type(error).__name__})
-            if not as_json:
-                show.say(f"error: {error.what}\n  {error.fix}")
-            continue
-        codes.append(3 if watched.alarming else 0)
-        told.append(head | {"watched": encode(watched)})
-        if not as_json:
-            show.watched(watched, explain=explain)
-    if as_json:
-        answer(told, True, show.as_json)
-    return gravest(codes)
+    return [one.ws for one in Project.open_live(project, progress=reporter())]
+
+
+def _document(look: Look) -> Json:
+    """What a program is told of one model."""
+    from backstay.kernel.codec import encode
+
+    head: Json = {"model": look.model, "environment": look.environment}
+    if look.error is None:
+        return head | {"watched": encode(look.watched)}
+    return head | {"error": look.error.what, "fix": look.error.fix, "kind": type(look.error).__name__}
+
+
+def _say(look: Look, *, explain: bool) -> None:
+    """What a person is told of one model."""
+    from backstay.cli import show
+
+    _head(f"{look.model} in {look.environment}")
+    if look.error is not None:
+        show.say(f"error: {look.error.what}\n  {look.error.fix}")
+    elif look.watched is not None:
+        show.watched(look.watched, explain=explain)
+
+
+def _head(text: str) -> None:
+    from backstay.cli import show
+
+    show.say(text)
+
+
+def _code(look: Look) -> int:
+    if look.error is not None:
+        return look.error.exit_code
+    return 3 if look.watched is not None and look.watched.alarming else 0
 
 
 def gravest(codes: Sequence[int]) -> int:
@@ -51,3 +138,14 @@ def gravest(codes: Sequence[int]) -> int:
     (2, 3, 0)
     """
     return next((code for code in (1, 2, 3) if code in codes), 0)
+
+
+def refuse_what_is_of_one(**given: object) -> None:
+    """Options that are about one model have no meaning with all of them.
+
+    Raises:
+        BackstayError: one of them was given.
+    """
+    if any(value is not None for value in given.values()):
+        names = ", ".join(f"--{name}" for name in given)
+        raise BackstayError("--all watches every model, by what is logged of each", fix=f"leave out {names}")

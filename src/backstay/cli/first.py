@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backstay.cli.all_models import watch_all
+from backstay.cli.all_models import keep_watching_all, refuse_what_is_of_one, watch_all
 from backstay.cli.options import (
     FIRST,
     HERE,
@@ -60,6 +60,9 @@ def adopt(
     time: Annotated[str | None, typer.Option(help="Column of times.")] = None,
     group: Annotated[str | None, typer.Option(help="Column that names whose rows belong together.")] = None,
     slices: Annotated[str, typer.Option(help="Columns to slice results by, separated by commas.")] = "",
+    features: Annotated[
+        str, typer.Option(help="Columns that the model reads, in its order, separated by commas, if not all.")
+    ] = "",
     name: Annotated[str | None, typer.Option(help="What to call the model (a new project).")] = None,
     challenger: Annotated[
         bool, typer.Option("--challenger", help="Offer a successor to the gate instead; it does not become live.")
@@ -77,7 +80,13 @@ def adopt(
     from backstay.progress import reporter
     from backstay.project import adopt as begin
 
+    named = tuple(s.strip() for s in features.split(",") if s.strip())
     if challenger:
+        if named:
+            raise BackstayError(
+                "--features is for a first adoption: a successor is given what the live model's project file names",
+                fix="leave it out, or correct data.features",
+            )
         offered = opened(project, which, environment).models.offer(model, trained_on=trained_on)
         answer(offered, as_json, show.offered)
         return 0 if offered.verdict.passed else 3
@@ -93,6 +102,7 @@ def adopt(
         time=time,
         group=group,
         slices=tuple(s for s in slices.split(",") if s),
+        features=named,
         name=name,
         folder=project,
         which=which,
@@ -202,9 +212,11 @@ def watch(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what --act would do, and do none of it.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Print the arithmetic behind the advice.")] = False,
-    page: Annotated[Path | None, typer.Option(help="Where to write the HTML page.")] = None,
+    page: Annotated[
+        Path | None, typer.Option(help="Where to write the HTML page; with --all a folder of pages.")
+    ] = None,
     metrics: Annotated[
-        Path | None, typer.Option(help="Where to write the newest window's figures for Prometheus.")
+        Path | None, typer.Option(help="Where to write the newest windows' figures for Prometheus.")
     ] = None,
     every: Annotated[
         float | None, typer.Option(help="Look again after so many minutes, until stopped: the agent.")
@@ -224,20 +236,21 @@ def watch(
     and as long as labels say that it is worse.
     """
     if every_model:
-        of_one = (rows, page, metrics, every, backfill, model, environment)
-        if any(option is not None for option in of_one):
-            raise BackstayError(
-                "--all watches every model, each with its own pages",
-                fix="leave out --rows, --page, --metrics, --every, --backfill, --model and --environment",
-            )
-        return watch_all(project, now=now, act=act, dry_run=dry_run, explain=explain, as_json=as_json)
+        refuse_what_is_of_one(rows=rows, backfill=backfill, model=model, environment=environment)
+    if every is not None and (rows is not None or now or dry_run or backfill is not None):
+        raise BackstayError(
+            "--every looks again and again at what is logged", fix="leave out --rows, --now, --dry-run and --backfill"
+        )
+    if every_model and every is not None:
+        keep_watching_all(
+            project, minutes=every, act=act, explain=explain, as_json=as_json, pages=page, metrics=metrics
+        )
+    if every_model:
+        return watch_all(
+            project, now=now, act=act, dry_run=dry_run, explain=explain, as_json=as_json, pages=page, metrics=metrics
+        )
     monitor = opened(project, model, environment).monitor
     if every is not None:
-        if rows is not None or now or dry_run or backfill is not None:
-            raise BackstayError(
-                "--every looks again and again at what is logged",
-                fix="leave out --rows, --now, --dry-run and --backfill",
-            )
         monitor.keep_watching(
             every_seconds=60.0 * every,
             tell=line if as_json else _teller(monitor, explain=explain, every=every),

@@ -13,6 +13,7 @@ from backstay import __version__
 from backstay.cli import care, find, first, more
 from backstay.cli.options import complain
 from backstay.kernel.errors import BackstayError
+from backstay.kernel.faults import told
 
 app = typer.Typer(
     name="backstay",
@@ -72,14 +73,9 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        # A full disk or a folder of somebody else's, met where no part of ours had more to say about it.
-        where = error.filename or "a file of the project"
-        told = BackstayError(
-            f"{where} cannot be read or written ({error.strerror or error})",
-            fix="check its owner and the free space of the disk",
-        )
-        complain(told, as_json="--json" in arguments)
-        return told.exit_code
+        found = told(error)
+        complain(found, as_json="--json" in arguments)
+        return found.exit_code
     if result == STOPPED:
         return _stopped()
     return result if isinstance(result, int) else 0

@@ -65,7 +65,7 @@ def log(
 
 def label(
     answers: Annotated[
-        Path | None, typer.Option(help="Rows with columns id and label (and at, where known): csv, parquet, ...")
+        Path | None, typer.Option(help="Rows with columns id and label (and at, kind, where known): csv, parquet, ...")
     ] = None,
     source: Annotated[str, typer.Option(help="Who says so. Sources are trusted in the project file.")] = "review",
     request: Annotated[int | None, typer.Option(help="Draw this many more rows for review.")] = None,

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from backstay.cli.arithmetic import arithmetic
 from backstay.kernel.records import (
     Cell,
     Condition,
@@ -102,6 +103,8 @@ def begun(value: Begun) -> None:
 def offered(value: Offered) -> None:
     say(f"candidate {value.model.id}")
     measurements(value.report.measurements)
+    for note in value.report.notes:
+        say(f"  note: {note}")
     findings(value.report.findings)
     verdict(value.verdict)
     if value.verdict.passed:
@@ -136,8 +139,8 @@ def watched(value: Watched, *, explain: bool = False) -> None:
     if value.decision is not None:
         say(value.decision.headline)
         if explain:
-            for name, term in value.decision.terms.items():
-                say(f"    {name}: {term}")
+            for line in arithmetic(value.decision):
+                say(f"    {line}")
     if value.acted is not None:
         offered(value.acted)
     if value.promoted is not None:
@@ -207,6 +210,8 @@ def estimate(e: Estimate) -> str:
 
 def logged(value: Logged) -> None:
     say(f"logged {value.rows} predictions from {value.first} to {value.last} for release {value.release}")
+    for note in value.notes:
+        say(f"note: {note}")
 
 
 def queue(value: Queue) -> None:
@@ -230,9 +235,18 @@ def past(found: Sequence[Past]) -> None:
 
 
 def labelled(value: Labelled) -> None:
-    trust = "trusted" if value.trusted else "untrusted: capped in training, never in gate rows"
-    uses = ", ".join(f"{n} {use}" for use, n in sorted(value.by_use.items()))
-    say(f"{value.added} labels added ({trust}; {uses}), {value.repeated} seen before")
+    if value.added or not value.feedback:
+        trust = "trusted" if value.trusted else "untrusted: capped in training, never in gate rows"
+        uses = ", ".join(f"{n} {use}" for use, n in sorted(value.by_use.items()))
+        say(f"{value.added} labels added ({'; '.join(filter(None, (trust, uses)))}), {value.repeated} seen before")
+    if value.contradicted:
+        verb = "contradicts" if value.contradicted == 1 else "contradict"
+        say(f"{value.contradicted} {verb} what this source said before, which stands")
+    if value.feedback:
+        kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(value.feedback.items()))
+        say(f"feedback added: {kinds}" + ("" if value.added else f"; {value.repeated} rows seen before"))
+    for note in value.notes:
+        say(f"note: {note}")
     if value.added and value.trusted and "standing" not in value.by_use:
         say("nobody drew their rows, so none of them tells how good the model is: `backstay label --request 50`")
 

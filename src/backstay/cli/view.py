@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from backstay.cli.arithmetic import arithmetic
 from backstay.cli.show import MARKS, estimate, look_at
 from backstay.kernel.records import Condition, Estimate, Located, Signal, WindowResult
 
@@ -168,7 +169,7 @@ def _doing(value: Watched, *, explain: bool) -> list[Text]:
     if value.decision is not None:
         lines.append(Text(value.decision.headline))
         if explain:
-            lines += [Text(f"    {name}: {term}", style="dim") for name, term in value.decision.terms.items()]
+            lines += [Text(f"    {line}", style="dim") for line in arithmetic(value.decision)]
     if value.acted is not None:
         verdict = "passed" if value.acted.verdict.passed else "refused"
         lines.append(Text(f"challenger {value.acted.model.id}: {verdict} by the gate"))

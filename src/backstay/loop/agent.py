@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from backstay.kernel.errors import BackstayError
+from backstay.kernel.faults import told
 from backstay.loop.watch import Watched, watch
 from backstay.loop.workspace import Workspace
 
@@ -26,21 +27,38 @@ def run_agent(
 ) -> int:
     """Look every so many seconds until told to stop; answers how many looks were made.
 
-    A look that fails (a log that cannot be read, a challenger that cannot be trained, another agent at work) is told
-    and the next one tried: whoever watches must not stop watching because of it.
+    A look that fails (a log that cannot be read, a challenger that cannot be trained, another agent at work, a fault
+    of ours) is told and the next one tried: whoever watches must not stop watching because of it.
 
     Args:
         every_seconds: pause between two looks, 1 or more.
         until: set it to stop; without it the agent runs until it is interrupted.
     """
+    looks = 0
+
+    def look() -> None:
+        nonlocal looks
+        try:
+            watched = watch(ws, act=act, page=page, metrics=metrics)
+        except Exception as error:  # noqa: BLE001 - it is told, and whoever watches must go on watching
+            complain(told(error))
+            return
+        tell(watched)
+        looks += 1
+
+    again(look, every_seconds=every_seconds, until=until)
+    return looks
+
+
+def again(look: Callable[[], None], *, every_seconds: float, until: threading.Event | None = None) -> None:
+    """Call it every so many seconds until told to stop.
+
+    Raises:
+        BackstayError: the pause is shorter than a second.
+    """
     if not every_seconds >= SHORTEST:
         raise BackstayError(f"a look every {every_seconds!r} seconds", fix="give a pause of a second or more")
-    stop, looks = until or threading.Event(), 0
+    stop = until or threading.Event()
     while not stop.is_set():
-        try:
-            tell(watch(ws, act=act, page=page, metrics=metrics))
-            looks += 1
-        except BackstayError as error:
-            complain(error)
+        look()
         stop.wait(every_seconds)
-    return looks

@@ -14,25 +14,28 @@ from backstay.kernel.errors import BackstayError
 
 Pixels = npt.NDArray[np.uint8]
 
-# PNG colour types by number of channels: grey, grey and alpha, RGB, RGBA.
-_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
+# PNG colour types by number of channels: grey, RGB, RGBA.
+_COLOUR_TYPES = {1: 0, 3: 2, 4: 6}
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GAP_GREY = 160
 
 
 def pixels(image: npt.ArrayLike) -> Pixels:
-    """The image as uint8 [height, width, channels]; [height, width] is read as grey.
+    """The image as uint8 [height, width, 1, 3 or 4 channels]; [height, width] is read as grey.
 
-    Raises BackstayError for another type of number, another number of channels, or an empty image.
+    Of two channels, or of more than four, no eye knows colours: they are drawn in grey, as their mean.
+    Raises BackstayError for another type of number, or an empty image.
     """
     array = np.asarray(image)
     if array.ndim == 2:
         array = array[:, :, None]
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] not in _COLOUR_TYPES or array.size == 0:
+    if array.dtype != np.uint8 or array.ndim != 3 or array.size == 0:
         raise BackstayError(
             f"cannot draw an array of shape {array.shape} and type {array.dtype} as a picture",
-            fix="give uint8 with shape (height, width) or (height, width, 1 to 4 channels)",
+            fix="give uint8 with shape (height, width) or (height, width, channels)",
         )
+    if array.shape[2] not in _COLOUR_TYPES:
+        array = np.rint(array.mean(axis=2, keepdims=True)).astype(np.uint8)
     return np.ascontiguousarray(array)
 
 
