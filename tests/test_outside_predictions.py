@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import backstay
+from backstay.loop.label import live_rows
 from backstay.project import Project
 
 
@@ -64,6 +65,7 @@ def answered(n: int, stem: str = "new") -> list[dict[str, Any]]:
 def test_answers_are_logged_labelled_and_watched(elsewhere: Path, server: Any) -> None:
     assert server.call("GET", "/v2/health/ready")[0] == 200
     items = answered(200)
+    items[0]["latency_ms"], items[1]["latency_ms"] = 12.5, 0
     status, told = server.call("POST", "/v2/models/tiny/predictions", items)
     assert (status, told["accepted"]) == (200, 200)
     status, told = server.call("POST", "/v2/models/tiny/feedback", {"id": "new-0", "value": "yes"})
@@ -74,6 +76,9 @@ def test_answers_are_logged_labelled_and_watched(elsewhere: Path, server: Any) -
 
     project = Project.open(elsewhere)
     assert project.status().logged_rows == 200
+    waits = live_rows(project.ws).latencies
+    assert waits is not None
+    assert sorted(waits[~np.isnan(waits)].tolist()) == [0.001, 12.5]
     watched = project.monitor.watch(close_now=True)
     assert watched.windows[0].rows == 200
     assert not watched.new_alarms
@@ -91,7 +96,11 @@ def test_answers_are_logged_labelled_and_watched(elsewhere: Path, server: Any) -
         ({"id": "x", "prediction": "yes", "scores": {"yes": 0.9}}, "one probability a class"),
         ({"id": "x", "prediction": "yes", "scores": {"yes": 1.9, "no": -0.9}}, "one probability a class"),
         ({"id": "x", "prediction": "yes", "time": "2026-03-01T12:00:00"}, "no zone"),
+        ({"id": "x", "prediction": "yes", "time": "2936-03-01T12:00:00Z"}, "more than a day ahead"),
         ({"id": "x", "prediction": "yes", "embedding": []}, "embedding"),
+        ({"id": "x", "prediction": "yes", "latency_ms": -1.0}, "-1 milliseconds"),
+        ({"id": "x", "prediction": "yes", "latency_ms": 1e300}, "1e+300 milliseconds"),
+        ({"id": "x", "prediction": "yes", "latency_ms": "fast"}, "latency_ms"),
         ({"id": "x", "prediction": "yes", "extra": 1}, "extra"),
         ([{"id": "x", "prediction": "yes"}, {"id": "x", "prediction": "no"}], "more than once"),
     ],

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from backstay.kernel.errors import BackstayError, NotFound
+from backstay.monitor.detectors import DETECTORS
 from backstay.settings import GateSettings, Rule, find, json_schema, model_names, parse, read
+from backstay.settings.watch import PLUG_INS, known_detectors
 
 
 @pytest.mark.parametrize(
@@ -119,6 +121,11 @@ SEEING = {"detectors": ["prediction", "labelled_error"]}
         ({"log": {"keep_days": 13}, "watch": {"maximum_label_age_days": 5}}, ["two windows", "= 7"], ["keep 14 days"]),
         ({"log": {"keep_days": 89}}, ["watch.maximum_label_age_days = 90"], ["keep 90 days", "lower"]),
         ({"log": {"keep_days": 0}}, ["log.keep_days"], []),
+        ({"budget": {"weights": {"colums": 2.0}}}, ["budget.weights names 'colums'"], ["did you mean 'columns'?"]),
+        ({"watch": {"detectors": ["novlty"]}}, ["watch.detectors names 'novlty'"], ["did you mean 'novelty'?"]),
+        ({"watch": {"detectors": []}}, ["watch.detectors is empty"], ["name one or more of columns"]),
+        ({"watch": {"planned_share": 0.9}}, ["watch.planned_share", '"engagement"'], ['add "engagement"']),
+        ({"watch": {"planned_share": 1.0, "detectors": ["engagement"]}}, ["watch.planned_share"], []),
     ],
 )
 def test_what_cannot_work_is_refused_with_reason_and_way_out(
@@ -141,12 +148,18 @@ def test_what_cannot_work_is_refused_with_reason_and_way_out(
         {"serve": BLIND, "task": "predictions", "watch": SEEING, "retrain": {"auto_promote": True}},
         {"retrain": {"from_log": False}},
         {"retrain": {"auto_promote": True}},
+        {"watch": {"planned_share": 0.9, "detectors": ["engagement"]}, "budget": {"weights": {"columns": 2.0}}},
         {"log": {"keep_days": 90}},
         {"log": {"keep_days": 14}, "watch": {"maximum_label_age_days": 14}},
     ],
 )
 def test_what_can_work_is_not_refused(document: dict[str, object]) -> None:
     parse(document)
+
+
+def test_every_detector_of_the_shelf_may_be_asked_for() -> None:
+    assert sorted(known_detectors()) == list(DETECTORS)
+    assert DETECTORS.group == PLUG_INS
 
 
 def test_an_override_is_judged_with_what_it_overrides() -> None:

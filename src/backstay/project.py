@@ -237,6 +237,7 @@ def adopt(
     example: Any = None,
     outputs: Sequence[str] = (),
     classes: Sequence[str] = (),
+    features: Sequence[str] = (),
     clock: Clock | None = None,
     actor: str | None = None,
     progress: Progress | None = None,
@@ -254,6 +255,7 @@ def adopt(
         outputs: what each of its outputs is, in their order ("scores", "logits", "embedding", "value"); inferred when
             left out.
         classes: the classes in the order of its scores; sorted when left out.
+        features: the columns that it reads, in its order, where it names none itself and the rows have more.
         columns: row_id, time, group, prediction, score, positive, slices, name.
     """
     from backstay.loop.adopt import Hints
@@ -265,6 +267,7 @@ def adopt(
         raise BackstayError(
             f"adopting needs {missing}", fix="name rows with true labels, and the column that holds them"
         )
+    read_by_it = tuple(features)
     with nothing_left_of_failure(Path(folder)):
         file = project_for_adoption(
             Path(folder),
@@ -272,10 +275,11 @@ def adopt(
             target,
             predictions_only=predictions_only,
             model=model,
+            features=read_by_it,
             **columns,
         )
         settings = parse(read(file), model=which, environment=environment)
-        refuse_other_columns(settings, target=target, predictions_only=predictions_only, **columns)
+        refuse_other_columns(settings, target=target, predictions_only=predictions_only, features=read_by_it, **columns)
         project = Project._wire(file, settings, clock=clock, actor=actor, progress=progress)
         hints = Hints(example, tuple(outputs), tuple(classes))
         return take_over(project.ws, file_or_object(model), reference=Path(reference), hints=hints)

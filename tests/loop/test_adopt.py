@@ -12,6 +12,7 @@ import pytest
 import backstay
 from backstay.kernel.clock import ManualClock
 from backstay.kernel.errors import BackstayError, Refused
+from backstay.loop.value_gating import refuse_other_task
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -131,3 +132,9 @@ def test_options_that_the_project_file_contradicts_are_refused(tiny, said, told)
         backstay.adopt(
             tiny.file("good.onnx"), reference=tiny.file("ref.parquet"), target="y", folder=tiny.folder, **said
         )
+
+
+def test_a_model_of_another_kind_of_answer_is_no_successor():
+    refuse_other_task("predictions", "classification")
+    with pytest.raises(BackstayError, match="the live model does classification, this one does regression"):
+        refuse_other_task("classification", "regression")

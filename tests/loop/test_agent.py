@@ -8,6 +8,7 @@ import pytest
 
 from backstay.kernel.errors import BackstayError
 from backstay.loop import agent
+from backstay.loop import watch as watching
 from backstay.loop.agent import run_agent
 from backstay.loop.lease import lease
 
@@ -36,6 +37,44 @@ def test_it_judges_each_window_once(trained, monkeypatch):
     made, told, complaints = ran(trained.later(8), 2)
     assert (made, complaints) == (2, [])
     assert [len(watched.windows) for watched in told] == [1, 0]
+
+
+def test_a_fault_of_ours_is_told_with_its_place_and_the_next_look_is_made(trained, monkeypatch):
+    monkeypatch.setattr(agent, "SHORTEST", 0.0)
+    real, faults = watching.tidy, [ZeroDivisionError("division\nby zero")]
+
+    def tidy(ws):
+        if faults:
+            raise faults.pop()
+        return real(ws)
+
+    monkeypatch.setattr(watching, "tidy", tidy)
+    made, told, complaints = ran(trained.open(), 2)
+    assert (made, len(told), [c.what for c in complaints]) == (1, 1, ["ZeroDivisionError: division by zero"])
+    assert complaints[0].exit_code == 1
+    assert "(loop/watch.py, line " in complaints[0].fix
+    assert "report it" in complaints[0].fix
+
+
+def test_a_file_that_cannot_be_read_is_no_fault_of_ours(trained, monkeypatch):
+    def look(*_, **__):
+        raise PermissionError(13, "Permission denied", "/srv/log")
+
+    monkeypatch.setattr(agent, "watch", look)
+    _, _, complaints = ran(trained.open(), 1)
+    assert (complaints[0].exit_code, complaints[0].what) == (
+        2,
+        "/srv/log cannot be read or written (Permission denied)",
+    )
+
+
+def test_being_interrupted_ends_it(trained, monkeypatch):
+    def look(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(agent, "watch", look)
+    with pytest.raises(KeyboardInterrupt):
+        ran(trained.open(), 1)
 
 
 def test_a_look_that_fails_is_told_and_the_next_one_is_made(trained, monkeypatch):

@@ -8,9 +8,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import csv
 
 import backstay
 from backstay.cli.main import run
@@ -330,3 +332,62 @@ def test_a_folder_without_tables_says_so(folder: Path) -> None:
     (folder / "empty").mkdir()
     with pytest.raises(BackstayError, match="empty has no Parquet files"):
         opened(folder).monitor.backfill(folder / "empty")
+
+
+def fine(table: pa.Table) -> pa.Table:
+    """The same rows with times of real nanoseconds, as pandas and many databases write them."""
+    times = pa.array(table["at"].to_numpy().astype("datetime64[ns]") + np.timedelta64(789, "ns"))
+    return table.set_column(table.column_names.index("at"), "at", times.cast(pa.timestamp("ns", tz="UTC")))
+
+
+def test_times_of_nanoseconds_are_taken(folder: Path) -> None:
+    seen = opened(folder).monitor.backfill(write(folder, fine(traffic(2))))
+    assert [window.rows for window in seen.windows] == [400, 400]
+    newer = fine(answered(90, 3, START + timedelta(days=20), 5).drop_columns(["y"]))
+    csv.write_csv(newer.slice(30, 30), folder / "newer.csv")
+    project = opened(folder)
+    logged = [
+        project.monitor.log(given) for given in (newer.slice(0, 30), folder / "newer.csv", pl.from_arrow(newer[60:]))
+    ]
+    assert [result.rows for result in logged] == [30, 30, 30]
+
+
+def late_ones(watched) -> list[str]:
+    return [line for line in (*watched.notes, *(a for w in watched.windows for a in w.advice)) if "closed" in line]
+
+
+def overlapping(watched) -> list[str]:
+    return [line for line in (*watched.notes, *(a for w in watched.windows for a in w.advice)) if "backfill" in line]
+
+
+def test_logged_rows_in_windows_of_a_backfill_are_told_once_and_are_not_late(folder: Path) -> None:
+    """Two weeks are judged from a file; then rows of the first week, and of before and after its end, are logged."""
+    pq.write_table(answered(1200, 1, START, 14), folder / "past.parquet")
+    project = opened(folder)
+    assert len(project.monitor.backfill(folder / "past.parquet").windows) == 2
+    project.monitor.log(answered(80, 2, START + timedelta(days=2), 3))
+    told = project.monitor.watch()
+    assert told.windows == ()
+    assert overlapping(told) == ["80 logged rows lie in windows that a backfill had judged: they are not tested again."]
+    assert late_ones(told) == []
+    assert project.monitor.watch().notes == ()
+    project.monitor.log(answered(20, 6, START + timedelta(days=4), 1))
+    assert overlapping(opened(folder).monitor.watch()) == [
+        "20 logged rows lie in windows that a backfill had judged: they are not tested again."
+    ]
+    project.monitor.log(answered(400, 3, START + timedelta(days=12), 9))
+    seen = opened(folder).monitor.watch()
+    inside = sum(
+        at < START + timedelta(days=14) for at in answered(400, 3, START + timedelta(days=12), 9)["at"].to_pylist()
+    )
+    assert [w.rows for w in seen.windows] == [400 - inside]
+    assert overlapping(seen) == [
+        f"{inside} logged rows lie in windows that a backfill had judged: they are not tested again."
+    ]
+    assert seen.windows[0].figures["backfilled_rows"] == inside
+    project.monitor.log(answered(30, 4, START + timedelta(days=15), 2, stem="late"))
+    project.monitor.log(answered(300, 5, START + timedelta(days=21), 7))
+    then = opened(folder).monitor.watch()
+    assert late_ones(then) == ["30 rows came in after their window had been closed and were not tested."]
+    assert overlapping(then) == []
+    assert then.windows[0].figures["late_rows"] == 30

@@ -11,6 +11,7 @@ import pyarrow.csv as pacsv
 import pytest
 
 import backstay
+from backstay.cli import show
 from backstay.kernel.clock import ManualClock
 from backstay.kernel.errors import BackstayError, NotFound
 
@@ -29,7 +30,7 @@ rules = [ {{ rule = "beats_controls", margin = 0.5 }} ]
 """
 
 
-def test_the_champion_teaches_its_successor(tmp_path: Path) -> None:
+def test_the_champion_teaches_its_successor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(500, 3))
     y = np.where(x[:, 0] + x[:, 1] > 0.5, "high", np.where(x[:, 0] - x[:, 1] > 0.5, "right", "low"))
@@ -47,8 +48,12 @@ def test_the_champion_teaches_its_successor(tmp_path: Path) -> None:
     first = told("supcon", 6)
     teacher = first.models.run().model
     first.releases.promote(reason="the first")
-    student = told("distil", 40, "[train.objective_options]\nmargin = 0.1\n").models.run().model
+    offered = told("distil", 40, "[train.objective_options]\nmargin = 0.1\n").models.run()
+    student = offered.model
     assert student.figures["teacher"] == teacher.id
+    assert any(f"lives in the space of {teacher.id}: a gallery" in note for note in offered.report.notes)
+    show.offered(offered)
+    assert f"note: lives in the space of {teacher.id}" in capsys.readouterr().out
     assert student.figures["same_space"]
     ws = first.ws
     spaces = {m: ws.load_model(ws.model_record(m)).manifest.space_id for m in (teacher.id, student.id)}

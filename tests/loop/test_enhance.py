@@ -47,7 +47,7 @@ batch_size = 64
 
 [gate]
 minimum_n = 40
-rules = [ { rule = "beats_controls", margin = 0.9 } ]
+rules = [ { rule = "beats_controls", margin = 0.9, surely_behind = 0.9 } ]
 
 [serve]
 require_key = false

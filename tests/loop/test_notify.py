@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 
 import pytest
 
@@ -89,7 +90,29 @@ def test_what_cannot_be_delivered_for_days_is_given_up_on_record(told, receiver)
     seen = deliver(late.ws, pause=lambda _: None)
     assert (seen.delivered, seen.waiting) == ((), 0)
     assert [row.body["why"] for row in late.ws.ledger.rows("undelivered")] == ["127.0.0.1 answered 410"]
+    (note,) = seen.notes
+    assert re.fullmatch(
+        r'the message "alarm" of 2026-01-06 00:00 UTC \(msg_\w{8}: number 0\) was given up after 72 hours: '
+        r"webhook 127\.0\.0\.1: 127\.0\.0\.1 answered 410",
+        note,
+    ), note
     assert deliver(late.ws) == type(seen)()
+
+
+def test_hooks_of_one_host_are_told_apart_without_their_secrets(told, receiver):
+    file = told.folder / "backstay.toml"
+    first = f'webhooks = ["{receiver.url}"'
+    assert first in file.read_text()
+    file.write_text(file.read_text().replace(first, f'{first}, "{receiver.url}/T0KEN"'))
+    assert told.open().monitor.notify().delivered == ()
+    alarm(told.open(), 3)
+    receiver.planned = [200, 200, 200, 400]
+    seen = deliver(told.open().ws, pause=lambda _: None)
+    name = "webhook 127.0.0.1 (number {} of notify.webhooks)"
+    assert seen.delivered == (f"{name.format(1)}: alarm",) * 3
+    (note,) = seen.notes
+    assert f"number 0) and 2 after it could not be delivered by {name.format(2)} and is tried again" in note
+    assert "T0KEN" not in str(seen)
 
 
 def test_watching_tells_and_goes_on_when_nobody_listens(told, receiver):

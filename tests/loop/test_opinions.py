@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -40,5 +41,7 @@ def test_a_window_gets_what_had_come_by_its_end_and_the_rival_that_answered_most
     assert window.rival.release == "one"
     assert window.rival.ids.tolist() == ["o0", "o1", "o2"]
     assert [opinion.prediction_id for opinion in window.rival.opinions] == ["o1"]
+    assert window.rival.planned is None
+    assert replace(heard, planned=0.25).into(bare, mine).rival.planned == 0.25
     assert Heard().into(bare, mine).rival is None
     assert Heard().into(bare, mine).failures is None

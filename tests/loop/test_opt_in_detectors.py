@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -50,7 +51,7 @@ def test_each_has_a_signal_and_none_alarms_for_nothing(trained):
     assert set(said) <= set(ALL)
     assert not any(signal.alarm for signal in window.signals)
     assert said["schema"].figures["judged"]
-    assert said["service"].message == "not judged: no latencies are logged: answers come from elsewhere"
+    assert said["service"].message.startswith("not judged: no latencies are logged (predictions.latency")
     assert said["label_quality"].message == "not judged: no doubly labelled rows or decisions"
     assert "no clicks" in said["engagement"].message
     assert "groups" in window.figures["absent_detectors"]
@@ -103,3 +104,26 @@ def test_a_season_needs_the_times_of_the_reference_and_reads_them(trained):
     found = _times(project.ws, table.append_column("when", moments), timed)
     assert found.tolist() == [datetime(2026, 1, 5)] * table.num_rows
     assert _times(project.ws, table, schema) is None
+
+
+def two_live(place, share: float) -> None:
+    """A week in which the release before answers as many rows as the live one, whose planned share is this."""
+    asking(place, ("prediction", "engagement"), watch=f"planned_share = {share}")
+    project = place.open()
+    logged = live_rows(project.ws)
+    other = [f"other-{i}" for i in range(len(logged))]
+    rows = replace(logged, ids=np.array(other, dtype=object), releases=np.full(len(logged), "rel_before", dtype=object))
+    project.ws.journal.add(rows, model="orders", environment="production")
+
+
+def test_rows_that_are_not_dealt_as_planned_are_told(trained):
+    two_live(trained, 0.9)
+    window = trained.later(8).monitor.watch(close_now=True).latest
+    told = "The two releases cannot be compared: 50.0% of rows went to the other release and 10.0% were meant to."
+    assert told in window.advice
+
+
+def test_rows_that_are_dealt_as_planned_are_not(trained):
+    two_live(trained, 0.5)
+    window = trained.later(8).monitor.watch(close_now=True).latest
+    assert not any("compared" in line for line in window.advice)

@@ -107,8 +107,8 @@ def test_whoever_rests_finds_out_the_same(adopted: Path, tmp_path: Path, monkeyp
     for what, happens, day, how in STEPS:
         looks = []
         for twin in (one, two):
-            happens(twin)
             twin.clock.advance(START + timedelta(days=day) - twin.clock.now())
+            happens(twin)
             found = []
 
             def look(*given, twin=twin, found=found, **more):
@@ -128,8 +128,8 @@ def test_whoever_rests_finds_out_the_same(adopted: Path, tmp_path: Path, monkeyp
 
 def test_with_nothing_new_no_row_is_read(adopted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     twin = Twin(Path(shutil.copytree(adopted, tmp_path / "project")))
-    twin.log(200, 1, 0, 7)
     twin.clock.advance(timedelta(days=7.5))
+    twin.log(200, 1, 0, 7)
     twin.project.monitor.watch()
     spans = []
     rows = Journal.rows

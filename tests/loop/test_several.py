@@ -11,6 +11,7 @@ import pytest
 import backstay
 from backstay.cli.main import run
 from backstay.kernel.errors import BackstayError, NotFound
+from backstay.loop import agent, several
 
 SECOND = """
 [models.second]
@@ -154,6 +155,8 @@ def test_all_are_watched_one_after_the_other(two, capsys):
     ]  # fmt: skip
     assert run(["watch", "--all", "--model", "second", *where]) == 2
     assert "--all watches every model" in capsys.readouterr().err
+    assert run(["watch", "--all", "--every", "5", "--now", *where]) == 2
+    assert "--every looks again" in capsys.readouterr().err
 
 
 def test_one_that_cannot_be_judged_stops_no_other(two, capsys):
@@ -165,6 +168,101 @@ def test_one_that_cannot_be_judged_stops_no_other(two, capsys):
     out = capsys.readouterr().out
     assert "second in production\nerror: " in out
     assert "tiny in staging" in out
+
+
+def failing(monkeypatch, error: Exception) -> None:
+    """The second model's looks end with this."""
+    real = several.watch
+
+    def look(ws, **options):
+        if ws.name == "second":
+            raise error
+        return real(ws, **options)
+
+    monkeypatch.setattr(several, "watch", look)
+
+
+def test_a_fault_of_ours_stops_no_other_model(two, capsys, monkeypatch):
+    failing(monkeypatch, TypeError("unhashable type: 'list'"))
+    assert run(["watch", "--all", "--project", str(two.folder)]) == 1
+    out = capsys.readouterr().out
+    assert "second in production\nerror: TypeError: unhashable type: 'list'\n  this is a fault of Backstay's own" in out
+    assert "tiny in staging" in out
+    assert run(["watch", "--all", "--json", "--project", str(two.folder)]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert [t.get("kind") for t in told] == [None, "Fault", None]
+
+
+def test_pages_and_figures_of_all_go_together(two, capsys, monkeypatch):
+    for one in backstay.Project.open_live(two.folder)[:2]:
+        one.models.predict(two.file("rows.parquet"), record=True)
+    pages, figures = two.folder / "pages", two.folder / "backstay.prom"
+    files = ["--page", str(pages), "--metrics", str(figures), "--project", str(two.folder)]
+    assert run(["watch", "--all", "--now", *files]) in (0, 3)
+    assert sorted(f.name for f in pages.iterdir()) == ["index.html", "second@production.html", "tiny@production.html"]
+    index = (pages / "index.html").read_text()
+    assert 'href="second@production.html"' in index
+    assert "Nothing has been judged yet." in index  # tiny in staging
+    assert "second in production" in (pages / "second@production.html").read_text()
+
+    def rows() -> set[str]:
+        return {line.partition(" ")[0] for line in figures.read_text().splitlines() if "_window_rows{" in line}
+
+    both = {
+        'backstay_window_rows{environment="production",model="second"}',
+        'backstay_window_rows{environment="production",model="tiny"}',
+    }
+    assert rows() == both
+    # What was known of a model stays in the file and on the index when a look at it fails; the failure is told there.
+    failing(monkeypatch, RuntimeError("<b>broken"))
+    assert run(["watch", "--all", *files]) == 1
+    assert rows() == both
+    index = (pages / "index.html").read_text()
+    assert "3 models: 1 could not be looked at" in index
+    assert "RuntimeError: &lt;b&gt;broken" in index
+    assert 'href="second@production.html"' in index
+    capsys.readouterr()
+    assert run(["watch", "--all", "--page", str(figures), "--project", str(two.folder)]) == 2
+    assert "cannot be written" in capsys.readouterr().out
+
+
+def test_one_agent_looks_at_all_again_and_again(two, capsys, monkeypatch):
+    failing(monkeypatch, TypeError("once more"))
+    rounds: list[float] = []
+
+    def again(look, *, every_seconds):
+        rounds.append(every_seconds)
+        look()
+        look()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(agent, "again", again)
+    figures = two.folder / "none" / "backstay.prom"
+    assert (
+        run(["watch", "--all", "--every", "5", "--json", "--metrics", str(figures), "--project", str(two.folder)])
+        == 130
+    )
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert rounds == [300.0]
+    assert [(t["model"], t.get("kind")) for t in lines] == 2 * [("tiny", None), ("second", "Fault"), ("tiny", None)]
+
+
+def test_an_agent_goes_on_where_the_index_cannot_be_written(two, capsys, monkeypatch):
+    def again(look, *, every_seconds):
+        look()
+        look()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(agent, "again", again)
+    (two.folder / "pages").mkdir()
+    (two.folder / "pages" / "index.html").mkdir()
+    assert (
+        run(["watch", "--all", "--every", "5", "--page", str(two.folder / "pages"), "--project", str(two.folder)])
+        == 130
+    )
+    told = capsys.readouterr()
+    assert told.err.count("index.html cannot be written") == 2
+    assert told.out.count("tiny in staging") == 2
 
 
 def test_nothing_live_is_said(tmp_path, capsys):

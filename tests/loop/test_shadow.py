@@ -64,7 +64,7 @@ def test_watching_uses_it_where_the_project_file_says_so(trained):
     file.write_text(file.read_text().replace("[retrain]", "[retrain]\nshadow = true"))
     labelled(trained, 600, wrong=True)
     seen = trained.later(8).monitor.watch()
-    assert "a shadow on the same" in seen.decision.terms["after from"]
+    assert "a shadow on the same" in seen.decision.terms["error rate after, known from"]
 
 
 def test_a_shadow_is_asked_once_a_window(trained, monkeypatch):

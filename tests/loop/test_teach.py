@@ -51,7 +51,7 @@ learning_rate = 0.003
 [gate]
 minimum_n = 100
 rules = [
-    { rule = "beats_controls", margin = 0.1 },
+    { rule = "beats_controls", margin = 0.1, surely_behind = 0.05 },
     { rule = "no_worse_than_champion", margin = 0.02 },
     { rule = "no_slice_worse", margin = 0.05 },
 ]

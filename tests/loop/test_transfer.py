@@ -79,12 +79,23 @@ def test_nothing_is_filed_as_a_model_and_the_ledger_knows(project):
 
 
 @pytest.mark.parametrize(
-    ("by", "what"), [("place", "no column 'place'"), ("y", "no column 'y'"), ("id", "0 values with rows enough")]
+    ("by", "what"), [("place", "no column 'place'"), ("y", "'y' is the target"), ("id", "0 values with rows enough")]
 )
 def test_what_cannot_tell_domains(project, by, what):
     with pytest.raises(BackstayError, match=what) as caught:
         project.models.transfer(by)
     assert caught.value.fix
+    assert "did you mean 'y'" not in caught.value.fix
+
+
+def test_numbers_are_refused_with_what_to_do_instead(tmp_path: Path) -> None:
+    (tmp_path / "backstay.toml").write_text(
+        TOML.replace("[data]", 'task = "regression"\n[data]').replace("logistic_regression", "ridge")
+    )
+    pq.write_table(rows(), tmp_path / "rows.parquet")
+    with pytest.raises(BackstayError, match="transfer is measured for classes, and the task is regression") as caught:
+        backstay.open(tmp_path, actor="ada").models.transfer("site")
+    assert "name 'site' in data.slices" in caught.value.fix
 
 
 def test_an_encoder_transfers_as_well(project, tmp_path):

@@ -130,6 +130,24 @@ def test_act_asks_for_labels_first_and_not_twice(trained, decided):
     assert len([r for r in trained.open().labels.queue().requests if r.purpose == "retrain"]) == 60
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("", "retraining pays; it waits for 60 labels"),
+        ('trigger = "shift"', "retraining is asked for by what moved"),
+        ('trigger = "calendar"\nevery_days = 7', "retraining is due"),
+        ('trigger = "threshold"\nminimum_accuracy = 0.9', "retraining is asked for by a fall"),
+    ],
+)
+def test_only_the_trigger_that_knows_says_that_it_pays(trained, decided, setting, said):
+    decided(RETRAIN)
+    file = trained.folder / "backstay.toml"
+    file.write_text(file.read_text().replace("[retrain]", f"[retrain]\n{setting}"))
+    (note,) = [n for n in trained.later(8).monitor.watch(act=True).notes if "waits for 60 labels" in n]
+    assert note.startswith(said)
+    assert ("pays" in note) == (not setting)
+
+
 def test_a_dry_run_tells_and_does_nothing(trained, decided):
     decided(RETRAIN)
     seen = trained.later(8).monitor.watch(dry_run=True)

@@ -15,7 +15,7 @@ def test_the_arithmetic_is_printed_term_by_term() -> None:
     assert found.errors_saved == pytest.approx(420)
     assert (found.value, found.cost, found.net) == pytest.approx((840, 440, 400))
     assert "value of retraining, at least: 840" in found.lines()
-    assert "net: 400" in found.lines()
+    assert "value less cost: 400" in found.lines()
     assert len(found.lines()) == 12
 
 

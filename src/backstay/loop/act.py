@@ -16,6 +16,14 @@ from backstay.loop.shadow import shadow_gain
 from backstay.loop.workspace import Workspace
 from backstay.monitor.triggers import Gain, decide_retrain
 
+# What each trigger has found out when it asks for a new model: whether that pays only the first one knows.
+WHY = {
+    "value": "retraining pays",
+    "threshold": 'retraining is asked for by a fall (retrain.trigger = "threshold")',
+    "shift": 'retraining is asked for by what moved (retrain.trigger = "shift")',
+    "calendar": 'retraining is due (retrain.trigger = "calendar")',
+}
+
 
 def decide(ws: Workspace, history: list[WindowResult], release: Release) -> tuple[Decision | None, list[str]]:
     """What the trigger says, and notes on what it could not know."""
@@ -69,7 +77,8 @@ def carry_out(
     if decision is None or not decision.retrain:
         return None, None, []
     if not ws.settings.retrain.from_log:
-        said = "a new model pays, and is made elsewhere (retrain.from_log): offer it with `backstay adopt --challenger`"
+        why = WHY[ws.settings.retrain.trigger]
+        said = f"{why}; the model is made elsewhere (retrain.from_log): offer it with `backstay adopt --challenger`"
         return None, None, [said]
     missing = labels_missing(ws, release)
     if dry_run:
@@ -110,4 +119,5 @@ def _ask_for_training(ws: Workspace, missing: int) -> str:
     asked = sum(1 for r in waiting if r.purpose == "retrain")
     if missing > asked:
         request(ws, missing - asked, purpose="retrain")
-    return f"retraining pays and waits for {missing} labels; see the review queue: `backstay label --export FILE`"
+    why = WHY[ws.settings.retrain.trigger]
+    return f"{why}; it waits for {missing} labels: see the review queue, `backstay label --export FILE`"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from backstay.bundle.manifest import Manifest
 from backstay.bundle.write import write_bundle
 from backstay.data.audit import overlap
 from backstay.data.schema import conform
+from backstay.data.split import refuse_alike
 from backstay.gate.decide import check_policy
 from backstay.kernel.errors import BackstayError, Refused
 from backstay.kernel.ids import content_id, digest
@@ -28,7 +29,8 @@ from backstay.kernel.records import (
     Task,
     Verdict,
 )
-from backstay.loop.examples import bring, keep, schema_for, target_of, texts
+from backstay.labels.known import refuse_unlike
+from backstay.loop.examples import bring, keep, learned_from, schema_for, target_of, texts
 from backstay.loop.gate_case import GateRows
 from backstay.loop.gate_rows import freshest_gate, without_use
 from backstay.loop.gating import Offered, offer
@@ -90,6 +92,7 @@ def adopt(ws: Workspace, model: Any, *, reference: Path, hints: Hints | None = N
         raw = bring(ws, reference)
         schema = schema_for(raw, ws.settings.data, task=ws.settings.task)
         table = conform(raw, schema)
+        refuse_alike(table, "id", schema.id)
         record = _elsewhere(ws, table, schema) if model is None else bring_model(ws, model, table, schema, hints=hints)
         version = keep(ws, table, schema, source=str(reference), role="reference")
     file_model(ws, record)
@@ -119,7 +122,11 @@ def adopt(ws: Workspace, model: Any, *, reference: Path, hints: Hints | None = N
 
 
 def _elsewhere(ws: Workspace, table: pa.Table, schema: Schema) -> ModelRecord:
-    classes = tuple(sorted(set(texts(table, target_of(schema)))))
+    target, prediction = target_of(schema), ws.settings.predictions.prediction
+    true = texts(table, target)
+    if prediction in table.column_names:
+        refuse_unlike(true, texts(table, prediction), label=target, prediction=prediction)
+    classes = tuple(sorted(set(true)))
     identity = digest({"model": ws.name, "environment": ws.environment, "elsewhere": True, "classes": list(classes)})
     return ModelRecord(
         id=content_id("elsewhere", identity),
@@ -208,12 +215,12 @@ def offer_model(ws: Workspace, model: Any, *, trained_on: Path | None, hints: Hi
     check_key()
     champion = ws.champion()
     _, schema = ws.rows_of(_reference_id(champion))
-    rows = freshest_gate(ws, champion, live_rows(ws), without_use(schema))
+    rows = freshest_gate(ws, champion, live_rows(ws), learned_from(ws, without_use(schema)))
     live = ws.model_record(champion.model_id)
     if live.bundle is not None:
         # Checked before anything is filed: without the champion there is nothing to compare with.
         ws.load_model(live)
-    record = bring_model(ws, model, rows.table, rows.schema, origin="offered", hints=hints)
+    record = _offered(ws, model, rows, schema.features, hints)
     training: pa.Table | None = None
     findings: tuple[Finding, ...] = (_unknown_training(rows.data_id),)
     if trained_on is not None:
@@ -225,6 +232,17 @@ def offer_model(ws: Workspace, model: Any, *, trained_on: Path | None, hints: Hi
     with ws.progress.step("measure"):
         report, verdict = offer(ws, record, rows, training=training, findings=findings)
     return Offered(record, report, verdict)
+
+
+def _offered(ws: Workspace, model: Any, rows: GateRows, features: tuple[str, ...], hints: Hints | None) -> ModelRecord:
+    """The bundle of a model that reads what is learned from, or else all that is watched, texts as well."""
+    try:
+        return bring_model(ws, model, rows.table, rows.schema, origin="offered", hints=hints)
+    except BackstayError:
+        if rows.schema.features == features:
+            raise
+        whole = replace(rows.schema, features=features)
+        return bring_model(ws, model, rows.table, whole, origin="offered", hints=hints)
 
 
 def uncalibrated(ws: Workspace, record: ModelRecord, data_id: str) -> tuple[Finding, ...]:

@@ -33,7 +33,9 @@ def audit(ws: Workspace) -> Audited:
         table, schema = project_rows(ws)
         version = keep(ws, table, schema, source=str(ws.settings.data.source), role="data")
         parts = split(table, schema, ws.settings.data.split)
-        findings = check_all(table, schema, parts, data_id=version.id, task=ws.settings.task)
+        findings = check_all(
+            table, schema, parts, data_id=version.id, task=ws.settings.task, named=ws.settings.data.features is not None
+        )
         findings += unlabelled_rows(ws, schema, table.take(pa.array(parts["gate"]))).findings
     with ws.ledger.transaction() as tx:
         body = {

@@ -19,7 +19,8 @@ from backstay.loop.examples import texts
 from backstay.loop.kept_rows import Gathered, empty_window
 from backstay.loop.lookup import window_results
 from backstay.loop.reference import slices_of
-from backstay.loop.watch import Watched, commit, detectors_of, window_data, with_numbers
+from backstay.loop.watch import Watched, commit, detectors_of, with_numbers
+from backstay.loop.window_rows import window_data
 from backstay.loop.workspace import Workspace
 from backstay.maths.arrays import AnyArray
 from backstay.monitor.fitted import Detectors
@@ -72,6 +73,7 @@ def backfill(ws: Workspace, source: Path) -> Watched:
                 notes.append(f"{sketch.rows} rows lie in windows that were judged before: not counted again")
                 continue
             result, memory = watch_window(memory, sketch.window(start, end), detectors, ws.settings, ws.clock)
+            memory = memory.with_backfilled(start, end, sketch.rows)
             commit(ws, key, release, result, memory)
             done.append(result)
     history = window_results(ws, release.id)

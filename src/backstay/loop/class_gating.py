@@ -27,10 +27,12 @@ from backstay.loop.workspace import Workspace
 
 NEIGHBOURS = 5
 NO_ENCODER = "no encoder was trained here, so its space is not compared with raw rows or an untrained encoder"
+NOTHING_LEARNED = "the encoder has nothing to learn: untrained it is the same function, so the two are not compared"
 
 
 Measured = tuple[list[Measurement], list[Comparison], tuple[str, ...]]
 Untrained = Callable[[pa.Table, pa.Table], tuple[Embeddings, ...]]
+"""Embeddings of both tables by the encoder untrained; none where that is the same function."""
 
 
 def measured_classes(
@@ -72,15 +74,18 @@ def measured_classes(
         notes = (NO_ENCODER,)
     else:
         gallery = training.take(pa.array(thinned(training.num_rows)))
+        drawn = untrained(gallery, rows.table)
         known = positions(classes, texts(gallery, target_of(rows.schema)))
         inside = model.predict(gallery).embeddings
         if inside is None:
             raise BackstayError("the model gave embeddings once and then none", fix="report this with the bundle")
-        before, after = untrained(gallery, rows.table)
-        spaces = EncoderRows(known, (inside, outputs.embeddings), (before, after))
-        figures, behind = encoder_controls(spaces, simple["raw_knn"], k=NEIGHBOURS, data_id=rows.data_id)
-        measured += figures
-        comparisons += behind
+        if drawn:
+            spaces = EncoderRows(known, (inside, outputs.embeddings), (drawn[0], drawn[1]))
+            figures, behind = encoder_controls(spaces, simple["raw_knn"], k=NEIGHBOURS, data_id=rows.data_id)
+            measured += figures
+            comparisons += behind
+        else:
+            notes = (NOTHING_LEARNED,)
     if model.enhancer is not None:
         figures, better = enhancement(model, rows)
         measured += figures

@@ -29,8 +29,10 @@ def freshest_gate(ws: Workspace, champion: Release, rows: Rows, schema: Schema) 
     """
     given = gate_labels(ws.catalog.labels(ws.name, ws.environment)) if ws.settings.retrain.from_log else []
     labels = still_logged(ws, [label for label in given if label.at >= champion.created_at])
-    fresh = joined(rows, labels, schema) if labels else None
     record = ws.model_record(champion.model_id)
+    # What a model that lives elsewhere answered is read from the log: only whole answers can be compared with.
+    rows = rows.whole() if record.bundle is None else rows
+    fresh = joined(rows, labels, schema) if labels else None
     needed = ws.settings.gate.minimum_n
     if fresh is None or fresh.num_rows < needed:
         old = gate_rows(ws, champion)
@@ -54,7 +56,7 @@ def joined(rows: Rows, labels: list[Label], schema: Schema) -> pa.Table:
             "the inputs of predictions are not logged, so nothing can be learned from them",
             fix='set serve.log_inputs = "all", or train elsewhere and use `backstay adopt --challenger`',
         )
-    places = {str(row_id): i for i, row_id in enumerate(rows.ids)}
+    places = _described(rows)
     known = [(places[label.prediction_id], label) for label in labels if label.prediction_id in places]
     chosen = rows.take(np.array([place for place, _ in known], dtype=np.int64))
     columns: dict[str, pa.Array | pa.ChunkedArray] = {}
@@ -77,6 +79,12 @@ def joined(rows: Rows, labels: list[Label], schema: Schema) -> pa.Table:
                 fix="log it with each prediction, or leave it out of the reference rows",
             )
     return conform(pa.table(columns), schema)
+
+
+def _described(rows: Rows) -> dict[str, int]:
+    """The places of rows that were logged with their inputs, by id."""
+    has = np.full(len(rows), True) if rows.described is None else rows.described
+    return {str(row_id): i for i, row_id in enumerate(rows.ids) if has[i]}
 
 
 def without_use(schema: Schema) -> Schema:

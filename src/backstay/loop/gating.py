@@ -23,6 +23,7 @@ from backstay.kernel.records import (
     Verdict,
 )
 from backstay.loop.class_gating import Measured, Untrained, measured_classes
+from backstay.loop.distilled import space_note
 from backstay.loop.examples import texts
 from backstay.loop.gate_case import GateRows
 from backstay.loop.set_gating import measured_sets
@@ -74,7 +75,7 @@ def offer(
     measured, comparisons, more = measures(
         ws, record, (model, outputs), beside, rows, training=training, slices=slices, untrained=untrained
     )
-    notes += more
+    notes += (*more, *space_note(record))
     report = Report(
         id=event_id("report"),
         model_id=record.id,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,15 +14,15 @@ from msgspec import structs
 
 from backstay.data.write import check_place, write_table
 from backstay.journal.rows import Rows
-from backstay.kernel.clock import parse_time, utc
 from backstay.kernel.errors import BackstayError, nearest
 from backstay.kernel.ids import digest
-from backstay.kernel.records import Label, LabelRequest, Release
+from backstay.kernel.records import Label, LabelRequest, Release, Task
 from backstay.labels.ingest import labels_from, sort_feedback
+from backstay.labels.known import strange, told
 from backstay.labels.queue import WINDOW, draw_requests
-from backstay.loop.examples import bring, text
+from backstay.labels.trust import is_trusted
 from backstay.loop.outstanding import Past, past_of
-from backstay.loop.tasks import label_text, task_of
+from backstay.loop.tasks import task_of
 from backstay.loop.window_draw import outside_draws, request_of_window
 from backstay.loop.workspace import Workspace
 
@@ -50,12 +49,22 @@ class Queue:
 
 @dataclass(frozen=True)
 class Labelled:
-    """What became of the labels that were handed in."""
+    """What became of the labels that were handed in.
+
+    Args:
+        added: new labels, and `by_use` what they may be used for. repeated: what was handed in before.
+        contradicted: what the same source had said otherwise of the same row; what it said first stands.
+        feedback: new entries of other kinds than labels, by kind.
+        notes: what to know besides.
+    """
 
     added: int
     repeated: int
     trusted: bool
     by_use: dict[str, int]
+    contradicted: int = 0
+    feedback: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def queue(ws: Workspace, *, export: Path | None = None) -> Queue:
@@ -94,9 +103,13 @@ def _with_inputs(ws: Workspace, waiting: Sequence[LabelRequest]) -> pa.Table:
     return table
 
 
-def live_rows(ws: Workspace, *, release: str | None = None, since: datetime | None = None) -> Rows:
+def live_rows(
+    ws: Workspace, *, release: str | None = None, since: datetime | None = None, until: datetime | None = None
+) -> Rows:
     """Logged predictions of this model, of one release if named."""
-    return ws.journal.rows(ws.name, ws.environment, release=release, since=since, manifests=ws.manifests_by_release())
+    return ws.journal.rows(
+        ws.name, ws.environment, release=release, since=since, until=until, manifests=ws.manifests_by_release()
+    )
 
 
 def still_logged(ws: Workspace, labels: Sequence[Label]) -> list[Label]:
@@ -174,30 +187,6 @@ def _recent(order: npt.NDArray[np.int64], n: int, purpose: str) -> npt.NDArray[n
     return order[:keep].astype(np.int64)
 
 
-def answer(ws: Workspace, rows: Any, *, source: str) -> Labelled:
-    """Hand in labels by prediction id. Ids that were never logged are refused and nothing is written."""
-    table = bring(ws, rows if not isinstance(rows, list) else pa.Table.from_pylist(rows))
-    for name in ("id", "label"):
-        if name not in table.column_names:
-            raise BackstayError(
-                f"the labels have no column {name!r}; they have {', '.join(table.column_names)}",
-                fix="give the columns id and label",
-            )
-    times = table.column("at").to_pylist() if "at" in table.column_names else [None] * table.num_rows
-    given = [
-        (str(i), label_text(v) or text(v), _moment(t, ws.clock.now()))
-        for i, v, t in zip(table.column("id").to_pylist(), table.column("label").to_pylist(), times, strict=True)
-        if v is not None
-    ]
-    return add(ws, given, source=source)
-
-
-def _moment(value: Any, now: datetime) -> datetime:
-    if value is None:
-        return now
-    return utc(value) if isinstance(value, datetime) else parse_time(str(value))
-
-
 def add(ws: Workspace, given: Sequence[tuple[str, str, datetime]], *, source: str) -> Labelled:
     """File labels under their source, each dealt to exactly one use; answered requests are closed."""
     release_rows = live_rows(ws)
@@ -215,14 +204,47 @@ def add(ws: Workspace, given: Sequence[tuple[str, str, datetime]], *, source: st
         written, groups=groups, requests=open_requests, source=source, settings=ws.settings.labels, **ws.scope
     )
     kind.refuse_unfit(labels)
+    before = {label.prediction_id: label.value for label in ws.catalog.labels(**ws.scope) if label.source == source}
+    fresh = [label for label in labels if label.prediction_id not in before]
+    contradicted = sum(before.get(label.prediction_id, label.value) != label.value for label in labels)
     added = ws.catalog.add_labels(labels)
     answered = [open_requests[label.prediction_id].id for label in labels if label.prediction_id in open_requests]
     if any(label.trusted for label in labels):
         ws.catalog.close_requests(answered, "answered")
     by_use: dict[str, int] = {}
-    for label in labels:
+    for label in {label.prediction_id: label for label in fresh}.values():
         by_use[label.use.value] = by_use.get(label.use.value, 0) + 1
-    return Labelled(added, len(labels) - added, bool(labels) and labels[0].trusted, by_use)
+    trusted = is_trusted(source, ws.settings.labels)
+    notes = unknown_classes(ws, [label.value for label in fresh])
+    return Labelled(added, len(labels) - added - contradicted, trusted, by_use, contradicted, notes=notes)
+
+
+def classes_of(ws: Workspace) -> tuple[str, ...]:
+    """What the live model may answer, where its answers are classes: a label of another word is of a new class."""
+    release = ws.catalog.champion(ws.name, ws.environment)
+    if release is None:
+        return ()
+    record = ws.model_record(release.model_id)
+    if record.task not in (Task.CLASSIFICATION, Task.PREDICTIONS) or not record.classes:
+        return ()
+    none_label = ws.none_label(record)
+    return (*record.classes, *([none_label] if none_label else []))
+
+
+def open_to_others(ws: Workspace) -> bool:
+    """Whether the live model says of rows that they are of none of its classes: their labels are then no news."""
+    release = ws.catalog.champion(ws.name, ws.environment)
+    return release is not None and bool(ws.none_label(ws.model_record(release.model_id)))
+
+
+def unknown_classes(ws: Workspace, values: Sequence[str]) -> tuple[str, ...]:
+    """A note on labels that name no class of the live model; none where all do."""
+    classes = classes_of(ws)
+    unknown = strange(values, classes) if classes and not open_to_others(ws) else ()
+    if not unknown:
+        return ()
+    count = sum(value in unknown for value in values)
+    return (f"{count} {'label names' if count == 1 else 'labels name'} no class of the model: {told(unknown)}",)
 
 
 def ingest_feedback(ws: Workspace) -> list[str]:
@@ -236,20 +258,23 @@ def ingest_feedback(ws: Workspace) -> list[str]:
     ]
     logged = dict.fromkeys((str(i) for i in live_rows(ws).ids), "") if mine else {}
     found = sort_feedback(mine, logged)
-    unfit = 0
+    unfit, contradicted = 0, found.contradicted
+    unknown: list[str] = []
     for source, given in sorted(found.by_source.items()):
         fit = [g for g in given if kind.label(g[1]) is not None]
         unfit += len(given) - len(fit)
-        add(ws, fit, source=source)
+        done = add(ws, fit, source=source)
+        contradicted += done.contradicted
+        unknown += [f"{note} (said by {source})" for note in done.notes]
     with ws.ledger.transaction() as tx:
         tx.set_state(_cursor_key(ws), {"cursor": cursor})
     left = (
         (found.unknown, "labels came for ids that were never logged or have left the log"),
         (found.empty, "labels came without a value"),
         (unfit, kind.unfit),
-        (found.contradicted, "labels contradict what the same source had said before"),
+        (contradicted, "labels contradict what the same source had said before"),
     )
-    return [f"{n} {what}" for n, what in left if n]
+    return [*(f"{n} {what}" for n, what in left if n), *unknown]
 
 
 def cursor_of(ws: Workspace) -> dict[str, int]:

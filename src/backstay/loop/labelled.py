@@ -29,11 +29,12 @@ def labelled_rows(ws: Workspace, rows: Rows, release: Release) -> tuple[Labelled
     # Turned into Python values at once: a census of a year is tens of thousands of labels.
     times = rows.times.astype("datetime64[us]").tolist()
     scores = None if rows.scores is None else rows.scores.tolist()
+    scored = np.full(len(rows), True) if rows.scored is None else rows.scored
     found: list[LabelledRow] = []
     for label in labels:
         place = places.get(label.prediction_id)
         if place is not None:
-            given = None if scores is None else tuple(scores[place])
+            given = None if scores is None or not scored[place] else tuple(scores[place])
             at = times[place].replace(tzinfo=UTC)
             answer = str(rows.predictions[place])
             none = declined(answer, label.value, record.classes, none_label)

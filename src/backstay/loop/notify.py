@@ -25,6 +25,7 @@ from backstay.loop.workspace import Workspace
 
 PAUSES = (1.0, 3.0)
 """Seconds before the second and third try of one look."""
+MOST_WORDS = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,13 @@ class Message:
     @property
     def subject(self) -> str:
         return f"[backstay] {self.model} in {self.environment}: {self.event.replace('_', ' ')}"
+
+    @property
+    def name(self) -> str:
+        """What it was about, for a note: never what the receiver's address holds."""
+        word = self.event.replace("_", " ")
+        words = self.headline if len(self.headline) <= MOST_WORDS else f"{self.headline[:MOST_WORDS].rstrip()}..."
+        return f'"{word}" of {self.at:%Y-%m-%d %H:%M} UTC ({self.id[:12]}: {words})'
 
     @property
     def text(self) -> str:
@@ -147,13 +155,16 @@ def _deliver(ws: Workspace, pause: Callable[[float], None]) -> Notified:
                 sent.append(f"{wire.name}: {message.event}")
             elif not _too_old(ws, message):
                 left += len(found) - position
+                others = f" and {len(found) - position - 1} after it" if len(found) > position + 1 else ""
                 notes.append(
-                    f"a message could not be delivered and is tried again at the next look: {wire.name}: {why}"
+                    f"the message {message.name}{others} could not be delivered by {wire.name} and is tried again at "
+                    f"the next look: {why}"
                 )
                 break
             else:
                 _give_up(ws, wire, message, why)
-                notes.append(f"a message was given up: {wire.name}: {why}")
+                hours = f"{ws.settings.notify.give_up_hours:g} hours"
+                notes.append(f"the message {message.name} was given up after {hours}: {wire.name}: {why}")
             _move_on(ws, wire.key, message.seq)
     return Notified(tuple(sent), left, tuple(notes))
 
@@ -199,8 +210,13 @@ def _move_on(ws: Workspace, key: str, seq: int) -> None:
 def _named(ws: Workspace) -> list[tuple[str, str]]:
     """Name and key of every wire, without asking for its secret."""
     prefix = f"notified/{ws.name}/{ws.environment}"
-    # Of an address only the host is told: its path may hold a secret of the receiver's.
-    found = [(f"webhook {urlsplit(u).hostname}", f"{prefix}/{digest(u)[:16]}") for u in ws.settings.notify.webhooks]
+    urls = ws.settings.notify.webhooks
+    hosts = [urlsplit(url).hostname for url in urls]
+    # Of an address only the host is told: its path may hold a secret of the receiver's. Where two are of one host, its
+    # place in the project file says which is meant.
+    places = [f" (number {i} of notify.webhooks)" if hosts.count(h) > 1 else "" for i, h in enumerate(hosts, 1)]
+    names = (f"webhook {host}{place}" for host, place in zip(hosts, places, strict=True))
+    found = [(name, f"{prefix}/{digest(url)[:16]}") for name, url in zip(names, urls, strict=True)]
     if ws.settings.notify.mail.to:
         found.append(("mail", f"{prefix}/mail"))
     return found

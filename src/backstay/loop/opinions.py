@@ -26,13 +26,15 @@ READERS = frozenset({"engagement", "label_quality", "service"})
 class Heard:
     """Opinions on rows of one release in order of arrival, and the times of failed requests (None: not read).
 
-    `others` are rows of other releases, None unless they are to be compared with, and `of_others` opinions on them.
+    `others` are rows of other releases, None unless they are to be compared with, and `of_others` opinions on them;
+    `planned` is the share of rows that was meant for the other release, None where nobody said.
     """
 
     opinions: tuple[Opinion, ...] = ()
     failures: AnyArray | None = None
     others: Rows | None = None
     of_others: tuple[Opinion, ...] = ()
+    planned: float | None = None
 
     def into(self, window: WindowData, rows: Rows) -> WindowData:
         """The window with what had come by its end, and with the latencies of its rows."""
@@ -52,7 +54,7 @@ class Heard:
         rows = inside.of_release(release)
         ids = {str(row_id) for row_id in rows.ids}
         said = tuple(o for o in self.of_others if o.prediction_id in ids and o.at < window.end)
-        return Rival(release, rows.ids, rows.times, rows.groups, said)
+        return Rival(release, rows.ids, rows.times, rows.groups, said, self.planned)
 
 
 def heard(ws: Workspace, rows: Rows, release: str) -> Heard:
@@ -61,7 +63,9 @@ def heard(ws: Workspace, rows: Rows, release: str) -> Heard:
         return Heard()
     feedback, _ = ws.journal.feedback()
     mine = [item for item in feedback if (item.model, item.environment) == (ws.name, ws.environment)]
-    failed = np.array([item.at for item in mine if item.kind == FAILURE], dtype=np.int64).astype("datetime64[us]")
+    failed: AnyArray | None = None
+    if ws.model_record(ws.champion().model_id).bundle is not None:  # of a model elsewhere nobody tells of failures
+        failed = np.array([item.at for item in mine if item.kind == FAILURE], dtype=np.int64).astype("datetime64[us]")
     others = None
     if "engagement" in ws.settings.watch.detectors:
         others = live_rows(ws)
@@ -69,7 +73,9 @@ def heard(ws: Workspace, rows: Rows, release: str) -> Heard:
     known = _known(mine, rows)
     known += _labels(ws, rows)
     said = () if others is None else tuple(_known(mine, others))
-    return Heard(tuple(sorted(known, key=_arrival)), failed, others, said)
+    share = ws.settings.watch.planned_share
+    planned = None if share is None else 1.0 - share
+    return Heard(tuple(sorted(known, key=_arrival)), failed, others, said, planned)
 
 
 def _known(feedback: list[Feedback], rows: Rows) -> list[Opinion]:

@@ -73,7 +73,7 @@ def _named(result: WindowResult, rows: Rows, schema: Schema, task: Task) -> dict
     # The chance of the likeliest label is not that of the whole set.
     scores = None if task is Task.MULTILABEL else chosen.scores
     for i, example in enumerate(shown):
-        confidence = None if scores is None else float(scores[i].max())
+        confidence = None if scores is None or np.isnan(scores[i]).any() else float(scores[i].max())
         found[str(chosen.ids[i])] = Example(example.image, example.columns, str(chosen.predictions[i]), confidence)
     return found
 
@@ -81,7 +81,8 @@ def _named(result: WindowResult, rows: Rows, schema: Schema, task: Task) -> dict
 def examples_of(table: pa.Table, schema: Schema) -> list[Example]:
     """Rows as people look at them: the picture where there is one, else the columns."""
     kinds = {c.name: c.kind for c in schema.columns}
-    image = next((n for n in table.column_names if kinds.get(n) is ColumnKind.IMAGE), None)
+    pictures = [f.name for f in table.schema if isinstance(f.type, pa.FixedShapeTensorType)]
+    image = next((n for n in pictures if kinds.get(n) is ColumnKind.IMAGE), None)
     pixels = None if image is None else pixels_of(table, image)
     plain = table.select([n for n in table.column_names if n not in (image, USE_COLUMN)]).to_pylist()
     return [

@@ -2,46 +2,71 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from backstay.journal.importing import rows_from
+from backstay.journal.importing import latencies_of, rows_from
+from backstay.journal.rows import Rows
+from backstay.journal.skew import too_far_ahead
+from backstay.kernel.errors import BackstayError
 from backstay.loop.examples import bring
+from backstay.loop.unlike_columns import unlike_columns
 from backstay.loop.workspace import Workspace
 
 
 @dataclass(frozen=True)
 class Logged:
-    """How many predictions were logged, and for which release."""
+    """How many predictions were logged, for which release, and notes on columns unlike those of the reference."""
 
     rows: int
     release: str
     first: str
     last: str
+    notes: tuple[str, ...] = ()
 
 
 def log(ws: Workspace, source: Any) -> Logged:
     """Log a file or frame of predictions of the live release: all rows, or none with the reason.
 
     Raises:
-        BackstayError: a missing column, a duplicate id, an id logged before, a time without a zone.
+        BackstayError: a missing column, a duplicate id, an id logged before, a time without a zone or more than a day
+            ahead of now, a latency that is none.
     """
     release = ws.champion()
     record = ws.model_record(release.model_id)
     if isinstance(source, list):
         source = pa.Table.from_pylist(source)
     table = bring(ws, source)
+    names = ws.settings.predictions
     rows = rows_from(
         table,
-        ws.settings.predictions,
+        names,
         ws.settings.data.time_zone,
         classes=record.classes,
         none_label=ws.none_label(record),
         release=release.id,
         now=ws.clock.now(),
     )
+    rows = replace(rows, latencies=latencies_of(table, names.latency))
+    _refuse_the_future(rows, names.time, ws.clock.now())
     ws.journal.add(rows, model=ws.name, environment=ws.environment)
     times = sorted(str(t) for t in rows.times)
-    return Logged(len(rows), release.id, times[0], times[-1])
+    known = None if release.reference_id is None else ws.data_version(release.reference_id).schema
+    notes = () if known is None else unlike_columns(rows.inputs, known)
+    return Logged(len(rows), release.id, times[0], times[-1], notes)
+
+
+def _refuse_the_future(rows: Rows, column: str | None, now: datetime) -> None:
+    """Rows of times to come would lie in the log unjudged until then: a wrong year is told while it can be mended."""
+    strange = np.flatnonzero(too_far_ahead(rows.times, now))
+    if len(strange):
+        first = strange[0]
+        raise BackstayError(
+            f"{len(strange)} of {len(rows)} rows are dated more than a day ahead of now, {now:%Y-%m-%d %H:%M} UTC (the "
+            f"first is {str(rows.ids[first])!r}, {str(rows.times[first])[:16]}); nothing was added",
+            fix=f"correct the times in {column!r}, or this machine's clock",
+        )

@@ -15,7 +15,7 @@ from backstay.journal.importing import rows_from, utc_times
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Column, ColumnKind, Release, Schema, Task
 from backstay.loop import numbers, sets
-from backstay.loop.examples import keep, target_of, text, texts
+from backstay.loop.examples import keep, learned_from, target_of, text, texts
 from backstay.loop.gate_case import GateRows
 from backstay.loop.value_gating import numbers_of
 from backstay.loop.workspace import USE_COLUMN, Workspace
@@ -186,6 +186,12 @@ def pixels_of(table: pa.Table, name: str) -> npt.NDArray[np.uint8]:
     column = table.column(name)
     if column.num_chunks == 0:
         return np.zeros((0, *column.type.shape), dtype=np.uint8)
+    if column.null_count:
+        # A row that was logged without its picture: black.
+        found = np.zeros((len(column), *column.type.shape), dtype=np.uint8)
+        there = column.drop_null()
+        found[column.is_valid().to_numpy()] = np.concatenate([found[:0], *(c.to_numpy_ndarray() for c in there.chunks)])
+        return found
     return np.concatenate([chunk.to_numpy_ndarray() for chunk in column.chunks])
 
 
@@ -209,6 +215,7 @@ def gate_rows(ws: Workspace, release: Release) -> GateRows:
             time=schema.time,
             group=schema.group,
         )
+    schema = learned_from(ws, schema)
     version = keep(ws, chosen, schema, source=f"{release.reference_id}#gate", role="gate")
     outputs = None
     record = ws.model_record(release.model_id)

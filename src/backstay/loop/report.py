@@ -116,7 +116,9 @@ def moved_images(ws: Workspace) -> list[tuple[str, list[npt.NDArray[np.uint8]]]]
         wanted = [i for s in first.signals if s.alarm for i in s.example_ids][:IMAGES]
         rows = live_rows(ws, release=release.id)
         places = [i for i, row_id in enumerate(rows.ids) if str(row_id) in set(wanted)]
-        if rows.inputs is None or not places:
+        if rows.inputs is None or not places or name not in rows.inputs.column_names:
+            continue
+        if not isinstance(rows.inputs.schema.field(name).type, pa.FixedShapeTensorType):
             continue
         before = np.linspace(0, table.num_rows - 1, min(IMAGES, table.num_rows)).astype(np.int64)
         old = pixels_of(table.take(pa.array(before)), name)

@@ -72,6 +72,12 @@ def at_rest(ws: Workspace, key: str, release: Release, *, close_now: bool, wante
         return Resting(noted.pending, noted.unsound + noted.pending_unsound, noted.unasked)
     if could_close(None, end, memory.started, now, settings, close=close_now) or noted.unasked < wanted:
         return None
+    spans = memory.late_rows.spans
+    if spans:
+        # Few rows are logged of a time that a backfill judged.
+        there = live_rows(ws, release=release.id, since=spans[0][0], until=spans[-1][1])
+        if memory.late_rows.overlap_untold(there.times[there.sound()]):
+            return None
     pending, unsound = _counted(live_rows(ws, release=release.id, since=end), end)
     # Rows that came in late are counted by the next whole look, as they always were: when a window is judged.
     return Resting(pending, noted.unsound + unsound, noted.unasked)

@@ -17,7 +17,7 @@ from backstay.kernel.errors import BackstayError
 from backstay.kernel.ids import fraction
 from backstay.kernel.records import Finding, Release, Schema
 from backstay.labels.training import training_labels
-from backstay.loop.examples import bring, keep, texts
+from backstay.loop.examples import bring, keep, learned_from, texts
 from backstay.loop.gate_rows import freshest_gate, joined, without_use
 from backstay.loop.gating import Offered, offer
 from backstay.loop.label import live_rows, still_logged
@@ -52,7 +52,7 @@ def retrain(ws: Workspace, *, extra: Path | None = None) -> Offered:
         raise BackstayError("the live release has no reference rows", fix="adopt with --reference first")
     with ws.progress.step("labelled rows"):
         reference, schema = ws.rows_of(champion.reference_id)
-        plain = without_use(schema)
+        plain = learned_from(ws, without_use(schema))
         labels = ws.catalog.labels(ws.name, ws.environment)
         rows = live_rows(ws)
         learned = still_logged(ws, training_labels(labels, ws.settings.labels)) if from_log else []
@@ -72,7 +72,9 @@ def retrain(ws: Workspace, *, extra: Path | None = None) -> Offered:
     parts = _parts(table, plain)
     version = keep(ws, table, plain, source="retrain", role="data")
     with ws.progress.step("audit"):
-        findings: tuple[Finding, ...] = check_all(table, plain, parts, data_id=version.id, task=ws.settings.task)
+        findings: tuple[Finding, ...] = check_all(
+            table, plain, parts, data_id=version.id, task=ws.settings.task, named=ws.settings.data.features is not None
+        )
         findings += overlap(table, measured.table, plain, data_id=measured.data_id)
     unlabelled = unlabelled_rows(ws, plain, measured.table)
     findings += unlabelled.findings

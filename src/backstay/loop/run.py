@@ -52,7 +52,9 @@ def run(ws: Workspace) -> Offered:
         version = keep(ws, table, schema, source=str(ws.settings.data.source), role="data")
         parts = split(table, schema, ws.settings.data.split)
     with ws.progress.step("audit"):
-        findings = check_all(table, schema, parts, data_id=version.id, task=ws.settings.task)
+        findings = check_all(
+            table, schema, parts, data_id=version.id, task=ws.settings.task, named=ws.settings.data.features is not None
+        )
     gate_rows, gate_schema = table.take(pa.array(parts["gate"])), schema
     unlabelled = unlabelled_rows(ws, schema, gate_rows)
     findings += unlabelled.findings

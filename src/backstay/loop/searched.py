@@ -66,7 +66,8 @@ class Searched:
         known = self._known[name]
         if known is None:
             return None
-        judged = [s.place for s in self._between(end - POOLED, end) if s.gallery == name and s.place is not None]
+        since = min(end - POOLED, start)
+        judged = [s.place for s in self._between(since, end) if s.gallery == name and s.place is not None]
         return Searches(
             gallery=name,
             described=np.array([search.described for search in within if search.gallery == name]),

@@ -44,18 +44,26 @@ def begin(
 
 
 def project_for_adoption(
-    folder: Path, reference: Path, target: str, *, predictions_only: bool, model: Any = None, **columns: Any
+    folder: Path,
+    reference: Path,
+    target: str,
+    *,
+    predictions_only: bool,
+    model: Any = None,
+    features: tuple[str, ...] = (),
+    **columns: Any,
 ) -> Path:
     """The project file of an adoption: the existing one, or a new one that fits the reference rows.
 
     Args:
         model: the object that is adopted, which may say itself what it answers and which columns it reads.
+        features: the columns that it reads, in its order, where it does not.
     """
     file = folder / FILE_NAME
     if file.exists():
         parse(read(file))
         return file
-    names = getattr(model, "feature_names_in_", None)
+    names = features or getattr(model, "feature_names_in_", None)
     text = propose_adoption(
         reference,
         target=target,
@@ -107,10 +115,11 @@ def refuse_other_columns(settings: Settings, *, predictions_only: bool, **column
         "score": answers.score,
         "positive": answers.positive,
         "slices": data.slices,
+        "features": data.features,
         "name": settings.name,
     }
     for name, said in columns.items():
-        if said and (tuple(said) if name == "slices" else said) != there[name]:
+        if said and (tuple(said) if name in ("slices", "features") else said) != there[name]:
             raise BackstayError(
                 f"{name} was said to be {said!r}, and {FILE_NAME} has {there[name]!r}",
                 fix="correct the project file, or leave the option out",

@@ -37,7 +37,7 @@ def shadow_gain(ws: Workspace, release: Release) -> tuple[Gain | None, str]:
     record = ws.model_record(release.model_id)
     if not record.classes or record.task is Task.MULTILABEL:
         return None, "no shadow: the live model answers no classes"
-    rows = live_rows(ws, release=release.id)
+    rows = live_rows(ws, release=release.id).whole()
     found = _drawn(ws, rows)
     if len(found) < LEAST:
         return None, f"no shadow: {len(found)} labels for training were drawn with a known chance, {LEAST} are needed"

@@ -7,13 +7,13 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from backstay.bundle.model import Outputs
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.ids import fraction
 from backstay.kernel.records import ModelRecord, Release
 from backstay.loop.label import live_rows
 from backstay.loop.lookup import window_results
-from backstay.loop.reference import reference_of, views
+from backstay.loop.reference import reference_of
+from backstay.loop.window_rows import window_data
 from backstay.loop.workspace import Workspace
 from backstay.maths.projection import principal_plane
 from backstay.render.space_map import SpaceMap
@@ -90,9 +90,8 @@ def _newest(ws: Workspace, release: Release, width: int) -> npt.NDArray[np.float
         return nothing
     rows = rows.take(_drawn([str(i) for i in rows.ids], MOST_LIVE))
     _, schema = ws.rows_of(str(release.reference_id))
-    view = views(rows.inputs, schema, Outputs(rows.predictions, rows.scores, rows.embeddings))
-    found = view.representation
-    return nothing if found is None else found[np.isfinite(found).all(axis=1)]
+    found = window_data(rows, history[-1].start, history[-1].end, schema, ()).representation
+    return nothing if found is None else found[np.isfinite(found).all(axis=1)].astype(np.float64)
 
 
 def _drawn(keys: list[str], most: int) -> npt.NDArray[np.int64]:

@@ -51,11 +51,21 @@ def transfer(ws: Workspace, by: str, *, page: Path | None = None) -> Transfer:
     """
     if ws.settings.task != "classification":
         raise BackstayError(
-            f"the task is {ws.settings.task}, and transfer is measured for classes", fix="compare two runs instead"
+            f"transfer is measured for classes, and the task is {ws.settings.task}: its table is one of accuracies",
+            fix=f"name {by!r} in data.slices: `backstay run` then tells its figures, and the gate refuses a model that "
+            "is worse on one of them",
         )
     table, schema = project_rows(ws)
-    if by not in schema.names or by == schema.target:
-        raise BackstayError(f"there is no column {by!r} to tell domains by", fix=nearest(by, schema.names))
+    if by == schema.target:
+        raise BackstayError(
+            f"{by!r} is the target: rows of one class are no domain, a model would learn from one class alone",
+            fix="name the column that tells where the rows come from, such as a site, a device or a year",
+        )
+    if by not in schema.names:
+        raise BackstayError(
+            f"there is no column {by!r} to tell domains by",
+            fix=nearest(by, [name for name in schema.names if name != schema.target]),
+        )
     # A column that is the same in all training rows would be a new value in every judged one.
     schema = replace(schema, features=tuple(name for name in schema.features if name != by))
     if not schema.features:

@@ -16,7 +16,7 @@ from backstay.evaluate.persistence import last_known
 from backstay.evaluate.value_controls import raw_knn_values
 from backstay.evaluate.values import ValueCase, compare_values, measure_values
 from backstay.kernel.errors import BackstayError
-from backstay.kernel.records import Comparison, Measurement, Schema
+from backstay.kernel.records import Comparison, Measurement, Schema, Task
 from backstay.loop.examples import groups_of, target_of
 from backstay.loop.persistence import newest_known
 from backstay.maths.arrays import FloatArray
@@ -108,10 +108,11 @@ def controls(
     return found
 
 
-def refuse_other_task(ours: str, theirs: str) -> None:
-    """A number cannot succeed a class, nor a class a number."""
-    if ours != theirs:
+def refuse_other_task(live: str, candidate: str) -> None:
+    """A number cannot succeed a class, nor a class a number. What is known by its predictions alone answers classes."""
+    kinds = ["classification" if task == Task.PREDICTIONS else str(task) for task in (live, candidate)]
+    if kinds[0] != kinds[1]:
         raise BackstayError(
-            f"the live model does {theirs}, this one does {ours}",
+            f"the live model does {kinds[0]}, this one does {kinds[1]}",
             fix="give it another environment or another project: answers of two kinds cannot be compared",
         )

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from backstay.bundle.model import Outputs
 from backstay.journal.importing import rows_from
 from backstay.journal.rows import Rows
 from backstay.kernel.ids import fraction
@@ -27,15 +26,17 @@ from backstay.loop.notify import begin, deliver
 from backstay.loop.numbers import measured, with_numbers_of
 from backstay.loop.opinions import heard
 from backstay.loop.outstanding import past_of
-from backstay.loop.reference import reference_of, slices_of, views
+from backstay.loop.reference import reference_of, slices_of
 from backstay.loop.rest import at_rest, note
 from backstay.loop.searched import Searched
 from backstay.loop.sets import with_sets_of
 from backstay.loop.whole_file import write_whole
 from backstay.loop.window_draw import drawn_of
+from backstay.loop.window_rows import no_numbers_in, window_data
 from backstay.loop.workspace import Workspace
 from backstay.monitor.asking import renewed
 from backstay.monitor.fitted import Detectors
+from backstay.monitor.late_rows import Untold
 from backstay.monitor.memory import Memory
 from backstay.monitor.reference import Reference
 from backstay.monitor.traffic import LabelledRow, WindowData
@@ -136,8 +137,10 @@ def _watch(ws: Workspace, *, close_now: bool, act: bool, dry_run: bool, page: Pa
     with ws.progress.step("windows", total=len(windows)) as tick:
         for window in windows:
             inside = rows.between(window.start, window.end)
-            data = window_data(inside, window.start, window.end, schema, labelled, late=memory.late(rows.times, left))
-            data = replace(data, slices=slices_of(ws, inside.inputs, detectors.reference.slices))
+            data = window_data(inside, window.start, window.end, schema, labelled)
+            notes += no_numbers_in(data)
+            untold = memory.untold(rows.times, left)
+            data = replace(data, slices=slices_of(ws, inside.inputs, detectors.reference.slices), untold=untold)
             data = _answered(feedback.into(data, inside), inside, detectors.reference)
             # The standing sample of this very window is drawn after it was judged.
             free = max(unasked(ws, release, rows) - _share(ws, window.start, window.end, 0.0), 0)
@@ -149,6 +152,13 @@ def _watch(ws: Workspace, *, close_now: bool, act: bool, dry_run: bool, page: Pa
             commit(ws, key, release, result, memory)
             done.append(result)
             tick()
+    if not windows and (overlapping := memory.untold(rows.times, left).overlapping):
+        # No window may ever tell of them. Late rows are told with the next one.
+        there = Untold(overlapping=overlapping)
+        notes += there.sentences
+        memory = memory.with_told(there)
+        with ws.ledger.transaction() as tx:
+            tx.set_state(key, memory.to_json())
     history = window_results(ws, release.id)
     latest = history[-1] if history else None
     if latest is not None and not done and latest.labels_requested:
@@ -255,27 +265,6 @@ def with_numbers(rows: Rows) -> tuple[Rows, list[str]]:
 
 def _left_out(unsound: int) -> list[str]:
     return [f"{unsound} rows have scores or embeddings that are not numbers: left out"] if unsound else []
-
-
-def window_data(
-    rows: Rows, start: datetime, end: datetime, schema: Schema, labels: tuple[LabelledRow, ...], *, late: int = 0
-) -> WindowData:
-    """Rows of the journal as the detectors take them."""
-    view = views(rows.inputs, schema, Outputs(rows.predictions, rows.scores, rows.embeddings))
-    return WindowData(
-        start=start,
-        end=end,
-        ids=rows.ids,
-        times=rows.times,
-        predicted=rows.predictions,
-        representation=view.representation,
-        scores=None if rows.scores is None else rows.scores.astype(np.float64),
-        groups=rows.groups,
-        columns=view.columns,
-        traits=view.traits,
-        labels=labels,
-        late=late,
-    )
 
 
 def _remembered(ws: Workspace, key: str, release: Release, rows: Rows) -> Memory:

@@ -53,7 +53,7 @@ def request_of_window(ws: Workspace, release: Release, rows: Rows, n: int) -> No
         )
     window = judged[-1]
     inside = rows.between(window.start, window.end)
-    inside = inside.take(inside.sound())
+    inside = inside.take(inside.sound() if inside.scored is None else inside.sound() & inside.scored)
     if inside.scores is None:
         raise _blind(reference, scored=False)
     chances = model.chances(inside.scores.astype(np.float64))

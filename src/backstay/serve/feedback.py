@@ -44,10 +44,11 @@ def feedback_entries(
         raise Problem(400, f"the body is not feedback: {error}", 'send {"id": ..., "value": ...} or a list') from error
     if not 0 < len(items) <= MOST_FEEDBACK:
         raise Problem(413 if items else 400, f"{len(items)} entries, 1 to {MOST_FEEDBACK} are taken at a time")
-    return [_entry(item, (model, environment), source, at, task) for item in items]
+    return [entry_of(item, (model, environment), source, at, task) for item in items]
 
 
-def _entry(item: FeedbackItem, scope: tuple[str, str], source: str, at: int, task: str) -> Feedback:
+def entry_of(item: FeedbackItem, scope: tuple[str, str], source: str, at: int, task: str) -> Feedback:
+    """One item as it is logged. Raises Problem for what nothing could be learned from."""
     if item.kind not in FEEDBACK_KINDS:
         raise Problem(400, f"{item.kind[:50]!r} is not a kind of feedback", f"known: {', '.join(FEEDBACK_KINDS)}")
     value = _label(item, task) if item.kind == "label" else _text(item.value)

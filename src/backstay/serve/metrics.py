@@ -14,7 +14,7 @@ SCOPE = ["model", "environment"]
 
 
 class WatchGauges:
-    """The newest window as gauges. Its figures stay until a newer one is shown; nothing is shown before the first."""
+    """Newest windows as gauges, one a model: shown until there are newer ones; before the first there is nothing."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def gauge(name: str, meaning: str, *labels: str) -> Gauge:
@@ -27,15 +27,20 @@ class WatchGauges:
         self._alarm = gauge("detector_alarm", "1 while the detector is over its threshold.", "detector")
         self._estimate = gauge("estimate", "Estimated quality and its interval.", "kind", "metric", "bound")
         self._age = gauge("label_age_seconds", "Age of the newest label when the window was judged.")
+        self._watched = gauge("watched_seconds", "From when the release is watched to the end of the window.")
         self._spent = gauge("alarm_budget_spent", "Expected false alarms spent.")
         self._budget = gauge("alarm_budget", "Expected false alarms that the team accepts.")
 
-    def show(self, window: WindowResult) -> None:
-        """Take over the figures of this window."""
-        scope = (window.model, window.environment)
-        for gauge in (self._condition, self._evidence, self._alarm, self._estimate, self._age):
-            # What is not said of this window, such as an estimate that is refused, must not linger.
+    def show(self, *windows: WindowResult) -> None:
+        """Take over the figures of these windows, each of another model or environment."""
+        for gauge in (self._condition, self._evidence, self._alarm, self._estimate, self._age, self._watched):
+            # What is not said of these windows, such as an estimate that is refused, must not linger.
             gauge.clear()
+        for window in windows:
+            self._show(window)
+
+    def _show(self, window: WindowResult) -> None:
+        scope = (window.model, window.environment)
         for condition in Condition:
             self._condition.labels(*scope, condition.value).set(condition is window.condition)
         self._end.labels(*scope).set(window.end.timestamp())
@@ -50,14 +55,16 @@ class WatchGauges:
                 self._estimate.labels(*scope, e.kind, e.metric, bound).set(value)
         if window.label_age_days is not None:
             self._age.labels(*scope).set(window.label_age_days * 86_400)
+        if "days_watched" in window.figures:
+            self._watched.labels(*scope).set(float(window.figures["days_watched"]) * 86_400)
         self._spent.labels(*scope).set(window.budget_spent)
         self._budget.labels(*scope).set(window.budget)
 
 
-def watch_text(window: WindowResult) -> bytes:
-    """The newest window in the exposition format, for collectors that read files."""
+def watch_text(*windows: WindowResult) -> bytes:
+    """The newest window of each model in the exposition format, for collectors that read files."""
     registry = CollectorRegistry()
-    WatchGauges(registry).show(window)
+    WatchGauges(registry).show(*windows)
     return generate_latest(registry)
 
 

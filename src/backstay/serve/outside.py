@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from backstay.journal.entries import Predictions, tensor
+from backstay.journal.skew import AHEAD
 from backstay.kernel.clock import parse_time
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Release
@@ -17,12 +18,14 @@ from backstay.serve.problems import Problem
 from backstay.serve.protocol import MOST_ID
 
 MOST_AT_ONCE = 10_000
+MOST_MILLISECONDS = 30 * 86_400_000
 
 
 class OutsidePrediction(msgspec.Struct, forbid_unknown_fields=True):
     """One answer of a model that lives elsewhere.
 
-    `scores` are probabilities by class; `time` is ISO 8601 with a zone, now when it is left out.
+    `scores` are probabilities by class; `time` is ISO 8601 with a zone, now when it is left out; `latency_ms` is how
+    many milliseconds the answer took.
     """
 
     id: str
@@ -31,6 +34,7 @@ class OutsidePrediction(msgspec.Struct, forbid_unknown_fields=True):
     embedding: list[float] | None = None
     group: str | None = None
     time: str | None = None
+    latency_ms: float | None = None
 
 
 _decoder = msgspec.json.Decoder(list[OutsidePrediction])
@@ -65,6 +69,8 @@ def _entry(
         at = now if item.time is None else parse_time(item.time)
     except BackstayError as error:
         raise Problem(400, f"{item.id!r}: {error.what}", error.fix) from error
+    if at > now + AHEAD:
+        raise Problem(400, f"{item.id!r} is dated more than a day ahead of now, {now:%Y-%m-%d %H:%M} UTC", "correct it")
     return Predictions(
         model=model,
         environment=environment,
@@ -76,6 +82,7 @@ def _entry(
         scores=None if item.scores is None else tensor(_scores(item, classes), "FP32"),
         embeddings=None if item.embedding is None else tensor(_embedding(item), "FP32"),
         groups=None if item.group is None else [item.group],
+        waited=_waited(item),
     )
 
 
@@ -93,3 +100,16 @@ def _embedding(item: OutsidePrediction) -> np.ndarray[tuple[int, int], np.dtype[
     if not values or not all(math.isfinite(v) for v in values):
         raise Problem(400, f"the embedding of {item.id!r} is empty or not finite", "give finite numbers")
     return np.array([values], dtype=np.float32)
+
+
+def _waited(item: OutsidePrediction) -> int:
+    """Microseconds, at least one: 0 means that nobody knows."""
+    if item.latency_ms is None:
+        return 0
+    if not 0.0 <= item.latency_ms <= MOST_MILLISECONDS:
+        raise Problem(
+            400,
+            f"the answer of {item.id!r} took {item.latency_ms:g} milliseconds",
+            f"give latency_ms as 0 to {MOST_MILLISECONDS:,}, or leave it out",
+        )
+    return max(round(item.latency_ms * 1000.0), 1)

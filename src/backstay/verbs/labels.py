@@ -39,7 +39,11 @@ class LabelVerbs:
         return close_past(self.ws)
 
     def answer(self, rows: Any, *, source: str = "review") -> Labelled:
-        """Hand in labels: a file or frame with columns id and label (and at). `source` names who says so."""
-        from backstay.loop.label import answer
+        """Hand in labels: a file or frame with columns id and label (and at). `source` names who says so.
+
+        With a column `kind` rows may also be what people did with answers: click, conversion, dwell, rating, override
+        or seeded (and `seconds`, how long a decision took); these are filed as feedback, as the server files it.
+        """
+        from backstay.loop.hand_in import answer
 
         return answer(self.ws, rows, source=source)
