@@ -18,6 +18,7 @@ from backstay.maths.intervals import Bounds, clopper_pearson
 from backstay.maths.stratified import stratified_mean
 from backstay.monitor.condition import Facts, summarise
 from backstay.monitor.conviction import CONVICTS, PART, SOURCES, alpha_of_look, upper_of_draw, upper_of_labels
+from backstay.monitor.late_rows import Untold
 from backstay.monitor.reference import KnownAccuracy
 
 LOOKS = 52
@@ -99,7 +100,7 @@ def said(high: float, limit: float) -> Condition:
     )
     free = Estimate("label-free", "accuracy", 0.95, Interval(0.93, 0.97), 900, "")
     known = KnownAccuracy(0.95, Bounds(0.93, 0.97), 500, 500.0)
-    return summarise(Facts((), free, labelled, known, 0.02, 50, 0.08, 3.0, 0, {})).condition
+    return summarise(Facts((), free, labelled, known, 0.02, 50, 0.08, 3.0, Untold(), {})).condition
 
 
 def test_between_the_two_limits_more_labels_are_asked_for() -> None:
