@@ -26,7 +26,12 @@ def labels(project) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("values", "fix"), [(["true", "false"], "where a class is new"), (["NO", "Yes"], "case counts")]
+    ("values", "fix"),
+    [
+        (["true", "false"], "write 'no', 'yes', as the model answers"),
+        (["NO", "Yes"], "case counts"),
+        (["a", "b", "c", "d", "e"], "where a class is new"),
+    ],
 )
 def test_labels_of_which_none_is_a_class_are_refused_with_both_lists(trained, values, fix) -> None:
     project = trained.open()
@@ -37,6 +42,12 @@ def test_labels_of_which_none_is_a_class_are_refused_with_both_lists(trained, va
     assert "its classes are 'no', 'yes'" in refused.value.what
     assert fix in refused.value.fix
     assert labels(project) == {}
+
+
+def test_a_few_labels_of_a_new_class_alone_are_taken_and_noted(trained) -> None:
+    """Who answers the queue row by row hands in one label at a time."""
+    done = trained.open().labels.answer([{"id": "t-001", "label": "maybe"}])
+    assert (done.added, done.notes) == (1, ("1 label names no class of the model: 'maybe'",))
 
 
 def test_a_new_class_among_known_ones_is_taken_and_noted(trained) -> None:

@@ -38,6 +38,8 @@ def spelled(values: Collection[str], classes: Collection[str]) -> str:
     'write 1 for true and 0 for false, as the model answers'
     >>> spelled(["YES"], ("no", "yes"))
     "write 'YES' as 'yes': case counts"
+    >>> spelled(["true", "false"], ("no", "yes"))
+    "write 'no', 'yes', as the model answers"
     """
     lower = {value.strip().lower() for value in values}
     if lower <= _TRUTHS and _BITS.issuperset(classes):
@@ -49,6 +51,8 @@ def spelled(values: Collection[str], classes: Collection[str]) -> str:
         name = folded.get(value.strip().lower())
         if name is not None:
             return f"write {value!r} as {name!r}: case counts"
+    if lower <= _TRUTHS and folded.keys() <= _TRUTHS:
+        return f"write {told(sorted(classes))}, as the model answers"
     return ""
 
 

@@ -30,6 +30,7 @@ LABEL = "label"
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 KINDS = tuple(kind for kind in FEEDBACK_KINDS if kind != FOUND)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FEW = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,8 @@ def _text(value: Any) -> str:
 
 
 def _refuse_strange(ws: Workspace, values: Sequence[str]) -> None:
-    """A new class is a label as good as any; labels of which not one names a class are of something else."""
+    """A new class is a label as good as any, and may be all that was found today; other spellings of the classes are
+    no labels, and `FEW` or more of which not one names a class are of something else."""
     classes = classes_of(ws)
     earlier = {label.value for label in ws.catalog.labels(**ws.scope) if label.trusted} if classes else set()
     unknown = strange(values, classes)
@@ -169,6 +171,7 @@ def _refuse_strange(ws: Workspace, values: Sequence[str]) -> None:
         or not values
         or open_to_others(ws)
         or not all(value in unknown and value not in earlier for value in values)
+        or not (len(values) >= FEW or spelled(unknown, classes))
     ):
         return
     raise BackstayError(
