@@ -47,7 +47,7 @@ class _Said:
 def answer(ws: Workspace, rows: Any, *, source: str) -> Labelled:
     """Hand in labels by prediction id; rows whose `kind` is another kind of feedback go to the log of feedback.
 
-    Nothing is written where an id was never logged, a kind is unknown, or no label names a class.
+    Nothing is written where an id was never logged, a kind is unknown, or the labels are not the model's.
     """
     said = _read(ws, _table(ws, rows))
     kind = task_of(ws)
