@@ -14,7 +14,7 @@ from backstay.maths.betting import null_error
 from backstay.maths.detector import ErrorDetector
 
 PACKAGES = ("backstay", "numpy")
-THRESHOLDS = tuple(float(round(a)) for a in np.geomspace(20_000.0, 200_000.0, 9))
+THRESHOLDS = tuple(float(round(a)) for a in np.geomspace(20_000.0, 200_000.0, 25))
 DELTA = 0.05
 
 

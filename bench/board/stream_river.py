@@ -12,7 +12,7 @@ from river import drift
 from worlds_stream import BEFORE, changed, reference, summary, unchanged
 
 PACKAGES = ("river", "numpy")
-DELTAS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1)
+DELTAS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.12, 0.14, 0.17, 0.2, 0.25, 0.3)
 THRESHOLDS = (50.0, 70.0, 80.0, 85.0, 90.0, 95.0, 100.0)
 
 
