@@ -111,3 +111,11 @@ def test_rows_of_days_to_come_are_refused_together_with_the_others(elsewhere: Pl
     assert elsewhere.project.status().logged_rows == 0
     # A clock that is wrong by hours, or a zone that was forgotten, is no reason to refuse.
     assert elsewhere.log(answered(10, 1, START + timedelta(hours=14), 0.1)).rows == 10
+
+
+def test_rows_of_a_clock_that_was_never_set_are_refused(elsewhere: Place) -> None:
+    first = answered(1, 2, datetime(1970, 1, 1, tzinfo=UTC), 1, stem="unset")
+    with pytest.raises(BackstayError, match=r"1 of 11 rows are dated before 1990, .* 'unset-0', 1970-01-01") as told:
+        elsewhere.log(pa.concat_tables([answered(10, 1, START, 0.1), first]))
+    assert "leave these rows out" in told.value.fix
+    assert elsewhere.project.status().logged_rows == 0

@@ -148,7 +148,7 @@ def test_label_free_refuses_when_labels_are_too_old(world, settings, begin):
     detectors = Detectors.fit(world.reference(1000), settings)
     memory = Memory.start("r", begin - timedelta(days=120))
     result, _ = watch_window(memory, world.window(n=400), detectors, settings, ManualClock(begin))
-    assert "no row labelled since the release, made 127 days ago" in result.estimates[-1].refusals[0]
+    assert "no row has a label since the watch began, 127 days ago" in result.estimates[-1].refusals[0]
 
 
 def test_more_labels_promise_a_shorter_interval(world):

@@ -131,6 +131,8 @@ def test_a_cool_down_holds_and_ends():
     assert "cool-down" in held.headline
     assert held.terms["value less cost"] > 0
     assert decide(result(0, labels(0.80, 0.08)), now=now, last_retrained=now - timedelta(days=7)).retrain
+    made = {"last_retrained": now - timedelta(days=9), "trained": [now - timedelta(days=6), now - timedelta(days=20)]}
+    assert "cool-down" in decide(result(0, labels(0.80, 0.08)), now=now, **made).headline
 
 
 def test_what_is_not_known_is_not_retrained_upon():
@@ -211,3 +213,13 @@ def test_a_shadow_goes_before_the_reference():
     assert much.retrain
     assert much.terms["errors avoided, at least"] == pytest.approx(0.10 * 100 * 90)
     assert much.terms["error rate after, known from"] == "a shadow on the same 300 rows"
+
+
+def test_each_rate_is_moved_by_its_own_side_of_lopsided_intervals():
+    """What may be lower now and what may be higher after: .04 each, so both move by half of the joint .057 at 90%."""
+    seen = Estimate("ppi", "accuracy", 0.80, Interval(0.70, 0.84), 700, "", labels=50)
+    before = {"reference_accuracy": {"value": 0.95, "low": 0.91, "high": 0.96, "n": 500}}
+    terms = decide(result(0, seen, figures=SHOWN | before)).terms
+    half = 1.2816 / 1.9600 * 0.04 * 2**0.5 / 2
+    assert terms["error rate now, at least"] == pytest.approx(0.20 - half, abs=1e-4)
+    assert terms["error rate after, at most"] == pytest.approx(0.05 + half, abs=1e-4)

@@ -40,6 +40,15 @@ def test_a_thin_window_is_joined_to_the_next():
     assert (window.start, window.end, window.rows, window.periods) == (ANCHOR, ANCHOR + timedelta(days=14), 45, 2)
 
 
+def test_a_pause_is_in_no_window():
+    times = moments(*spread(0, 7, 40), *spread(70, 77, 5), *spread(77, 84, 40))
+    windows = cut(times, ANCHOR, ANCHOR + timedelta(days=84), None, watch())
+    assert [((w.start - ANCHOR).days, (w.end - ANCHOR).days, w.rows, w.periods) for w in windows] == [
+        (0, 7, 40, 1),
+        (70, 84, 45, 2),
+    ]
+
+
 def test_a_thin_last_window_waits_for_more():
     times = moments(*spread(0, 7, 40), *spread(7, 14, 5))
     assert len(cut(times, ANCHOR, ANCHOR + timedelta(days=14), None, watch())) == 1
@@ -75,9 +84,10 @@ def test_rows_before_counts_what_lies_before_the_end():
 def test_every_row_lies_in_at_most_one_window_and_no_window_is_thin(days, period, now, close):
     times = moments(*days)
     found = cut(times, ANCHOR, ANCHOR + timedelta(days=now), None, watch(window_days=period), close=close)
-    assert all(a.end == b.start for a, b in pairwise(found))
+    assert all(a.end <= b.start for a, b in pairwise(found))
+    assert all((b.start - a.end) % timedelta(days=period) == timedelta(0) for a, b in pairwise(found))
     if found:
-        assert found[0].start == ANCHOR
+        assert found[0].start >= ANCHOR
         assert found[-1].end <= ANCHOR + timedelta(days=now)
         assert sum(w.rows for w in found) == rows_before(times, found[-1].end)
     assert all(w.rows >= 20 for w in found)
@@ -168,3 +178,17 @@ def test_a_window_that_closes_could_close_and_one_that_goes_on_could_not():
         (30.0, 0, True, False),
     ]:
         assert could_close(rows, end, ANCHOR, end + timedelta(days=days), settings, close=close) is could
+
+
+@pytest.mark.parametrize(("pause", "windows"), [(5.9, [200]), (6.1, [100, 100])])
+def test_a_session_ends_with_the_pause_that_is_set_and_no_shorter_one(pause, windows):
+    first = [*spread(0, 0.1, 99), 0.1]
+    times = moments(*first, *spread(0.1 + pause / 24, 1, 99), 1.0)
+    settings = watch(windows="session", session_gap_hours=6, minimum_rows=50)
+    assert [w.rows for w in cut(times, ANCHOR, ANCHOR + timedelta(days=2), None, settings)] == windows
+
+
+def test_a_window_could_close_as_soon_as_its_grace_is_over():
+    end, settings = ANCHOR, watch(grace_hours=12)
+    assert could_close(500, end, ANCHOR, ANCHOR + timedelta(days=7.5), settings)
+    assert not could_close(500, end, ANCHOR, ANCHOR + timedelta(days=7.4), settings)

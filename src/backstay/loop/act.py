@@ -13,6 +13,7 @@ from backstay.loop.promote import promote
 from backstay.loop.retention import expire
 from backstay.loop.retrain import retrain
 from backstay.loop.shadow import shadow_gain
+from backstay.loop.successor import remember, waiting
 from backstay.loop.workspace import Workspace
 from backstay.monitor.triggers import Gain, decide_retrain
 
@@ -80,6 +81,9 @@ def carry_out(
         why = WHY[ws.settings.retrain.trigger]
         said = f"{why}; the model is made elsewhere (retrain.from_log): offer it with `backstay adopt --challenger`"
         return None, None, [said]
+    made = waiting(ws, release)
+    if made is not None:
+        return None, None, [made]
     missing = labels_missing(ws, release)
     if dry_run:
         asked = f"ask for {missing} labels, then " if missing else ""
@@ -89,10 +93,12 @@ def carry_out(
         return None, None, [_ask_for_training(ws, missing)]
     offered = retrain(ws)
     if not (offered.verdict.passed and ws.settings.retrain.auto_promote):
+        remember(ws, release, offered)
         return offered, None, []
     try:
         return offered, promote(ws, offered.model.id, reason=decision.headline), []
     except Refused as refusal:
+        remember(ws, release, offered)
         return offered, None, [str(refusal)]
 
 

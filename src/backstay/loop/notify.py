@@ -295,5 +295,8 @@ def _told(ws: Workspace, row: LedgerRow) -> tuple[str, tuple[str, ...], Json]:
     candidate, reason = body.get("candidate"), body.get("reason") or "no reason was given"
     if row.kind == "rollback_refused":
         return f"Going back to model {candidate} was refused: {body['why']}.", (str(reason),), facts
+    if row.kind == "challenger":
+        said = "passed the gate and waits for `backstay promote`" if body["passed"] else "was refused by the gate"
+        return f"A challenger was trained: model {candidate} {said}.", (str(body["why"]),) if body["why"] else (), facts
     word = {"adopted": "was adopted", "promoted": "was promoted", "rollback": "is live again after a rollback"}
     return f"Model {candidate} {word[row.kind]}: {reason}.", (), facts

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from backstay.journal.importing import latencies_of, rows_from
 from backstay.journal.rows import Rows
-from backstay.journal.skew import too_far_ahead
+from backstay.journal.skew import never_set, too_far_ahead
 from backstay.kernel.errors import BackstayError
 from backstay.loop.examples import bring
 from backstay.loop.unlike_columns import unlike_columns
@@ -33,8 +33,8 @@ def log(ws: Workspace, source: Any) -> Logged:
     """Log a file or frame of predictions of the live release: all rows, or none with the reason.
 
     Raises:
-        BackstayError: a missing column, a duplicate id, an id logged before, a time without a zone or more than a day
-            ahead of now, a latency that is none.
+        BackstayError: a missing column, a duplicate id, an id logged before, a time without a zone, before 1990 or
+            more than a day ahead of now, a latency that is none.
     """
     release = ws.champion()
     record = ws.model_record(release.model_id)
@@ -52,7 +52,7 @@ def log(ws: Workspace, source: Any) -> Logged:
         now=ws.clock.now(),
     )
     rows = replace(rows, latencies=latencies_of(table, names.latency))
-    _refuse_the_future(rows, names.time, ws.clock.now())
+    refuse_wrong_times(rows, names.time, ws.clock.now())
     ws.journal.add(rows, model=ws.name, environment=ws.environment)
     times = sorted(str(t) for t in rows.times)
     known = None if release.reference_id is None else ws.data_version(release.reference_id).schema
@@ -60,13 +60,21 @@ def log(ws: Workspace, source: Any) -> Logged:
     return Logged(len(rows), release.id, times[0], times[-1], notes)
 
 
-def _refuse_the_future(rows: Rows, column: str | None, now: datetime) -> None:
-    """Rows of times to come would lie in the log unjudged until then: a wrong year is told while it can be mended."""
-    strange = np.flatnonzero(too_far_ahead(rows.times, now))
-    if len(strange):
-        first = strange[0]
-        raise BackstayError(
-            f"{len(strange)} of {len(rows)} rows are dated more than a day ahead of now, {now:%Y-%m-%d %H:%M} UTC (the "
-            f"first is {str(rows.ids[first])!r}, {str(rows.times[first])[:16]}); nothing was added",
-            fix=f"correct the times in {column!r}, or this machine's clock",
-        )
+def refuse_wrong_times(rows: Rows, column: str | None, now: datetime) -> None:
+    """Rows of times to come would lie in the log unjudged until then, and one of 1970 would make a window of decades.
+
+    Raises:
+        BackstayError: some of these rows have such a time: nothing was kept of any.
+    """
+    ahead = f"more than a day ahead of now, {now:%Y-%m-%d %H:%M} UTC"
+    for strange, what, fix in (
+        (too_far_ahead(rows.times, now), ahead, "this machine's clock"),
+        (never_set(rows.times), "before 1990, as where no time was known", "leave these rows out"),
+    ):
+        if strange.any():
+            first = int(np.flatnonzero(strange)[0])
+            raise BackstayError(
+                f"{int(strange.sum())} of {len(rows)} rows are dated {what} (the first is {str(rows.ids[first])!r}, "
+                f"{str(rows.times[first])[:16]}); nothing was added",
+                fix=f"correct the times in {column!r}, or {fix}",
+            )

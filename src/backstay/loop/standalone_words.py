@@ -22,7 +22,7 @@ _PHRASES = tuple(
         (r", or leave it out of watch\.detectors", ""),
         (r"\(named by (?:predictions|data)\.(\w+)\)", r"(named by \1=)"),
         (r"predictions\.scores names no column", "scores= names no column"),
-        (r"no row labelled since the release, made (\d+) days ago", r"no row of the \1 days of traffic has a label"),
+        (r"no row has a label since the watch began, (\d+) days ago", r"no row of the \1 days of traffic has a label"),
         (r"\blog (scores|all columns)\b", r"give \1"),
         (r"No standing labels yet", "No labels yet"),
         # Settings that an argument is called after; not in quotes, where a column may be called so.

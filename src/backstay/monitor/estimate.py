@@ -165,7 +165,7 @@ def _anytime(
 
 
 def stale(memory: Memory, now: datetime, settings: Settings) -> tuple[str, ...]:
-    """A refusal when the newest label (or, before any, the release) is older than the settings allow.
+    """A refusal when the newest label (or, before any, the first row) is older than the settings allow.
 
     Where labels wait before they count, so much more is allowed.
     """
@@ -174,7 +174,7 @@ def stale(memory: Memory, now: datetime, settings: Settings) -> tuple[str, ...]:
     limit = settings.watch.maximum_label_age_days + settings.labels.maturity_days
     if days <= limit:
         return ()
-    what = "no row labelled since the release, made" if age is None else "the newest labelled row is from"
+    what = "no row has a label since the watch began," if age is None else "the newest labelled row is from"
     return (f"{what} {days:.0f} days ago: at most {limit:.0f} are allowed",)
 
 

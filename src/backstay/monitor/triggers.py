@@ -114,7 +114,7 @@ def decide_retrain(
         results: windows of the live release. former: windows of releases before it.
         last_retrained: when a challenger was promoted last, for the cool-down.
         live_since: when the live release was made, for the calendar.
-        trained: when challengers were trained, for `most_per_year`.
+        trained: when challengers were trained, for the cool-down and `most_per_year`.
         challenger: loss of a successor that has been measured; by default what the live model lost on its reference.
         gain: of a shadow that was compared with the live model on the same rows; goes before `challenger`.
         labels_at_hand: labels of the training share that need not be paid for again.
@@ -241,7 +241,8 @@ def _hold(
     settings: RetrainSettings, now: datetime, last: datetime | None, trained: Sequence[datetime]
 ) -> tuple[str, dict[str, str | float]] | None:
     """What forbids retraining now, whatever the trigger: the cool-down, or the year's number."""
-    end = None if last is None else utc(last) + timedelta(days=settings.cool_down_days)
+    newest = max((utc(at) for at in (last, *trained) if at is not None), default=None)
+    end = None if newest is None else newest + timedelta(days=settings.cool_down_days)
     if end is not None and now < end:
         return f"before {end:%Y-%m-%d %H:%M} UTC (cool-down)", {"cool-down until": end.isoformat()}
     recent = sum(1 for at in trained if now - utc(at) < timedelta(days=DAYS_A_YEAR))

@@ -1,4 +1,4 @@
-"""Cutting time into windows: consecutive, beginning with the release, never too thin to say anything."""
+"""Cutting time into windows: beginning with the release, none too thin to say anything, pauses left out."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def cut(
     - by count just after each `window_rows`-th row (rows of one moment stay together);
     - by session where `session_gap_hours` have passed since the last row.
 
-    A window of time or session with fewer than `minimum_rows` rows is joined to the next one; the last, still too
-    thin, waits, and none is ready before `grace_hours` after its end. `last_end` is where the previous look ended.
-    With `close` the current, unfinished window ends at `now` (it is watched when it holds at least 20 rows); by time
-    the next one then ends at the next boundary.
+    A window of time or session with fewer than `minimum_rows` rows is joined to the next one, but a period without any
+    is in no window: a pause is not traffic. The last, still too thin, waits, and none is ready before `grace_hours`
+    after its end. `last_end` is where the previous look ended. With `close` the current, unfinished window ends at
+    `now` (it is watched when it holds at least 20 rows); by time the next one then ends at the next boundary.
 
     Args:
         times: datetime64[us] of the rows of this release, in UTC, in any order.
@@ -61,8 +61,10 @@ def cut(
         rows = _count(moments, start, end)
         if settings.windows == "count" or rows >= settings.minimum_rows:
             windows.append(Window(start, end, rows, joined))
-            start, joined = end, 0
-        joined += 1
+        elif rows > 0:
+            joined += 1
+            continue
+        start, joined = end, 1
     if close and start < now:
         rows = _count(moments, start, now)
         if rows >= SMALLEST:

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from backstay.settings.section import Section
 
-Event = Literal["alarm", "worse", "adopted", "promoted", "rollback", "rollback_refused"]
+Event = Literal["alarm", "worse", "challenger", "adopted", "promoted", "rollback", "rollback_refused"]
 
 
 class MailSettings(Section):
@@ -38,8 +38,9 @@ class NotifySettings(Section):
     """Whether a webhook may be at a loopback or private address, and speak http there."""
     mail: MailSettings = MailSettings()
     """Who is told by e-mail."""
-    events: tuple[Event, ...] = ("alarm", "worse", "promoted", "rollback", "rollback_refused")
-    """What is told: a detector's "alarm", labels that say "worse", and what became live or was refused."""
+    events: tuple[Event, ...] = ("alarm", "worse", "challenger", "promoted", "rollback", "rollback_refused")
+    """What is told: a detector's "alarm", labels that say "worse", a "challenger" that
+    `watch --act` made and that did not become live by itself, and what became live or was refused."""
     give_up_hours: float = Field(72.0, gt=0, le=24 * 30)
     """How long a message that cannot be delivered is tried again, at every look."""
 

@@ -41,7 +41,7 @@ class RetrainSettings(Section):
     labels: int = Field(500, ge=1)
     """New labels to have for training and gate before retraining."""
     cool_down_days: float = Field(7.0, ge=0)
-    """No retraining so soon after a promotion."""
+    """`watch --act` trains no challenger so soon after a promotion, or after the challenger before."""
     auto_promote: bool = False
     """Whether `watch --act` may promote what passed the gate."""
     from_log: bool = True
