@@ -48,6 +48,7 @@ METHODS: dict[str, tuple[Any, ...]] = {
     "predict": (ModelVerbs.predict,),
     "index": (ModelVerbs.index, ModelVerbs.galleries, ModelVerbs.unindex),
     "search": (ModelVerbs.search,),
+    "cluster": (ModelVerbs.cluster,),
     "enhance": (ModelVerbs.enhance,),
     "audit": (DataVerbs.audit,),
     "history": (ReleaseVerbs.history, ReleaseVerbs.trend),

@@ -52,6 +52,16 @@ def actor_name() -> str:
 
 
 @dataclass(frozen=True)
+class Opened:
+    """A model in an environment, or why it cannot be opened: one of the two is None."""
+
+    model: str
+    environment: str
+    project: Project | None = None
+    error: BackstayError | None = None
+
+
+@dataclass(frozen=True)
 class Project:
     """One model of one project in one environment.
 
@@ -94,20 +104,45 @@ class Project:
         Raises:
             NotFound: none has been released yet.
         """
+        found = cls.open_each(path, **options)
+        for one in found:
+            if one.error is not None:
+                raise one.error
+        return tuple(one.project for one in found if one.project is not None)
+
+    @classmethod
+    def open_each(cls, path: Path | str = ".", *, before: Sequence[Project] = (), **options: Any) -> tuple[Opened, ...]:
+        """As `open_live`, with the reason in the place of a model that cannot be opened: it keeps no other from it.
+
+        Args:
+            before: opened earlier; one whose settings are as they were is not opened again.
+            options: actor, clock and progress, as of `open`.
+
+        Raises:
+            NotFound: there is no project file, or no model has been released yet.
+            BackstayError: the project file is not valid TOML.
+        """
         file = Path(path) if Path(path).is_file() else find(Path(path))
         document = read(file)
-        opened = (
-            cls.open(file, model=model, environment=environment, **options)
-            for environment in environment_names(document)
-            for model in model_names(document)
-        )
-        live = tuple(one for one in opened if one.ws.catalog.champion(one.ws.name, one.ws.environment) is not None)
-        if not live:
+        known = {(one.ws.name, one.ws.environment): one for one in before}
+        found: list[Opened] = []
+        for environment in environment_names(document):
+            for model in model_names(document):
+                try:
+                    settings = parse(document, model=model, environment=environment)
+                    one = known.get((model, environment))
+                    if one is None or one.settings != settings:
+                        one = cls._wire(file, settings, **options)
+                    if one.ws.catalog.champion(model, environment) is not None:
+                        found.append(Opened(model, environment, one))
+                except BackstayError as error:
+                    found.append(Opened(model, environment, error=error))
+        if not found:
             raise NotFound(
                 f"no model of {file} has a release yet",
                 fix="adopt one with `backstay adopt`, or `backstay run` and then `backstay promote`",
             )
-        return live
+        return tuple(found)
 
     @classmethod
     def _wire(

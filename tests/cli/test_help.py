@@ -13,7 +13,7 @@ from backstay.cli.main import app
 FIRST = ["adopt", "init", "run", "promote", "rollback", "serve", "watch"]
 MORE = [
     "log", "label", "notify", "retrain", "teach", "transfer", "predict", "audit", "history", "report",
-    "index", "search", "enhance",
+    "index", "search", "cluster", "enhance",
     "status", "verify", "sign", "key", "settings", "upgrade", "backup", "restore", "gc", "forget",
     "demo",
 ]  # fmt: skip

@@ -17,7 +17,7 @@ from backstay.train import classical, regression
 ROWS, LEARNED = 220, 120
 PARTS = {"train": np.arange(LEARNED), "tune": np.arange(LEARNED, 170)}
 CLASSIFIERS = ("decision_tree", "gradient_boosting", "k_means", "lightgbm", "logistic_regression", "xgboost")
-REGRESSORS = ("decision_tree", "gradient_boosting", "ridge")
+REGRESSORS = ("decision_tree", "gradient_boosting", "lightgbm", "ridge", "xgboost")
 KINDS = {
     "told": ColumnKind.NUMBER,
     "empty": ColumnKind.NUMBER,
@@ -27,7 +27,7 @@ KINDS = {
     "same_name": ColumnKind.CATEGORY,
     "late_name": ColumnKind.CATEGORY,
 }
-SMALL = {"gradient_boosting": {"trees": 20}, "lightgbm": {"trees": 20}, "xgboost": {"trees": 20}}
+SMALL = {"gradient_boosting": {"trees": 20}, "lightgbm": {"trees": 20, "learning_rate": 0.2}, "xgboost": {"trees": 20}}
 
 
 def rows(features: tuple[str, ...], target: ColumnKind) -> tuple[pa.Table, Schema]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,23 @@ from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Schema
 from backstay.settings import TrainSettings
 from backstay.train.convert.parity import UNSEEN
+from backstay.train.estimators.numbers import REGRESSORS
 from backstay.train.regression import fit
 
-MODELS = ("gradient_boosting", "decision_tree", "ridge")
+
+def loads(name: str) -> bool:
+    """Whether the library behind this model is here and can be loaded (LightGBM needs libgomp of the system)."""
+    try:
+        return name not in ("lightgbm", "xgboost") or bool(import_module(name))
+    except (ImportError, OSError):
+        return False
+
+
+MODELS = [
+    pytest.param(name, marks=pytest.mark.skipif(not loads(name), reason=f"{name} cannot be loaded here"))
+    for name in sorted(REGRESSORS.built_in)
+]
+BOOSTED = [case for case in MODELS if case.values[0] in ("lightgbm", "xgboost")]
 
 
 def rows(n: int = 400, seed: int = 0, unit: float = 1000.0) -> tuple[pa.Table, Schema]:

@@ -1,4 +1,4 @@
-"""The verbs of embeddings: keep rows in a gallery, look for the like of others, rebuild images from them."""
+"""The verbs of embeddings: rows in a gallery, the like of others, clusters, images rebuilt."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from backstay.kernel.errors import BackstayError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from backstay.loop.clusters import Clustered
     from backstay.loop.enhance import Enhanced
     from backstay.loop.gallery import Indexed
     from backstay.loop.search import Searched
@@ -37,6 +38,7 @@ def register(app: typer.Typer) -> None:
     for verb, example in (
         (index, "backstay index catalogue.parquet --keep title"),
         (search, "backstay search new.parquet -k 5"),
+        (cluster, "backstay cluster --output clusters"),
         (enhance, "backstay enhance noisy.png --output clear.png"),
     ):
         app.command(rich_help_panel=MORE, epilog=f"Example: {example}")(verb)
@@ -83,6 +85,33 @@ def search(
     return 0
 
 
+def cluster(
+    output: Annotated[
+        Path, typer.Option(help="The folder to write rows, centres and figures to; not there yet, or empty.")
+    ],
+    rows: Annotated[Path | None, typer.Option(help="Rows with the model's inputs; left out, the model's data.")] = None,
+    clusters: Annotated[
+        int | None, typer.Option(help="How many; left out, that of 2 to 30 with the largest mean silhouette.")
+    ] = None,
+    by: Annotated[Path | None, typer.Option(help="A folder written before: its centres are kept.")] = None,
+    candidate: Annotated[str | None, typer.Option(help="The id of a model; left out, the live one.")] = None,
+    vectors: Annotated[str | None, typer.Option(help="A column of vectors to cluster, with no model.")] = None,
+    distance: Annotated[str | None, typer.Option(help="cosine (the default) or euclidean.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the starts and samples.", min=0)] = 0,
+    project: ProjectOption = HERE,
+    model: ModelOption = None,
+    environment: EnvironmentOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Put rows into clusters by where the model embeds them, and say how good these are."""
+    found = opened(project, model, environment).models.cluster(
+        rows, clusters=clusters, output=output, by=by, candidate=candidate, vectors=vectors, distance=distance,
+        seed=seed,
+    )  # fmt: skip
+    answer(replace(found, table=None), as_json, _clustered)
+    return 0
+
+
 def enhance(
     source: Annotated[Path, typer.Argument(help="One .png or .jpg, or rows with the model's images.")],
     output: Annotated[Path, typer.Option(help="Where the images go: .png for one, .parquet or .arrow for rows.")],
@@ -101,6 +130,31 @@ def _enhanced(value: Enhanced) -> None:
     from backstay.cli.show import say
 
     say(f"enhanced {value.rows} {'image' if value.rows == 1 else 'images'} into {value.output}")
+
+
+def _clustered(value: Clustered) -> None:
+    from backstay.cli.show import say
+
+    say(value.sentence)
+    for part in value.parts:
+        wide = "" if part.spread is None else f", {part.spread:.3f} from the centre"
+        mix = ", ".join(f"{name} {share:.0%}" for name, share in part.labels.items())
+        if part.mean is not None:
+            mix = f"mean {part.mean:.4g}, deviation {part.deviation:.4g}"
+        say(f"  {part.cluster}: {part.rows} rows{wide}" + (f"; {mix}" if mix else ""))
+        if part.nearest:
+            say(f"     like {', '.join(part.nearest)}")
+    told = value.against
+    if told is not None and told.adjusted_rand is not None:
+        say(
+            f"against {told.rows} labels: purity {told.purity:.3f} (one cluster {told.commonest:.3f}), adjusted Rand "
+            f"{told.adjusted_rand:.3f}, normalised mutual information {told.normalised_mutual_information:.3f}"
+        )
+    elif told is not None and told.explained is not None:
+        say(f"against {told.rows} numbers: {told.explained:.1%} of their variance lies between clusters")
+    for note in value.notes:
+        say(f"  note: {note}")
+    say(f"written to {value.output}")
 
 
 def _indexed(value: Indexed, *, word: str) -> None:

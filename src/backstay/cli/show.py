@@ -12,6 +12,7 @@ from backstay.kernel.records import (
     Cell,
     Condition,
     Estimate,
+    Interval,
     Located,
     Measurement,
     Release,
@@ -271,11 +272,18 @@ def transferred(value: Transfer) -> None:
     for cell in value.cells:
         cost = ""
         if cell.loss is not None and cell.loss.interval is not None:
-            low, high = cell.loss.interval.low * 100, cell.loss.interval.high * 100
-            cost = f"; {cell.loss.difference * 100:+.1f} points ({low:+.1f} to {high:+.1f}) against one learned there"
-        say(f"  {cell.learned_on} -> {cell.judged_on}: {figure(cell.accuracy)}{cost}")
+            cost = f"; {_cost(cell.loss.difference, cell.loss.interval, value.metric)} against one learned there"
+        beside = f"; nearest raw rows {cell.control.value:.3f}"
+        say(f"  {cell.learned_on} -> {cell.judged_on}: {figure(cell.figure)}{beside}{cost}")
     for short in value.left_out:
         say(f"  left out, {short}")
+
+
+def _cost(difference: float, span: Interval, metric: str) -> str:
+    """A difference in points of a hundred where it is one of shares; above zero is better, of an error too."""
+    if metric == "accuracy":
+        return f"{difference * 100:+.1f} points ({span.low * 100:+.1f} to {span.high * 100:+.1f})"
+    return f"{difference:+.3f} ({span.low:+.3f} to {span.high:+.3f}; above zero is better)"
 
 
 def predicted(value: Predicted) -> None:

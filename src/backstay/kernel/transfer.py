@@ -22,15 +22,15 @@ class Cell:
     """A model learned on one domain, judged on the gate rows of another (or the same).
 
     Args:
-        accuracy: on the gate rows of `judged_on`.
+        figure: on the gate rows of `judged_on`: accuracy of classes, mean absolute error of numbers, micro F1 of sets.
         control: of the nearest raw rows of `learned_on`, on the same rows.
-        loss: this model less the one learned on `judged_on` itself, on the same rows, so that negative is what
-            transferring costs; None on the diagonal.
+        loss: how much better this model is than the one learned on `judged_on` itself, on the same rows, so that
+            negative is what transferring costs, of an error too; None on the diagonal.
     """
 
     learned_on: str
     judged_on: str
-    accuracy: Measurement
+    figure: Measurement
     control: Measurement
     loss: Comparison | None = None
 
@@ -41,12 +41,14 @@ class Transfer:
 
     Args:
         by: the column of domains; it is no input of the models.
+        metric: what is measured.
         left_out: domains with too few rows, and how many they have.
         sentence: the result in words.
     """
 
     model: str
     by: str
+    metric: str
     data_id: str
     recipe: str
     domains: tuple[Domain, ...]

@@ -17,19 +17,18 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from backstay.bundle.model import Model, load
+from backstay.bundle.sets import labels_of
 from backstay.data.split import split
-from backstay.evaluate.case import Case
-from backstay.evaluate.paired import compare
-from backstay.evaluate.runner import measure
 from backstay.kernel.errors import BackstayError, nearest
 from backstay.kernel.ids import digest
-from backstay.kernel.records import Interval, Schema
+from backstay.kernel.records import Comparison, Schema
 from backstay.kernel.transfer import Cell, Domain, Transfer
-from backstay.loop.class_gating import controls
 from backstay.loop.examples import keep, project_rows, target_of, texts
-from backstay.loop.gate_case import GateRows, case
+from backstay.loop.gate_case import GateRows
 from backstay.loop.pages import write_page
+from backstay.loop.rulers import CONTROL, RULERS, Ruler
 from backstay.loop.run import trainer
+from backstay.loop.tasks import task_of
 from backstay.loop.unlabelled import unlabelled_rows
 from backstay.loop.workspace import Workspace
 
@@ -47,13 +46,12 @@ def transfer(ws: Workspace, by: str, *, page: Path | None = None) -> Transfer:
 
     Raises:
         BackstayError: no such column, fewer than two domains with rows enough, more than eight, or a task whose
-            answers are no classes.
+            model is not trained here.
     """
-    if ws.settings.task != "classification":
+    if ws.settings.task not in RULERS:
         raise BackstayError(
-            f"transfer is measured for classes, and the task is {ws.settings.task}: its table is one of accuracies",
-            fix=f"name {by!r} in data.slices: `backstay run` then tells its figures, and the gate refuses a model that "
-            "is worse on one of them",
+            f"transfer trains the recipe on each domain, and the task is {ws.settings.task}: the model lives elsewhere",
+            fix=f"name {by!r} in data.slices, so that the model's figures are told for each of its values",
         )
     table, schema = project_rows(ws)
     if by == schema.target:
@@ -74,10 +72,11 @@ def transfer(ws: Workspace, by: str, *, page: Path | None = None) -> Transfer:
     domains, left_out = _domains(table, by, split(table, schema, ws.settings.data.split))
     with tempfile.TemporaryDirectory(prefix="transfer-", dir=ws.state) as folder:
         models = _train(ws, table, schema, domains, version.id, Path(folder))
-        cells = _judge(table, schema, domains, models, version.id)
+        cells = _judge(RULERS[ws.settings.task], table, schema, domains, models, version.id)
     found = Transfer(
         model=ws.name,
         by=by,
+        metric=RULERS[ws.settings.task].metric,
         data_id=version.id,
         recipe=digest(ws.settings.train.model_dump(mode="json")),
         domains=tuple(
@@ -85,7 +84,7 @@ def transfer(ws: Workspace, by: str, *, page: Path | None = None) -> Transfer:
         ),
         cells=cells,
         left_out=left_out,
-        sentence=_sentence(cells),
+        sentence=_sentence(RULERS[ws.settings.task], cells),
     )
     with ws.ledger.transaction() as tx:
         body = {"by": by, "data": version.id, "recipe": found.recipe, "domains": list(domains), "said": found.sentence}
@@ -121,69 +120,91 @@ def _domains(table: pa.Table, by: str, parts: Places) -> tuple[dict[str, Places]
 def _train(
     ws: Workspace, table: pa.Table, schema: Schema, domains: Mapping[str, Places], data_id: str, folder: Path
 ) -> dict[str, Model]:
-    """One model a domain, each with the classes of its own training rows."""
+    """One model a domain, each with the classes or labels of its own training rows."""
     judged = table.take(pa.array(np.concatenate([parts["gate"] for parts in domains.values()])))
     fit = trainer(ws, unlabelled_rows(ws, schema, judged).table)
     models: dict[str, Model] = {}
     for name, parts in domains.items():
         ws.progress.say(f"learning on {name}")
-        classes = tuple(sorted(set(texts(table.take(pa.array(parts["train"])), target_of(schema)))))
-        if len(classes) < 2:
-            raise BackstayError(f"the training rows of {name!r} are all {classes[0]!r}", fix="tell domains otherwise")
-        trained = fit(
-            table,
-            schema,
-            {"train": parts["train"], "tune": parts["tune"]},
-            ws.settings.train,
-            classes=classes,
-            workdir=folder,
-            bundles=folder,
-            progress=ws.progress,
-            data_id=data_id,
-        )
+        try:
+            trained = fit(
+                table,
+                schema,
+                {"train": parts["train"], "tune": parts["tune"]},
+                ws.settings.train,
+                **_named(ws, table.take(pa.array(parts["train"])), schema),
+                workdir=folder,
+                bundles=folder,
+                progress=ws.progress,
+                data_id=data_id,
+            )
+        except BackstayError as error:
+            raise BackstayError(f"learning on {name!r}: {error.what}", fix=error.fix) from error
         models[name] = load(trained.bundle_directory, expected_id=trained.model_id)
     return models
 
 
+def _named(ws: Workspace, training: pa.Table, schema: Schema) -> dict[str, tuple[str, ...]]:
+    """The argument for classes, or labels, where the task has such."""
+    classes = task_of(ws).classes
+    if classes is None:
+        return {}
+    found = classes(texts(training, target_of(schema)).tolist())
+    if ws.settings.task == "classification" and len(found) < 2:
+        raise BackstayError(f"its training rows are all {found[0]!r}", fix="tell domains otherwise")
+    return {"classes": found}
+
+
 def _judge(
-    table: pa.Table, schema: Schema, domains: Mapping[str, Places], models: Mapping[str, Model], data_id: str
+    ruler: Ruler,
+    table: pa.Table,
+    schema: Schema,
+    domains: Mapping[str, Places],
+    models: Mapping[str, Model],
+    data_id: str,
 ) -> tuple[Cell, ...]:
+    # Sets are judged on all labels that a model knows or a row has: what a model does not know it misses.
+    told = table.take(pa.array(np.concatenate([parts["gate"] for parts in domains.values()])))
+    names: tuple[str, ...] = ()
+    if ruler.metric == "micro_f1":
+        labels = labels_of(texts(told, target_of(schema)).tolist())
+        names = tuple(sorted({*labels, *(name for model in models.values() for name in model.classes)}))
     cells: list[Cell] = []
     for judged_on, parts in domains.items():
         rows = GateRows(table.take(pa.array(parts["gate"])), schema, f"{data_id}#gate#{judged_on}")
-        at_home = _case(models[judged_on], rows)
+        at_home = ruler.answered(models[judged_on], rows, names)
         for learned_on, model in models.items():
             training = table.take(pa.array(domains[learned_on]["train"]))
-            answered = at_home if learned_on == judged_on else _case(model, rows)
-            raw = controls(rows, texts(rows.table, target_of(schema)), tuple(model.classes), training)["raw_knn"]
-            (accuracy,) = measure(answered, data_id=rows.data_id, slices={}, metrics=("accuracy",))
-            (control,) = measure(raw, data_id=rows.data_id, slices={}, metrics=("accuracy",), of="control:raw_knn")
+            answered = at_home if learned_on == judged_on else ruler.answered(model, rows, names)
+            control = ruler.figure(ruler.beside(model, rows, names, training), rows, of=f"control:{CONTROL}")
             loss = None
             if learned_on != judged_on:
-                found = compare(answered, at_home, against=judged_on, data_id=rows.data_id, slices={})
-                loss = next(c for c in found if c.metric == "accuracy")
-            cells.append(Cell(learned_on, judged_on, accuracy, control, loss))
+                loss = ruler.difference(answered, at_home, rows, against=judged_on)
+            cells.append(Cell(learned_on, judged_on, ruler.figure(answered, rows), control, loss))
     return tuple(cells)
 
 
-def _case(model: Model, rows: GateRows) -> Case:
-    labels = texts(rows.table, target_of(rows.schema))
-    return case(model.predict(rows.table), labels, tuple(model.classes), rows, model.manifest.none_label)
-
-
-def _sentence(cells: tuple[Cell, ...]) -> str:
+def _sentence(ruler: Ruler, cells: tuple[Cell, ...]) -> str:
     """The largest loss, and whether it is more than chance."""
     away = [(cell, cell.loss) for cell in cells if cell.loss is not None]
+    odd = next((cell for cell, loss in away if not np.isfinite(loss.difference)), None)
+    if odd is not None:
+        return f"Learned on {odd.learned_on}, judged on {odd.judged_on}: an answer is not finite, so nothing is told."
     cell, loss = min(away, key=lambda pair: pair[1].difference)
-    span = _span(loss.interval)
+    if loss.difference >= 0:
+        return f"No model that learned elsewhere is behind the one learned there, in any of {len(away)} ways."
     lost = sum(1 for _, other in away if other.interval is not None and other.interval.high < 0)
     than = "more" if loss.interval is not None and loss.interval.high < 0 else "no more"
     return (
-        f"Learned on {cell.learned_on}, judged on {cell.judged_on}: {-loss.difference:.1%} of the answers {span} are "
-        f"lost against a model learned there, {than} than chance would do; {lost} of {len(away)} ways to transfer "
-        "lose more than chance."
+        f"Learned on {cell.learned_on}, judged on {cell.judged_on}: {_lost(ruler, loss)} against a model learned "
+        f"there, {than} than chance would do; {lost} of {len(away)} ways to transfer lose more than chance."
     )
 
 
-def _span(interval: Interval | None) -> str:
-    return "" if interval is None else f"({-interval.high:.1%} to {-interval.low:.1%})"
+def _lost(ruler: Ruler, loss: Comparison) -> str:
+    span = loss.interval
+    if span is None:
+        return ruler.lost(loss.difference, "")
+    if ruler.metric == "accuracy":
+        return ruler.lost(loss.difference, f" ({-span.high:.1%} to {-span.low:.1%})")
+    return ruler.lost(loss.difference, f" ({-span.high:.4g} to {-span.low:.4g})")

@@ -31,7 +31,7 @@ def fit(work: Work) -> Trained:
 
     Raises:
         BackstayError: an unknown model or option, columns that it cannot read, a target that is not numbers, too few
-            rows, or a graph that answers otherwise than scikit-learn.
+            rows, a library that is not there, or a graph that answers otherwise than what was fitted.
     """
     build = shelved(REGRESSORS, work)
     y = target_values(work.target, str(work.schema.target))
@@ -67,13 +67,14 @@ class _Fitted:
         return content, work.manifest(Task.REGRESSION, inputs, (output,), made_by=MADE_BY)
 
     def gap(self, table: pa.Table, content: bytes, draft: Manifest) -> float:
-        """Largest difference of the graph from scikit-learn on these rows, as a share of the target's spread."""
+        """Largest difference of the graph from the fitted model on these rows, as a share of the target's spread."""
         found = answers(content, draft, table).numbers
         wanted = self.scale.up(self.estimator.values(unlabelled(self.profile, table)))
         gap = float("inf") if found is None else float(np.max(np.abs(found - wanted), initial=0.0)) / self.scale.spread
         if not gap <= LIMIT:
             raise BackstayError(
-                f"the ONNX graph differs from scikit-learn by {gap:.2g} of the target's spread, allowed is {LIMIT:.0e}",
+                f"the ONNX graph differs from the fitted model by {gap:.2g} of the target's spread, allowed is "
+                f"{LIMIT:.0e}",
                 fix="nothing was kept: report it with the model's name",
             )
         return gap

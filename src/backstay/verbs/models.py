@@ -12,6 +12,7 @@ from backstay.kernel.errors import BackstayError
 
 if TYPE_CHECKING:
     from backstay.kernel.transfer import Transfer
+    from backstay.loop.clusters import Clustered
     from backstay.loop.enhance import Enhanced
     from backstay.loop.gallery import Indexed
     from backstay.loop.gating import Offered
@@ -126,3 +127,32 @@ class ModelVerbs:
         if like is not None:
             return search.like(self.ws, like, k=k, name=name)
         return search.search(self.ws, source, k=k, name=name)
+
+    def cluster(
+        self,
+        rows: Any = None,
+        *,
+        clusters: int | None = None,
+        output: Path | None = None,
+        by: Path | None = None,
+        candidate: str | None = None,
+        vectors: str | None = None,
+        distance: str | None = None,
+        seed: int = 0,
+    ) -> Clustered:
+        """Put rows into clusters by where a model embeds them, or by a column of vectors.
+
+        Args:
+            rows: a file or frame; None takes the model's data (with `vectors`, the project's rows).
+            clusters: how many; None takes the number of 2 to 30 with the largest mean silhouette.
+            output: a folder for rows, centres and figures, which is not there yet.
+            by: a folder that this wrote: its centres are kept, and nothing is fitted.
+            candidate: the id of a model; None takes the live one.
+            distance: "cosine" (the default) or "euclidean".
+        """
+        from backstay.loop.clusters import cluster
+
+        return cluster(
+            self.ws, rows, clusters=clusters, output=output, by=by, candidate=candidate, vectors=vectors,
+            distance=distance, seed=seed,
+        )  # fmt: skip

@@ -1,11 +1,13 @@
 """One decision tree: questions with two answers, until a leaf says how often each class occurred there.
 
-Prefer it where somebody has to read the model; boosted trees are more accurate nearly always. Missing numbers go
-whichever way helps. Categories are indicators, one a known value: a question then reads "is it this value?", where
-numbered categories would be cut at an order that means nothing. The depth is the one with the least loss on the
-tuning rows.
-
-Cost: one sort of each column a depth. Source: Breiman et al. 1984.
+Missing numbers go whichever way helps. Categories are indicators, one a known value: a question then reads "is it this
+value?", where numbered categories would be cut at an order that means nothing. The depth is the one with the least
+loss on the tuning rows.
+**Prefer it:** where somebody has to read the model.
+**Wrong:** where accuracy counts: boosted trees are more accurate nearly always. A few other rows make another tree:
+its questions are one story of several.
+**Cost:** one sort of each column a depth.
+**Source:** Breiman et al. 1984.
 """
 
 from __future__ import annotations

@@ -3,12 +3,13 @@
 Each tree corrects what those before it got wrong. Numbers need no scaling, missing values go whichever way helps, and
 categories are split as sets. Trees are added until the loss on the tuning rows has not fallen for `patience` of them,
 and those after the best are left out.
-
-Prefer it for tables: it is what an encoder has to beat there. It gives no embedding, so neighbours, retrieval and the
-embedding detector are not to be had; inputs are watched instead. A single tree reads better, a logistic regression
-goes beyond the range of the training rows.
-
-Cost: a table of 30,000 rows and 14 columns in about two seconds. Source: Friedman 2001; Ke et al. 2017 (LightGBM).
+**Prefer it:** for tables: it is what an encoder has to beat there. Adult, all labels: 0.872 accuracy, 0.927 AUC
+(docs/benchmarks.md).
+**Wrong:** with a few hundred labels, where logistic regression was ahead (0.827 to 0.823 with 326 rows of Adult). It
+gives no embedding, so neighbours, retrieval and a learned space to watch are not to be had; inputs are watched
+instead. A single tree reads better, a logistic regression goes beyond the range of the training rows.
+**Cost:** Adult's 32,561 rows and 14 columns in 1.3 CPU-seconds (docs/benchmarks.md).
+**Source:** Friedman 2001; Ke et al. 2017 (LightGBM).
 """
 
 from __future__ import annotations

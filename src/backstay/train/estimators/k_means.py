@@ -1,14 +1,15 @@
-"""Clusters first, classes after: k-means groups the rows without their labels, and each cluster answers the shares of
-the classes among its training rows.
+"""Clusters first, classes after: k-means groups the rows without their labels; a cluster answers its shares of classes.
 
-Prefer it where a class is a handful of typical kinds of row and the clusters themselves are to be looked at. It is a
-weak classifier: on Adult it falls behind the nearest raw rows, and the default policy refuses it. Columns as for
-logistic regression. A share is never 0: one row is added to each cluster, split as the classes are over all rows.
-Its figures say how good the clusters are on the tuning rows: `tune_silhouette` (a row's own cluster against the next
-one, in [-1, 1]; Rousseeuw 1987), and against the labels `tune_nmi` (mutual information over the mean entropy, in
-[0, 1]; it rises with the number of clusters) and `tune_adjusted_rand` (pairs that agree; 0 by chance, 1 the same).
-
-Cost: ten starts, each a few passes over the rows. Source: MacQueen 1967; Arthur & Vassilvitskii 2007 (k-means++).
+Columns as for logistic regression. The shares are those of the classes among the cluster's training rows, and never 0:
+one row is added to each cluster, split as the classes are over all rows. Its figures say how good the clusters are on
+the tuning rows: `tune_silhouette` (a row's own cluster against the next one, in [-1, 1]), and against the labels
+`tune_nmi` (mutual information over the mean entropy, in [0, 1]; it rises with the number of clusters) and
+`tune_adjusted_rand` (pairs that agree; 0 by chance, 1 the same).
+**Prefer it:** where a class is a handful of typical kinds of row and the clusters themselves are to be looked at.
+**Wrong:** as a classifier it is weak: on Adult it falls behind the nearest raw rows, and the default policy refuses
+it.
+**Cost:** ten starts, each a few passes over the rows.
+**Source:** MacQueen 1967; Arthur & Vassilvitskii 2007 (k-means++); Rousseeuw 1987 (silhouette).
 """
 
 from __future__ import annotations

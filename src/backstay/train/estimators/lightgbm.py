@@ -3,9 +3,12 @@
 The same idea as `gradient_boosting`, by the library that made it fast: leaf-wise trees over binned columns, categories
 split as sets, missing values wherever they help. Trees are added until the loss on the tuning rows has not fallen for
 `patience` of them. The graph is read from LightGBM's own dump and stays in double precision.
-
-Prefer it to `gradient_boosting` where the team tunes and knows it already, or for its options; on the tables tried here
-they are equally good. Cost: as `gradient_boosting`. Source: Ke et al. 2017.
+**Prefer it:** to `gradient_boosting` where the team tunes and knows it already, or for its options; on the tables
+tried here they are equally good.
+**Wrong:** where `gradient_boosting` is: few labels, a wish for an embedding, answers beyond the range of the training
+rows.
+**Cost:** as `gradient_boosting`.
+**Source:** Ke et al. 2017.
 """
 
 from __future__ import annotations
@@ -33,8 +36,8 @@ class LightGbm(Estimator):
         self._model: Any = None
 
     def fit(self, train: Rows, tune: Rows) -> dict[str, float]:
-        library = _library()
-        model = library.LGBMClassifier(
+        loaded = library()
+        model = loaded.LGBMClassifier(
             random_state=self._problem.seed, n_jobs=1, deterministic=True, force_row_wise=True, verbose=-1,
             **self._parameters,
         )  # fmt: skip
@@ -46,7 +49,7 @@ class LightGbm(Estimator):
             eval_y=tune.labels,
             eval_sample_weight=[tune.weights],
             categorical_feature=list(range(len(self._problem.levels))),
-            callbacks=[library.early_stopping(self._patience, verbose=False)],
+            callbacks=[loaded.early_stopping(self._patience, verbose=False)],
         )
         self._model = model
         return {"trees": float(model.best_iteration_), "tune_loss": log_loss(self.probabilities(tune), tune)}
@@ -74,13 +77,14 @@ def build(problem: Problem, options: Options) -> Estimator:
     )
 
 
-def _library() -> Any:
+def library() -> Any:
+    """The library itself. Raises BackstayError, with what to install, where it cannot be loaded."""
     try:
-        import lightgbm as library
+        import lightgbm as found
     except (ImportError, OSError) as error:
         # It comes without the OpenMP library that it needs, which not every system has.
         raise BackstayError(
             f"train.model is lightgbm, which cannot be loaded ({error})",
             fix="install it with `pip install 'backstay[lightgbm]'`, and libgomp with the system's packages",
         ) from error
-    return library
+    return found

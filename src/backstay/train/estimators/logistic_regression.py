@@ -1,10 +1,12 @@
 """Logistic regression: a weighted sum of the columns, made a probability.
 
 Numbers are standardised, missing ones put at the mean with an indicator of their own; categories are indicators, one a
-known value. Prefer it for few rows, for straight relations and where the weights are to be read; it cannot see what
-only two columns together tell. Trained in well under a second on tables of tens of thousands of rows.
-
-Source: Cox 1958.
+known value.
+**Prefer it:** for few rows, for straight relations and where the weights are to be read. Of Adult's labels 1%: 0.827,
+boosting 0.823, self-supervision 0.821 (docs/benchmarks.md).
+**Wrong:** where columns tell something only together, or bend: it cannot see either.
+**Cost:** well under a second on tables of tens of thousands of rows.
+**Source:** Cox 1958.
 """
 
 from __future__ import annotations

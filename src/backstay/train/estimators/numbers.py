@@ -17,7 +17,9 @@ REGRESSORS = Shelf(
     {
         "decision_tree": "backstay.train.estimators.value_tree:build",
         "gradient_boosting": "backstay.train.estimators.value_boosting:build",
+        "lightgbm": "backstay.train.estimators.value_lightgbm:build",
         "ridge": "backstay.train.estimators.ridge:build",
+        "xgboost": "backstay.train.estimators.value_xgboost:build",
     },
 )
 

@@ -1,10 +1,13 @@
 """Ridge regression: a weighted sum of the columns, the weights pulled towards zero.
 
 Numbers are standardised, missing ones put at the mean with an indicator of their own; categories are indicators, one a
-known value. Prefer it for few rows, for straight relations, for what must go on beyond the range of the training rows,
-and where the weights are to be read; it cannot see what only two columns together tell.
-
-Cost: one linear system, well under a second. Source: Hoerl & Kennard 1970.
+known value.
+**Prefer it:** for few rows, for straight relations, for what must go on beyond the range of the training rows, and
+where the weights are to be read.
+**Wrong:** where columns tell something only together, or bend: it cannot see either. A few huge errors pull all its
+weights.
+**Cost:** one linear system, well under a second.
+**Source:** Hoerl & Kennard 1970.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
 """One regression tree: questions with two answers, until a leaf answers the mean of its training rows.
 
-Prefer it where somebody has to read the model; boosted trees are more accurate nearly always. Missing numbers go
-whichever way helps; categories are indicators, one a known value. The depth is the one with the least squared error on
-the tuning rows.
-
-Cost: one sort of each column a depth. Source: Breiman et al. 1984.
+Missing numbers go whichever way helps; categories are indicators, one a known value. The depth is the one with the
+least squared error on the tuning rows.
+**Prefer it:** where somebody has to read the model.
+**Wrong:** where accuracy counts: boosted trees are more accurate nearly always. It never answers beyond what it has
+seen.
+**Cost:** one sort of each column a depth.
+**Source:** Breiman et al. 1984.
 """
 
 from __future__ import annotations

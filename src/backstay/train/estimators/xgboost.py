@@ -3,9 +3,10 @@
 Level-wise trees with a penalised second-order gain; numbers as they are, missing values wherever they help, categories
 as indicators. Trees are added until the loss on the tuning rows has not fallen for `patience` of them. The graph is
 read from XGBoost's own model and rounds what it reads to float32, as XGBoost does.
-
-Prefer it where the team knows it already. Cost: as `gradient_boosting`, more where categories have many values.
-Source: Chen & Guestrin 2016.
+**Prefer it:** where the team knows it already.
+**Wrong:** where `gradient_boosting` is, and where categories have many values, each of which becomes a column.
+**Cost:** as `gradient_boosting`, more where categories have many values.
+**Source:** Chen & Guestrin 2016.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class XgBoost(Estimator):
         self._model: Any = None
 
     def fit(self, train: Rows, tune: Rows) -> dict[str, float]:
-        model = _library().XGBClassifier(
+        model = library().XGBClassifier(
             random_state=self._problem.seed, n_jobs=1, early_stopping_rounds=self._patience, **self._parameters
         )
         model.fit(
@@ -72,12 +73,13 @@ def build(problem: Problem, options: Options) -> Estimator:
     )
 
 
-def _library() -> Any:
+def library() -> Any:
+    """The library itself. Raises BackstayError, with what to install, where it cannot be loaded."""
     try:
-        import xgboost as library
+        import xgboost as found
     except (ImportError, OSError) as error:
         raise BackstayError(
             f"train.model is xgboost, which cannot be loaded ({error})",
             fix="install it with `pip install 'backstay[xgboost]'`",
         ) from error
-    return library
+    return found
