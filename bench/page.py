@@ -31,6 +31,7 @@ ORDER = (
     "learn_scope",
     "learn_tables",
     "learn_threads",
+    "learn_batches",
 )
 
 
@@ -46,8 +47,13 @@ def write_section(name: str, text: str, page: Path = PAGE) -> None:
     sections[name] = text.strip()
     ordered = [f"<!-- {n} -->\n{sections[n]}\n<!-- end of {n} -->\n" for n in ORDER if n in sections]
     fresh = page.with_name(page.name + ".new")
-    fresh.write_text(HEAD + "\n".join(ordered))
+    fresh.write_text((_head(page) or HEAD) + "\n".join(ordered))
     fresh.replace(page)
+
+
+def _head(page: Path) -> str:
+    """What stands above the first section: notes that were added there by hand stay."""
+    return page.read_text().partition(f"<!-- {ORDER[0]} -->")[0] if page.is_file() else ""
 
 
 def _sections(page: Path) -> dict[str, str]:

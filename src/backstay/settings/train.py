@@ -20,20 +20,20 @@ class TrainSettings(Section):
     model: str = ENCODER
     """"encoder" trains an encoder, an objective and a head; the others, for tables, stand in docs/learning.md."""
     model_options: dict[str, float | int | str | bool] = Field({})
-    """Options of a model without an encoder; docs/learning.md names them."""
+    """Options of a model without an encoder; docs/learning/estimators.md names them."""
     encoder: str = "auto"
-    """"auto" takes conv for images and mlp for tables; see docs/learning.md."""
+    """"auto" takes conv for images and mlp for tables; see docs/learning/encoders.md."""
     objective: str = "cross_entropy"
-    """What training minimises; see docs/learning.md. Unless it is named, it is "supcon" where the head is "knn" and
-    "denoising" where it is "anomaly": those are made of examples, and cross_entropy would train them."""
+    """What training minimises; see docs/learning/objectives.md. Unless it is named, it is "supcon" where the head is
+    "knn" and "denoising" where it is "anomaly": those are made of examples, and cross_entropy would train them."""
     head: str = "linear"
-    """What turns embeddings into scores; see docs/learning.md."""
+    """What turns embeddings into scores; see docs/learning/heads.md."""
     encoder_options: dict[str, float | int | str | bool] = Field({})
-    """Options of the encoder; docs/learning.md names them."""
+    """Options of the encoder; docs/learning/encoders.md names them."""
     objective_options: dict[str, float | int | str | bool] = Field({})
-    """Options of the objective; docs/learning.md names them."""
+    """Options of the objective; docs/learning/objectives.md names them."""
     head_options: dict[str, float | int | str | bool] = Field({})
-    """Options of the head; docs/learning.md names them."""
+    """Options of the head; docs/learning/heads.md names them."""
     enhance: bool = False
     """The bundle also answers an image for an image, as the objective "denoising" or "variational" rebuilds it: see
     docs/images.md."""

@@ -5,13 +5,15 @@
     [CLS, tokens] -> blocks of (LayerNorm, attention), (LayerNorm, feed-forward), each added to what came in
     embedding = linear map of CLS, at length 1
 
-When to prefer it to `mlp`: tens of thousands of rows, where what a column means depends on other columns, and for
-`masked` and `scarf`, which ask for just that. When it is wrong: a few hundred rows (boosted trees or `mlp` do better),
-or hundreds of columns: attention costs the square of their number. Boosted trees remain the yardstick on tables.
-
-Options (`train.encoder_options`): width = 32 (a multiple of heads), blocks = 2, heads = 4, dropout = 0.1. Cost a row
-of c columns: blocks * (12 c width^2 + 2 c^2 width) multiplications, some ten times those of `mlp` for 10 columns.
-Source: Gorishniy, Rubachev, Khrulkov & Babenko 2021, arXiv 2106.11959 (ours: the learned token for missing numbers).
+**Prefer it:** to `mlp` with tens of thousands of rows, where what a column means depends on other columns, and for
+`masked` and `scarf`, which ask for just that.
+**Wrong:** with a few hundred rows (boosted trees or `mlp` do better), or hundreds of columns: attention costs the
+square of their number. Boosted trees remain the yardstick on tables.
+**Cost:** a row of c columns: blocks * (12 c width^2 + 2 c^2 width) multiplications, some ten times those of `mlp` for
+10 columns.
+**Source:** Gorishniy, Rubachev, Khrulkov & Babenko 2021, arXiv 2106.11959 (ours: the learned token for missing
+numbers).
+**Options:** width = 32 (a multiple of heads), blocks = 2, heads = 4, dropout = 0.1.
 """
 
 from __future__ import annotations

@@ -6,21 +6,18 @@ The pooling is what `modules.json` of the folder says, else the mean. With `tune
 learned: the head alone is fitted, the embedding is the one that the folder's makers give, and every model made so from
 the same folder has the same space, so an index stays valid from release to release. With `layers = 1` a linear map is
 learned behind the frozen encoder, of any `train.dimension`. With `tune = true` all its weights are trained on: use a
-`train.learning_rate` of about 2e-5 and few epochs. Texts are not augmented, dropout is what makes two views differ
-(as in SimCSE), and only with `tune = true` is there any.
-
-When: few labelled texts in a language that the encoder knows. When it is wrong: jargon or a language that it has never
-read, or a budget of under a millisecond a text on a CPU: `text` is smaller by far. It must beat the control
-`random_encoder`, which is the same architecture and tokenizer with drawn weights, and `tf_idf_linear`.
-
-Options (`train.encoder_options`): path, a folder, relative to the project file (needed); tune = false; layers = 0 or 1
-(0: `train.dimension` is the encoder's own); pooling = "mean" or "cls"; length, codes that a text keeps (what the
-folder says). Read are bert, camembert, distilbert, electra, mpnet, roberta and xlm-roberta, with `tokenizer.json` and
-weights as safetensors; a pickle, code of its own and other modules are refused. Needs the extra `[pretrained]`. Images
-have no such encoder: compute their vectors outside and use `vectors`.
-
-Cost: that of the encoder, an epoch a pass; one pass or two where nothing of it is learned. Sources: Devlin et al. 2019;
-Reimers & Gurevych 2019 (sentence-transformers); Gao, Yao & Chen 2021 (SimCSE).
+`train.learning_rate` of about 2e-5 and few epochs. Texts are not augmented, dropout is what makes two views differ (as
+in SimCSE), and only with `tune = true` is there any. It must beat the control `random_encoder`, which is the same
+architecture and tokenizer with drawn weights, and `tf_idf_linear`.
+**Prefer it:** for few labelled texts in a language that the encoder knows.
+**Wrong:** for jargon or a language that it has never read, or a budget of under a millisecond a text on a CPU: `text`
+is smaller by far. Images have no such encoder: compute their vectors outside and use `vectors`.
+**Cost:** that of the encoder, an epoch a pass; one pass or two where nothing of it is learned.
+**Source:** Devlin et al. 2019; Reimers & Gurevych 2019 (sentence-transformers); Gao, Yao & Chen 2021 (SimCSE).
+**Options:** path, a folder, relative to the project file (needed); tune = false; layers = 0 or 1 (0: `train.dimension`
+is the encoder's own); pooling = "mean" or "cls"; length, codes that a text keeps (what the folder says). Read are
+bert, camembert, distilbert, electra, mpnet, roberta and xlm-roberta, with `tokenizer.json` and weights as safetensors;
+a pickle, code of its own and other modules are refused. Needs the extra `[pretrained]`.
 """
 
 from __future__ import annotations

@@ -2,23 +2,23 @@
 
 The text becomes codes of a byte-level BPE tokenizer that is learned from the training rows (no text is unknown: every
 byte has a code), each code a learned vector, and its place another. Some layers of self-attention and a feed-forward
-net (pre-norm) follow; the mean over the codes, padding left out, is projected to the embedding and brought to length 1.
-
-When: thousands of labelled short texts in a language or jargon that no pre-trained model knows, or when the model is to
-be small (about 3 MB) and to answer in under a millisecond on a CPU. With fewer rows, a linear model on words and runs
-of letters is usually better: it is measured beside each text model as the control `tf_idf_linear`, and the default
-policy refuses an encoder that is behind it. On banking77 (77 intents, official test rows, seed 0; `make data`): 0.893
-with some 8,000 training rows in 6 epochs (about 80 CPU-seconds), the control 0.908. Single runs by hand on the same
-test rows: with 8 rows a class 0.59, the control 0.71; cross-entropy better than SupCon, 0.89 against 0.81.
-
-Options (`train.encoder_options`):
-    width = 128, layers = 2, heads = 4, dropout = 0.1
-    vocabulary = 4000, lower = true, length = 64: of the tokenizer; a text keeps its first `length` codes, and the
-    figure `cut_texts` of a run says how many training texts are longer.
-
-Cost: linear in the codes of a batch for short texts; texts of like length are computed together, so that padding costs
-little. Source: Vaswani et al. (2017); tokens: Sennrich et al. (2016). Wrong when: the order of the words does not
-matter and rows are few; or documents are much longer than `length`.
+net (pre-norm) follow; the mean over the codes, padding left out, is projected to the embedding and brought to length
+1.
+**Prefer it:** with thousands of labelled short texts in a language or jargon that no pre-trained model knows, where
+the order of the words matters, or when the model is to be small (about 3 MB) and to answer in under a millisecond on a
+CPU.
+**Wrong:** where the order of the words does not matter or rows are few: a linear model on words and runs of letters,
+measured beside each text model as the control `tf_idf_linear`, is usually better, and the default policy refuses an
+encoder that is surely behind it. Where documents are much longer than `length`. On banking77 (77 intents, official
+test rows, seed 0; `make data`): 0.893 with some 8,000 training rows in 6 epochs, the control 0.908. Single runs by
+hand on the same test rows: with 8 rows a class 0.59, the control 0.71; cross-entropy better than SupCon, 0.89 against
+0.81.
+**Cost:** linear in the codes of a batch for short texts; texts of like length are computed together, so that padding
+costs little. Those 6 epochs took about 80 CPU-seconds.
+**Source:** Vaswani et al. 2017; tokens: Sennrich et al. 2016.
+**Options:** width = 128, layers = 2, heads = 4, dropout = 0.1; vocabulary = 4000, lower = true, length = 64 of the
+tokenizer: a text keeps its first `length` codes, and the figure `cut_texts` of a run says how many training texts are
+longer.
 """
 
 from __future__ import annotations

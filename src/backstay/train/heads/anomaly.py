@@ -4,16 +4,18 @@
                 = misfit of the row as the decoder rebuilds it from its embedding    by = "reconstruction"
     p = (1 + how many of the n normal tune rows are at least as strange) / (n + 1)
 
-The scores are p for the normal class and 1 - p for the other; a row is called anomalous where p is at most `level`.
-Of normal rows at most the share `level` is called so, on average and for any distribution, as long as they are
+The scores are p for the normal class and 1 - p for the other; a row is called anomalous where p is at most `level`. Of
+normal rows at most the share `level` is called so, on average and for any distribution, as long as they are
 exchangeable with the tune part (split conformal prediction; docs/anomalies.md). Anomalies teach the head nothing: with
 an objective without labels the encoder does not see them either, so kinds that nobody has met are found as well.
-Prefer it where anomalies are few or of ever new kinds; with some hundreds of labelled ones of the kinds that matter a
-classifier is better. It is wrong to read 1 - p as the chance of an anomaly: log loss and calibration say so, `auc` is
-the figure to look at. Reconstruction needs the objective "denoising" or "variational". Cost: as the head knn, or a
-decoder of about the encoder's size. Source: Ramaswamy, Rastogi & Shim 2000 (neighbours); Sakurada & Yairi 2014
-(reconstruction); Laxhammar & Falkman 2010 (the rank).
-Options: by ("neighbours"); normal, the normal class (the one with more training rows, where it is left out); level
+Reconstruction needs the objective "denoising" or "variational".
+**Prefer it:** where anomalies are few or of ever new kinds.
+**Wrong:** with some hundreds of labelled ones of the kinds that matter, where a classifier is better. It is wrong to
+read 1 - p as the chance of an anomaly: log loss and calibration say so, `auc` is the figure to look at.
+**Cost:** as the head `knn`, or a decoder of about the encoder's size.
+**Source:** Ramaswamy, Rastogi & Shim 2000 (neighbours); Sakurada & Yairi 2014 (reconstruction); Laxhammar & Falkman
+2010 (the rank).
+**Options:** by ("neighbours"); normal, the normal class (the one with more training rows, where it is left out); level
 (0.05); k (5) and gallery (10000), the most training rows that are kept, by neighbours.
 """
 

@@ -2,15 +2,17 @@
 
 The vote of a neighbour at cosine similarity s is exp(s / T) over the sum of all k; temperature = 0 counts heads
 instead. The scores are the votes with a share of them spread evenly over the classes, fitted on the tune part by log
-loss, so that a class without a neighbour is improbable and not impossible. Prefer it where classes are made of several
-clouds, and where classes are to be added by examples. Cost: the whole gallery is looked through for every row that is
-asked, some 0.05 ms of one core for 10,000 rows of 64 numbers (0.013 ms a row in batches of 256), and the bundle grows
-by 4 bytes a number. Whoever has the bundle has the embeddings of these training rows. Needs an objective that does not
-train the head itself. It is wrong where classes are very unequal in number: common ones win the votes.
-Source: Fix & Hodges 1951; with softmax weights Wu et al. 2018.
-Options: k (10); temperature (0.1; 0 counts votes); gallery (10000), the most rows that are kept: where there are more,
-every class keeps as many as every other, or all that it has, picked at even steps in the order of the training rows;
-none_of_these (0) and none_label ("none of these") as in the prototype head. See docs/heads.md.
+loss, so that a class without a neighbour is improbable and not impossible. Needs an objective that does not train the
+head itself (`supcon`, where none is named).
+**Prefer it:** where classes are made of several clouds, and where classes are to be added by examples (docs/heads.md).
+**Wrong:** where classes are very unequal in number: common ones win the votes. Where embeddings of training rows may
+not leave: whoever has the bundle has them.
+**Cost:** the whole gallery is looked through for every row that is asked, some 0.05 ms of one core for 10,000 rows of
+64 numbers (0.013 ms a row in batches of 256), and the bundle grows by 4 bytes a number.
+**Source:** Fix & Hodges 1951; with softmax weights Wu et al. 2018.
+**Options:** k (10); temperature (0.1; 0 counts votes); gallery (10000), the most rows that are kept: where there are
+more, every class keeps as many as every other, or all that it has, picked at even steps in the order of the training
+rows; none_of_these (0) and none_label ("none of these") as in the head `prototype`.
 """
 
 from __future__ import annotations

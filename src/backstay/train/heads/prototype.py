@@ -1,11 +1,13 @@
 """Nearest prototype: a class is the mean of its embeddings, and a row belongs to the class whose mean is nearest.
 
 The score of class c is the softmax over -|e - m_c|^2 / T, with e and every mean m_c on the unit sphere and the
-temperature T fitted on the tune part. Prefer it with few rows a class. Cost: one mean a class. It is wrong where a
-class is several clouds apart from each other. Source: Snell, Swersky & Zemel 2017.
-Options: none_of_these (0) is the share of rows of known classes that may be called none of them; with it a row that
-lies too far from every mean is answered none_label ("none of these"), and only means that are near enough vote. See
-docs/heads.md.
+temperature T fitted on the tune part.
+**Prefer it:** with few rows a class, and where classes are to be added by examples (docs/heads.md).
+**Wrong:** where a class is several clouds apart from each other.
+**Cost:** one mean a class: classes x dimension products a row.
+**Source:** Snell, Swersky & Zemel 2017, arXiv 1703.05175.
+**Options:** none_of_these (0) is the share of rows of known classes that may be called none of them; with it a row
+that lies too far from every mean is answered none_label ("none of these"), and only means that are near enough vote.
 """
 
 from __future__ import annotations

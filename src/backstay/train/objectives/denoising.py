@@ -1,16 +1,24 @@
 """A row is rebuilt from the embedding of a damaged copy: a denoising autoencoder. No labels needed.
 
+**Pulls together:** nothing by itself: the embedding is to keep all that is needed to draw the row, and to leave out
+the damage, so that copies damaged otherwise come to lie near each other.
+**Pushes apart:** nothing: rows lie apart as far as telling them apart is needed to draw them.
+**Formula:**
+
     loss = mean over rows x of misfit( decode(embed(damaged x)), x )
     misfit = mean squared error of standardised pixels or numbers, cross-entropy of categories
 
-Pulls nothing together and pushes nothing apart: the embedding is to keep all that is needed to draw the row, and to
-leave out the damage. A share of an image's pixels (`hidden`) is blanked, and the rest given noise with a deviation of
-25 of 255 times `train.augmentation`; it is not moved, for the decoder could not know from where. In tables and vectors
-a share of the features comes from other rows. When to prefer it: no labels, few rows, or as a plain yardstick for the
-other objectives without labels; rows that rebuild badly are odd ones. When it is wrong: where classes differ by a
-detail that takes few pixels, for a squared error looks at area. A damage of 0 teaches copying. Cost: one pass and a
-decoder of about the encoder's size. Source: Vincent et al. 2008, Extracting and Composing Robust Features with
-Denoising Autoencoders (ICML).
+A share of an image's pixels (`hidden`) is blanked, and the rest given noise with a deviation of 25 of 255 times
+`train.augmentation`; it is not moved, for the decoder could not know from where. In tables and vectors a share of the
+features comes from other rows.
+**Prefer it:** without labels, with few rows, or as a plain yardstick for the other objectives without labels; rows
+that rebuild badly are odd ones (docs/anomalies.md), and gaps and noise are taken out of images (docs/images.md).
+**Wrong:** where classes differ by a detail that takes few pixels, for a squared error looks at area. A damage of 0
+teaches copying. Eight epochs of 20,000 images had a kNN-20 of 0.831, no better than raw pixels (0.829;
+docs/benchmarks.md). Texts cannot be rebuilt and are refused.
+**Cost:** one pass and a decoder of about the encoder's size; O(n) in the batch. Measured: 38.3 ms of CPU time for 256
+images of 28 x 28 beside the encoder's, 2.8 for a table (docs/benchmarks.md).
+**Source:** Vincent et al. 2008, Extracting and Composing Robust Features with Denoising Autoencoders (ICML).
 """
 
 from __future__ import annotations

@@ -1,27 +1,33 @@
 """A small encoder learns to answer with the embeddings of a large one: distillation into the teacher's space.
 
+**Pulls together:** a row's embedding and the place where the teacher puts that row.
+**Pushes apart:** rows as far as the teacher has them apart: the second term asks for the teacher's similarity of each
+pair, be it small or large.
+**Formula:**
+
     loss = mean over rows of |z_i - t_i|^2  +  relation * mean over pairs i < j of (z_i.z_j - t_i.t_j)^2
 
-z is the student's embedding of a (changed) row, t the teacher's of the row as it is. The first term puts each row where
-the teacher puts it, so that an index of the teacher's embeddings can be asked with the student's; the second keeps
-the distances among rows, which say more than each place alone where the student is too small to match. No labels are
-used: `data.unlabelled` rows teach as well. The head is fitted afterwards.
-
-When to prefer it: the live model is too slow or large, and an index of its embeddings is to stay. When it is wrong: the
-teacher is wrong (its errors are learned too), or the student is better off with a space of its own (`supcon`).
+z is the student's embedding of a (changed) row, t the teacher's of the row as it is. The first term lets an index of
+the teacher's embeddings be asked with the student's; the second keeps the distances among rows, which say more than
+each place alone where the student is too small to match. No labels are used: `data.unlabelled` rows teach as well. The
+head is fitted afterwards.
 
 The run measures whether the index stays valid: on the tuning rows, the class of each by its 20 nearest among the
 teacher's embeddings of the training rows, asked once with the student's embedding (`student_knn`) and once with the
 teacher's (`teacher_knn`). Where the lower 95% bound of their paired difference (`student_behind_low`) is above
--margin, the model has the teacher's `space_id` (`same_space`), else a new one: the report and `backstay run` say which,
-and whether the gallery is to be indexed again. Fewer than some 150 tuning rows cannot show 0.02. The tuning rows have
-chosen the epoch too, by the same question, so the bound is a little optimistic; the gate judges the model on rows of
-its own.
-
-Options (`train.objective_options`): teacher = "champion" (the live model) or a model's id; relation = 1.0;
-margin = 0.02 (a share of rows). `train.dimension` is that of the teacher's embeddings. Cost: the teacher answers every
-row once; then a batch of n rows costs n^2 products, less than the encoder's own. Sources: Park et al. 2019, arXiv
-1904.05068 (relations); Passalis & Tefas 2018; Romero et al. 2015, arXiv 1412.6550 (matching).
+-margin, the model has the teacher's `space_id` (`same_space`), else a new one: the report and `backstay run` say
+which, and whether the gallery is to be indexed again. Fewer than some 150 tuning rows cannot show 0.02. The tuning
+rows have chosen the epoch too, by the same question, so the bound is a little optimistic; the gate judges the model on
+rows of its own.
+**Prefer it:** where the live model is too slow or large, and an index of its embeddings is to stay.
+**Wrong:** where the teacher is wrong, for its errors are learned too; or where the student is better off with a space
+of its own (`supcon`).
+**Cost:** the teacher answers every row once; then n rows cost n^2 products. Measured: 1.9 ms of CPU time for 256 rows
+beside the encoder's (docs/benchmarks.md).
+**Source:** Park et al. 2019, arXiv 1904.05068 (relations); Passalis & Tefas 2018; Romero et al. 2015, arXiv 1412.6550
+(matching).
+**Options:** `teacher` ("champion", the live model, or a model's id), `relation` (1), `margin` (0.02, a share of rows).
+`train.dimension` is that of the teacher's embeddings.
 """
 
 from __future__ import annotations

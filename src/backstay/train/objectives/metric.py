@@ -1,20 +1,24 @@
 """Any loss, and any miner, of the library pytorch-metric-learning by its name.
 
 **Pulls together:** what the library's page of that loss says; as a rule rows of one class, or a row and what stands
-for its class.
-**Pushes apart:** what that page says; as a rule rows of other classes.
+for its class; with `two_views` the two augmented copies of a row.
+**Pushes apart:** what that page says; as a rule rows of other classes; with `two_views` copies of other rows.
 **Formula:** that of the loss which is named:
 
     [train]
     objective = "metric"
     objective_options = { loss = "TripletMarginLoss", margin = 0.1, miner = "BatchHardMiner" }
 
-Options of the loss are given by their names in the library, options of the miner with `miner_` before them; numbers of
-classes and of dimensions are filled in. Parameters of a loss (proxies, class centres) are trained beside the encoder
-and thrown away. Batches are balanced.
+Options of the loss are given by their names in the library, options of a miner, distance, reducer or regularizer after
+its kind (`miner_`, `distance_`, ...); numbers of classes and of dimensions are filled in. Parameters of a loss
+(proxies, class centres) are trained beside the encoder and thrown away. With `memory` the rows of a batch are compared
+with so many rows of batches before it too, whose embeddings are as they were then (CrossBatchMemory). With `two_views`
+a loss is asked of two augmented copies of each row, without labels (SelfSupervisedLoss). Batches are balanced where
+labels are read.
 **Prefer it:** for a loss that this shelf has not.
-**Wrong:** where this shelf has the loss: ours take row weights and need no list of triplets. Here rows of weight 0 are
-left out and other weights do not count. Losses that wrap other losses, or compare two views, are not offered.
+**Wrong:** where this shelf has the loss: ours take row weights and cost less. Here rows of weight 0 are left out and
+other weights do not count. `VICRegLoss` and `ManifoldLoss` read no labels, and go with no miner and no memory; several
+losses at once are not offered.
 **Cost:** the loss's own. Measured for 256 rows of 32 classes, in ms of CPU time beside the encoder's: SupConLoss 5.0
 (`supcon`: 2.8), TripletMarginLoss with its semi-hard miner 41.7 (`triplet` with `semi_hard_all`: 12.6;
 docs/benchmarks.md). Needs `pip install 'backstay[metric]'`.

@@ -1,15 +1,23 @@
 """Each batch is a small exam: a few classes, a few examples of each, and questions. Prototypical networks.
 
+**Pulls together:** a question and the mean of its own class's examples.
+**Pushes apart:** a question and the means of the other classes of the episode.
+**Formula:**
+
     c_k = mean of the examples (shots) of class k
     loss = mean over questions q of -log( exp(-|q - c_y|^2 / T) / sum over k of exp(-|q - c_k|^2 / T) )
 
-Pulls a question towards the mean of its own class's examples and away from the means of the other classes of the
-episode. Training looks like the use: classes that nobody has trained on, a handful of examples of each. Prefer it for
-few-shot work, with many classes and few rows of each; with few classes and many rows SupCon or cross-entropy learn more
-from the same time. An episode has `ways` classes with `shots` + `queries` rows each, whatever `train.batch_size` is;
-more ways than the later use will have are better. Classes with fewer rows take no part. Cost an episode of n rows: n
-times ways. Source: Snell, Swersky & Zemel 2017, arXiv 1703.05175 (there T = 1 and embeddings of any length; ours have
-length 1, so a T of about 0.1 takes the place of their growing).
+Training looks like the use: classes that nobody has trained on, a handful of examples of each. An episode has `ways`
+classes with `shots` + `queries` rows each, whatever `train.batch_size` is; more ways than the later use will have are
+better. Classes with fewer rows take no part.
+**Prefer it:** for few-shot work, with many classes and few rows of each: on Omniglot (small), 20 ways and 1 shot of
+alphabets not trained on, 0.954 (0.938 at least; docs/benchmarks.md).
+**Wrong:** with few classes and many rows, where `supcon` or `cross_entropy` learn more from the same time; and where a
+class is several clouds, whose mean lies in none of them.
+**Cost:** an episode of n rows: n times ways. Measured: 2.1 ms of CPU time for 256 rows of 32 classes beside the
+encoder's (docs/benchmarks.md).
+**Source:** Snell, Swersky & Zemel 2017, arXiv 1703.05175 (there T = 1 and embeddings of any length; ours have length
+1, so a T of about 0.1 takes the place of their growing).
 """
 
 from __future__ import annotations

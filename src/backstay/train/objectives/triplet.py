@@ -1,19 +1,28 @@
 """A row is to be nearer to one of its class than to one of another, by a margin.
 
+**Pulls together:** an anchor a and a positive p, a row of its class.
+**Pushes apart:** the anchor and a negative n, a row of another class, until the order is right by the margin, and no
+further: unlike `supcon` it does not press a class into a point.
+**Formula:**
+
     loss = mean over triplets of max(0, |a - p| - |a - n| + margin)
 
-Pulls the positive p towards the anchor a and pushes the negative n away, until the order is right by the margin, and
-no further: unlike SupCon it does not press a class into a point. Prefer it where classes have shapes of their own, or
-where the order of distances is all that counts. `mining` says which triplets of a batch:
+`mining` says which triplets of a batch; batches are balanced, so that every row has partners:
 
-- `semi_hard` (default): for every pair of a class, the nearest negative that is farther than the positive (Schroff et
-  al. 2015, FaceNet, arXiv 1503.03832). Cost a batch of n rows: n^2 log n.
-- `semi_hard_all`: every negative between the positive and the margin beyond it. n^3.
-- `hard`: the farthest positive and the nearest negative of each anchor (Hermans et al. 2017, arXiv 1703.07737). n^2.
-  Collapses most easily: a loss that stands at the margin is the sign of it, and stops the run.
-- `all`: every triplet; those that satisfy the margin are left out of the mean. n^3.
+- `semi_hard` (default): for every pair of a class, the nearest negative that is farther than the positive, or the
+  farthest of all where none is (Schroff et al. 2015, FaceNet).
+- `semi_hard_all`: every negative between the positive and the margin beyond it.
+- `hard`: the farthest positive and the nearest negative of each anchor (Hermans et al. 2017).
+- `all`: every triplet; those that satisfy the margin are left out of the mean.
 
-Batches are balanced, so that every row has partners.
+**Prefer it:** where classes have shapes of their own, or where the order of distances is all that counts.
+Fashion-MNIST, 3 epochs, semi-hard: kNN-20 of 0.913 (0.909 at least; docs/benchmarks.md).
+**Wrong:** for a threshold on distances, which have no fixed scale (`contrastive`). `hard` collapses most easily: a
+loss that stands at the margin is the sign of it, and stops the run; it also learns first from wrong labels, which look
+hardest.
+**Cost:** n rows: `semi_hard` n^2 log n, `hard` n^2, the others up to n^3. Measured for 256 rows of 32 classes, in ms
+of CPU time beside the encoder's: `semi_hard` 7.5, `hard` 3.2, `semi_hard_all` 12.6 (docs/benchmarks.md).
+**Source:** Schroff et al. 2015, arXiv 1503.03832; Hermans et al. 2017, arXiv 1703.07737.
 """
 
 from __future__ import annotations

@@ -1,5 +1,8 @@
-"""A row is rebuilt from a random point near its embedding, and points are kept near one cloud: a variational
-autoencoder. No labels needed.
+"""A row is rebuilt from a random point near its embedding: a variational autoencoder. No labels needed.
+
+**Pulls together:** the points of all rows, towards one cloud around 0.
+**Pushes apart:** rows whose clouds would be mistaken for each other when they are rebuilt.
+**Formula:**
 
     mu, log s^2 = two linear maps of the embedding z;   u = mu + s * e,   e ~ N(0, 1)
     loss = mean over rows x of  misfit( decode(u), x ) + beta / size * KL
@@ -8,11 +11,16 @@ autoencoder. No labels needed.
 The first part is the denoising autoencoder's misfit without the damage, a mean over the `size` numbers of a row; the
 second keeps rows from hiding in far corners. With beta = 1 and squared errors this is the negative ELBO of a decoder
 with variance 1/2, divided by `size`. What is exported is the unit embedding z in front of the maps, not u: distances
-between embeddings are cosines, and the cloud is N(0, 1) only behind the maps. When to prefer it to `denoising`: where
-new rows are to lie between old ones (smooth spaces, odd rows by how badly they rebuild). When it is wrong: for search
-and classes it is rarely the best of the shelf; with a large beta all rows become one point (posterior collapse), with a
-beta of 0 it is a plain autoencoder. Cost: one pass and a decoder of about the encoder's size. Source: Kingma & Welling
-2014, arXiv 1312.6114; beta: Higgins et al. 2017 (ICLR).
+between embeddings are cosines, and the cloud is N(0, 1) only behind the maps.
+**Prefer it:** to `denoising` where new rows are to lie between old ones (smooth spaces, odd rows by how badly they
+rebuild). Of the objectives that learn from images alone by steps it was the best measured: kNN-20 of 0.848, raw pixels
+0.829 (docs/benchmarks.md).
+**Wrong:** for search and classes where there are labels, or where the encoder `patches` will do (0.891,
+docs/objectives.md). With a large beta all rows become one point (posterior collapse), with a beta of 0 it is a plain
+autoencoder. Texts cannot be rebuilt and are refused.
+**Cost:** one pass and a decoder of about the encoder's size; O(n) in the batch. Measured: 38.3 ms of CPU time for 256
+images of 28 x 28 beside the encoder's, 3.5 for a table (docs/benchmarks.md).
+**Source:** Kingma & Welling 2014, arXiv 1312.6114; beta: Higgins et al. 2017 (ICLR).
 """
 
 from __future__ import annotations
