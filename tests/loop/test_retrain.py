@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import backstay
 from backstay.kernel.errors import BackstayError, NotFound
-from backstay.kernel.records import LabelUse
+from backstay.kernel.records import Column, ColumnKind, LabelUse, Schema
 from backstay.labels.training import training_labels
 from backstay.loop.gate_rows import joined, without_use
 from backstay.loop.label import live_rows
+from backstay.loop.retrain import apart_from
 
 
 @pytest.fixture
@@ -57,6 +59,41 @@ def test_the_new_reference_is_the_newly_labelled_rows(labelled):
     assert all(labels[i] == use for i, use in uses.items() if i in labels)
 
 
+def test_a_reference_too_thin_to_estimate_without_labels_is_told_before_promotion(labelled):
+    offered = labelled.open().models.retrain()
+    assert [f for f in offered.report.findings if f.check == "thin_reference"] == []
+    file = labelled.folder / "backstay.toml"
+    file.write_text(file.read_text().replace("label_free_minimum = 50", "label_free_minimum = 400"))
+    again = labelled.open().models.retrain()
+    (told,) = [f for f in again.report.findings if f.check == "thin_reference"]
+    unseen = labelled.open().ws.rows_of(again.verdict.data_id)[0].num_rows
+    assert f"its reference has {unseen} labelled rows that it did not learn from" in told.message
+    assert "below 400" in told.message
+    assert told.fix.startswith("raise retrain.labels to some 800")
+    assert again.verdict.passed == offered.verdict.passed
+
+
+def test_a_model_that_is_live_again_keeps_its_labels(labelled):
+    project = labelled.later(8)
+    project.monitor.watch()
+    requests = project.labels.queue().requests
+    project.labels.answer([{"id": r.prediction_id, "label": "yes"} for r in requests])
+    labelled.log(120, 12, "v")
+    seen = labelled.later(8).monitor.watch().latest
+    accuracy = [e for e in seen.estimates if e.kind in ("ppi", "labels") and e.metric == "accuracy"]
+    assert accuracy[0].labels > 0
+    project = labelled.open()
+    project.releases.promote(project.models.retrain().model.id)
+    project.releases.rollback(reason="complaints")
+    labelled.log(120, 13, "w")
+    back = labelled.later(8).monitor.watch().latest
+    assert back.release_id != seen.release_id
+    again = [e for e in back.estimates if e.kind in ("ppi", "labels") and e.metric == "accuracy"]
+    assert again[0].labels >= accuracy[0].labels
+    assert back.label_age_days is not None
+    assert back.budget_spent < seen.budget_spent
+
+
 def test_nothing_new_to_learn_from(trained):
     with pytest.raises(BackstayError, match="no new labels"):
         trained.open().models.retrain()
@@ -89,3 +126,11 @@ def test_there_must_be_something_live(trained, tmp_path):
     (tmp_path / "empty" / "backstay.toml").write_text("version = 1\n")
     with pytest.raises(NotFound, match="no release"):
         backstay.open(tmp_path / "empty").models.retrain()
+
+
+def test_rows_that_share_a_group_or_an_id_with_the_gate_are_not_learned_from():
+    columns = tuple(Column(name, ColumnKind.CATEGORY) for name in ("id", "who"))
+    schema = Schema(columns=columns, features=(), id="id", group="who")
+    rows = pa.table({"id": ["a", "b", "c", "d", None], "who": ["ann", "bob", None, "cy", None]})
+    gate = pa.table({"id": ["b", "e", None], "who": ["dan", "cy", None]})
+    assert apart_from(rows, gate, schema).column("id").to_pylist() == ["a", "c", None]

@@ -92,6 +92,24 @@ def test_labels_that_come_after_their_window_was_mature_count_then_and_are_told(
     assert counted == sum(row.predicted_at < mature and row.arrived_at < results[-1].end for row in rows)
 
 
+def test_labels_of_rows_that_estimates_have_forgotten_are_told_with_the_wait_that_would_count_them(
+    world, make_settings, begin
+):
+    def arrives(row):
+        return replace(row, label=replace(row.label, at=row.predicted_at + timedelta(days=44, hours=5)))
+
+    results, _, _ = looks(world, make_settings(watch={"detectors": ["labelled_error"]}), 9, begin, arrives)
+    told = [[line for line in r.advice if "older than estimates look back" in line] for r in results]
+    assert [len(lines) for lines in told] == [0] * 6 + [1] * 3
+    assert all(accuracy(r) is None for r in results)
+    assert told[6][0].split()[0] == str(results[6].figures["labels_counted"][0]["labels"])
+    assert "Set labels.maturity_days = 45:" in told[6][0]
+    patient = make_settings(labels={"maturity_days": 45}, watch={"detectors": ["labelled_error"]})
+    waited, _, _ = looks(world, patient, 9, begin, arrives)
+    assert not any("older than estimates look back" in line for r in waited for line in r.advice)
+    assert any(accuracy(r) is not None for r in waited)
+
+
 @pytest.mark.parametrize(("days", "window_days"), [(10, 7), (28, 7), (28, 40), (90, 7), (90, 60)])
 def test_what_is_mature_is_still_remembered_when_it_counts(begin, days, window_days):
     """However long labels take and windows are, the newest mature window is among those that are kept."""

@@ -178,7 +178,8 @@ def window(result: WindowResult) -> None:
         if result.label_age_days is None
         else f"newest label {result.label_age_days:.0f} days old"
     )
-    say(f"    {age}; alarm budget {result.budget_spent:.2f} of {result.budget:g} expected false alarms used")
+    spent = f"{result.budget_spent:.2f} of {result.budget:g} expected false alarms used since this release"
+    say(f"    {age}; alarm budget {spent}")
     for line in result.advice:
         say(f"    -> {line}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from backstay.data.schema import conform
 from backstay.gate.decide import check_policy
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.ids import fraction
-from backstay.kernel.records import Finding, Release, Schema
+from backstay.kernel.records import Finding, Release, Schema, Severity, Task
 from backstay.labels.training import training_labels
 from backstay.loop.examples import bring, keep, learned_from, texts
 from backstay.loop.gate_rows import freshest_gate, joined, without_use
@@ -80,6 +81,7 @@ def retrain(ws: Workspace, *, extra: Path | None = None) -> Offered:
     findings += unlabelled.findings
     fresh = _reference(new_train, measured.table, plain)
     kept = keep(ws, *fresh, source="retrain#reference", role="reference")
+    findings += _thin(ws, measured.table.num_rows, kept.id)
     record = train(
         ws,
         table,
@@ -138,6 +140,25 @@ def _keys(table: pa.Table, schema: Schema) -> list[str]:
     """What is dealt: the group of each row, its id, or else its place."""
     name = schema.group or schema.id
     return [str(k) for k in texts(table, name)] if name else [str(i) for i in range(table.num_rows)]
+
+
+def _thin(ws: Workspace, unseen: int, reference_id: str) -> tuple[Finding, ...]:
+    """What the watch of the challenger will lack where few labelled rows are left that it has not learned from."""
+    least = ws.settings.watch.label_free_minimum
+    if unseen >= least or ws.settings.task is Task.MULTILABEL:
+        return ()
+    wanted = math.ceil(least / (1.0 - ws.settings.labels.train_share))
+    return (
+        Finding(
+            "thin_reference",
+            Severity.LOW,
+            f"once it is live, its reference has {unseen} labelled rows that it did not learn from: accuracy is not "
+            f"estimated without labels below {least}",
+            f"raise retrain.labels to some {wanted}, or lower watch.label_free_minimum; labels tell meanwhile",
+            reference_id,
+            count=unseen,
+        ),
+    )
 
 
 def _reference(train_rows: pa.Table, gate: pa.Table, schema: Schema) -> tuple[pa.Table, Schema]:

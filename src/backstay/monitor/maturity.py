@@ -7,14 +7,17 @@ counts, when it comes, and is told of.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from backstay.kernel.clock import utc
 from backstay.kernel.records import Estimate, Json
-from backstay.monitor.memory import Memory
+from backstay.monitor.memory import POOLED, Memory
 from backstay.monitor.traffic import LabelledRow, WindowData
+
+MOST_COME = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,22 @@ def dated(estimate: Estimate | None, maturity: Maturity) -> Estimate | None:
     if estimate is None or maturity.days == 0.0:
         return estimate
     return replace(estimate, figures={**estimate.figures, "matured_days": maturity.days})
+
+
+def outlived(window: WindowData, memory: Memory, maturity: Maturity) -> tuple[str, ...]:
+    """What to do where labels come when estimates have forgotten their rows. `memory` is that after this window."""
+    rows = [row for row in window.labels if row.representative]
+    kept = {point.prediction_id for point in memory.labels}
+    since = utc(window.end) - timedelta(days=maturity.days) - POOLED
+    lost = sum(row.predicted_at < since and row.label.prediction_id not in kept for row in rows)
+    if lost == 0:
+        return ()
+    delays = sorted((row.arrived_at - row.predicted_at).total_seconds() / 86_400 for row in rows)
+    most = math.ceil(delays[min(int(MOST_COME * len(delays)), len(delays) - 1)])
+    return (
+        f"{lost} labels came for rows that are older than estimates look back: detectors count them, estimates do "
+        f"not. Set labels.maturity_days = {most}: nine in ten of the newest {len(rows)} labels came as soon as that.",
+    )
 
 
 def _speaking(rows: Iterable[LabelledRow]) -> int:

@@ -86,6 +86,17 @@ class Memory:
         """The memory of a release that has not been watched yet."""
         return Memory(release_id, utc(released_at))
 
+    def with_labels_of(self, former: Memory) -> Memory:
+        """Go on with the labels that came while the same model was live before; evidence and the budget begin anew."""
+        return replace(
+            self,
+            labels=former.labels,
+            pools=former.pools,
+            newest_label=former.newest_label,
+            rows_seen=former.rows_seen,
+            sources=former.sources,
+        )
+
     def untold(self, times: Any, left: int = 0) -> Untold:
         """Logged rows that no window will judge and nobody was told of, by the times of all rows of this release.
 

@@ -34,7 +34,7 @@ from backstay.monitor.labelled_metrics import from_labels_by_metric, primary_of,
 from backstay.monitor.lacking import having, inputs_of, read_by, told
 from backstay.monitor.locating import locate
 from backstay.monitor.loss_estimates import mae_without_labels
-from backstay.monitor.maturity import Maturity, dated, mature_windows, ripened
+from backstay.monitor.maturity import Maturity, dated, mature_windows, outlived, ripened
 from backstay.monitor.memory import Memory
 from backstay.monitor.metric_estimates import without_labels_by_metric
 from backstay.monitor.searches import search_estimates
@@ -128,7 +128,7 @@ def watch_window(
         signals=signals,
         estimates=tuple(e for e in (labelled, facts.drawn, label_free, *by_metric) if e is not None and facts.answered),
         headline=headline,
-        advice=(*summary.advice, *maturity.advice()),
+        advice=(*summary.advice, *maturity.advice(), *outlived(window, memory, maturity)),
         label_age_days=age,
         budget_spent=memory.spent,
         budget=settings.budget.false_alarms_per_year * _years_begun(memory, window),
