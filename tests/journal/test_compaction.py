@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -58,6 +58,22 @@ def test_many_small_segments_of_a_day_become_one_file(tmp_path, entry, manifests
     assert set(journal.rows(*SCOPE).ids) == {*before.column("id").to_pylist(), "later"}
     assert len(journal.rows(*SCOPE)) == 13
     assert journal.rows(*SCOPE).inputs.column("age").null_count == 0
+
+
+def test_rows_of_an_earlier_day_that_come_later_leave_the_files_of_later_days_alone(tmp_path, entry, manifests):
+    log(tmp_path, on_day(entry, 2, "late")).compact(manifests)
+    journal = log(tmp_path, on_day(entry, 0, "early"), on_day(entry, 1, "middle"))
+    journal.compact(manifests)
+    found = {p.name[4:14]: pq.read_table(p).column("id").to_pylist() for p in sorted(tmp_path.glob("parts/*/*/day-*"))}
+    assert found == {"2026-03-01": ["early"], "2026-03-02": ["middle"], "2026-03-03": ["late"]}
+    assert journal.rows(*SCOPE).duplicates == 0
+
+
+def test_a_segment_whose_inputs_nobody_can_read_waits_for_its_manifest(tmp_path, entry, manifests):
+    journal = log(tmp_path, on_day(entry, 0, "four"))
+    assert (journal.compact({}), journal.unfinished()) == (0, 1)
+    assert (journal.compact(manifests), journal.unfinished()) == (1, 0)
+    assert journal.rows(*SCOPE).inputs.column("age").to_pylist() == [4.0]
 
 
 def test_a_day_of_more_rows_is_cut_into_files(tmp_path, entry, manifests, monkeypatch):
@@ -175,6 +191,24 @@ def test_every_range_is_what_the_whole_log_says_of_it(tmp_path, entry, manifests
             since, until = FIRST + timedelta(hours=start), FIRST + timedelta(hours=end)
             found = journal.rows(*SCOPE, since=since, until=until, manifests=manifests)
             assert found.ids.tolist() == whole.between(since, until).ids.tolist()
+
+
+def test_an_import_of_two_releases_is_sorted_into_a_file_of_each(tmp_path):
+    folder = tmp_path / "parts" / "risk" / "production"
+    write_part(folder, Rows.concat([fresh("a", "b"), fresh("c", release="r2"), fresh("d")]))
+    Journal(tmp_path).compact({})
+    files = [pq.read_table(p) for p in folder.glob("day-*")]
+    found = sorted((f.column("id").to_pylist(), set(f.column("release").to_pylist())) for f in files)
+    assert found == [(["a", "b", "d"], {"r1"}), (["c"], {"r2"})]
+
+
+def test_a_range_told_in_another_zone_opens_the_days_of_utc(tmp_path, entry, manifests):
+    journal = log(tmp_path, on_day(entry, 1, "a", hour=22))
+    journal.compact(manifests)
+    for hours in (5, -20):
+        zone = timezone(timedelta(hours=hours))
+        since, until = (FIRST.astimezone(zone) + timedelta(days=1, hours=hour) for hour in (21, 23))
+        assert journal.rows(*SCOPE, since=since, until=until).ids.tolist() == ["a"]
 
 
 def test_parts_of_the_earlier_layout_are_read_and_sorted_in(tmp_path, entry, manifests):

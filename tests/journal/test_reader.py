@@ -125,6 +125,17 @@ def test_forgetting_by_id_and_by_group(tmp_path, entry, manifests):
     assert set(journal.ids(*SCOPE)) == {"c"}
 
 
+def test_a_group_of_one_model_is_erased_in_that_model_alone(tmp_path, entry):
+    mine = entry("a", "b", groups=["ann", "bob"], inputs={})
+    others = entry("c", "d", model="churn", groups=["ann", "bob"], inputs={})
+    journal = log(tmp_path, mine, others)
+    assert journal.forget(*SCOPE, groups=["ann"]) == 1
+    for _ in range(2):
+        assert journal.rows(*SCOPE).ids.tolist() == ["b"]
+        assert journal.rows("churn", "production").ids.tolist() == ["c", "d"]
+        journal.compact({})
+
+
 def test_who_answered_a_row_is_known_whether_it_is_sorted_or_not(tmp_path, entry, manifests):
     journal = log(tmp_path, entry("a"), entry("b", release="r2"), entry("a", release="r2"))
     for _ in range(2):

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from backstay.journal.entries import Feedback, tensor
 from backstay.journal.reader import Journal
@@ -94,6 +95,23 @@ def test_feedback_goes_with_them_when_it_has_been_taken_in(tmp_path):
     journal.expire("risk", "staging", before=CUT, manifests={}, cursor=cursor)
     journal.expire(*SCOPE, before=date(2027, 1, 1), manifests={}, cursor=cursor)
     assert not path.exists()
+
+
+def test_words_beyond_ascii_leave_what_follows_them_readable(tmp_path):
+    """A letter of two bytes is two dashes: the places of all that follows stay what the cursors say."""
+    journal = log(tmp_path, feedback=[structs.replace(said("Zoë", 0), value="grün"), said("new", 9)])
+    _, cursor = journal.feedback()
+    journal.expire(*SCOPE, before=CUT, manifests={}, cursor=cursor)
+    assert [(f.prediction_id, f.value) for f in journal.feedback()[0]] == [("----", "-----"), ("new", "yes")]
+    assert journal.feedback(cursor) == ([], cursor)
+
+
+def test_feedback_of_another_model_stays_however_old_it_is(tmp_path):
+    other = structs.replace(said("theirs", 0), model="churn")
+    journal = log(tmp_path, feedback=[said("old", 0), other])
+    _, cursor = journal.feedback()
+    journal.expire(*SCOPE, before=CUT, manifests={}, cursor=cursor)
+    assert [f.prediction_id for f in journal.feedback()[0]] == ["---", "theirs"]
 
 
 def test_killed_at_every_step_and_done_again(tmp_path, entry, manifests, kill):

@@ -132,15 +132,18 @@ def test_with_nothing_new_no_row_is_read(adopted: Path, tmp_path: Path, monkeypa
     twin.log(200, 1, 0, 7)
     twin.project.monitor.watch()
     spans = []
-    rows = Journal.rows
-
-    def counted(journal, *given, **how):
-        spans.append(how.get("since"))
-        return rows(journal, *given, **how)
-
-    monkeypatch.setattr(Journal, "rows", counted)
+    for name in ("rows", "log"):
+        monkeypatch.setattr(Journal, name, counted(getattr(Journal, name), spans))
     twin.project.monitor.watch()
     assert spans == []
     twin.log(10, 2, 7.2, 0.1)
     twin.project.monitor.watch()
     assert spans == [START + timedelta(days=7)]
+
+
+def counted(read, spans: list[datetime | None]):
+    def reading(journal, *given, **how):
+        spans.append(how.get("since"))
+        return read(journal, *given, **how)
+
+    return reading

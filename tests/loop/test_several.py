@@ -269,3 +269,82 @@ def test_nothing_live_is_said(tmp_path, capsys):
     (tmp_path / "backstay.toml").write_text("version = 1\n")
     assert run(["watch", "--all", "--project", str(tmp_path)]) == 2
     assert "has a release yet" in capsys.readouterr().err
+
+
+def rounds(monkeypatch, *between) -> None:
+    """An agent that looks once, and once more after each of these has happened."""
+
+    def again(look, *, every_seconds):
+        look()
+        for happens in between:
+            happens()
+            look()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(agent, "again", again)
+
+
+def test_an_agent_takes_up_what_is_adopted_and_leaves_what_is_taken_out(two, capsys, monkeypatch):
+    file = two.folder / "backstay.toml"
+    text = file.read_text()
+    third = text.replace(
+        "[environments.staging]\n", '[models.third.data]\nsource = "ref.parquet"\n\n[environments.staging]\n'
+    )
+
+    def adopt() -> None:
+        file.write_text(third)
+        backstay.adopt(
+            two.file("bad.onnx"), reference=two.file("ref.parquet"), target="y", folder=two.folder, which="third"
+        )
+
+    def take_out() -> None:
+        file.write_text(text.replace(SECOND, "") + SECOND.partition("[environments")[0])
+
+    def spoil() -> None:
+        file.write_text(file.read_text().replace("labels_per_month = 10", "labels_per_month = -10"))
+
+    rounds(monkeypatch, adopt, take_out, lambda: None, spoil, lambda: file.write_text("name = "), take_out)
+    where = ["--project", str(two.folder)]
+    pages = two.folder / "pages"
+    assert run(["watch", "--all", "--every", "5", "--json", "--page", str(pages), *where]) == 130
+    told = capsys.readouterr()
+    said = [json.loads(line) for line in told.out.splitlines()]
+    lines = [t for t in said if "model" in t]
+    seen = [(t["model"], t["environment"][:1], t.get("kind", "seen")) for t in lines]
+    first = [("tiny", "p", "seen"), ("second", "p", "seen")]
+    staging = ("tiny", "s", "seen")
+    assert seen == [
+        *first, staging,
+        *first, ("third", "p", "seen"), staging,
+        ("tiny", "s", "NotFound"), ("third", "p", "NotFound"), *first,
+        *first,
+        ("tiny", "p", "seen"), ("second", "p", "BackstayError"),
+        *first,
+        *first,
+    ]  # fmt: skip
+    assert "watched no more" in lines[7]["error"]
+    assert "labels_per_month" in next(t["error"] for t in lines if t.get("kind") == "BackstayError")
+    assert "is not valid TOML" in str([t for t in said if "model" not in t]) + told.err
+    assert "third" not in (pages / "index.html").read_text()
+
+
+def test_what_stands_as_it_stood_is_not_opened_again_and_a_changed_setting_is_read(two):
+    before = backstay.Project.open_each(two.folder)
+    file = two.folder / "backstay.toml"
+    file.write_text(file.read_text().replace("labels_per_month = 10", "labels_per_month = 20"))
+    known = [one.project for one in before]
+    after = [one.project for one in backstay.Project.open_each(two.folder, before=known)]
+    assert [new is old for new, old in zip(after, known, strict=True)] == [True, False, True]
+    assert after[1].settings.budget.labels_per_month == 20
+
+
+def test_one_whose_part_of_the_file_is_wrong_stops_no_other(two, capsys):
+    file = two.folder / "backstay.toml"
+    file.write_text(file.read_text().replace("labels_per_month = 10", "labels_per_month = -10"))
+    assert run(["watch", "--all", "--project", str(two.folder)]) == 2
+    out = capsys.readouterr().out
+    assert out.count("second in") == 2  # in production, and in staging
+    assert out.count("error: backstay.toml: budget.labels_per_month") == 2
+    assert "tiny in staging\n" in out
+    with pytest.raises(BackstayError, match="labels_per_month"):
+        backstay.Project.open_live(two.folder)

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from backstay.kernel.records import Condition, Decision
+from backstay.kernel.records import Condition, Decision, WindowResult
 from backstay.loop import act as acting
+from backstay.loop import watch as watching
 
 RETRAIN = Decision(True, "Retrain: it pays.", {})
 WAIT = Decision(False, "Do not retrain.", {})
@@ -36,6 +37,28 @@ def test_windows_close_with_time_and_are_judged_once(trained):
     assert [w.rows for w in second.windows] == [120]
     assert second.windows[0].start == first.windows[0].end
     assert len(trained.open().releases.history().releases) == 1
+
+
+def test_of_two_looks_at_once_one_is_kept(trained, monkeypatch):
+    project = trained.later(8)
+    real, others = watching.watch_window, []
+
+    def overtaken(*given):
+        if not others:
+            others.append(None)
+            others[0] = trained.open().monitor.watch(close_now=True)
+        return real(*given)
+
+    monkeypatch.setattr(watching, "watch_window", overtaken)
+    late = project.monitor.watch(close_now=True)
+    assert len(others[0].windows) == 1
+    assert late.windows == ()
+    assert late.latest == others[0].latest
+    assert any("another look judged rows up to" in note for note in late.notes)
+    ws = trained.open().ws
+    assert len(ws.catalog.find("window", WindowResult, **ws.scope)) == 1
+    trained.log(120, 9, "u")
+    assert [w.rows for w in trained.later(10).monitor.watch().windows] == [120]
 
 
 def test_each_window_puts_its_share_of_the_standing_sample_into_the_queue(trained):
@@ -187,6 +210,38 @@ def test_act_retrains_and_promotes_only_where_that_is_allowed(trained, decided, 
     else:
         assert watched.promoted is None
         assert after == before
+        candidate = watched.acted.model.id
+        (told,) = [row for row in trained.open().ws.ledger.rows() if row.kind == "challenger"]
+        assert (told.body["release"], told.body["candidate"], told.body["passed"]) == (before.id, candidate, True)
+        again = trained.open().monitor.watch(act=True)
+        assert again.acted is None
+        assert any(
+            note.startswith(f"{candidate}, made on") and "waits for `backstay promote`" in note for note in again.notes
+        )
+        new = trained.log(30, 10, "v")
+        answered = zip(new["id"].to_pylist(), new["y"].to_pylist(), strict=True)
+        trained.open().labels.answer([{"id": key, "label": value} for key, value in answered])
+        assert trained.open().monitor.watch(act=True).acted is not None
+
+
+def test_a_challenger_that_the_gate_refused_is_not_trained_again_of_the_same_labels(trained, decided):
+    decided(RETRAIN)
+    file = trained.folder / "backstay.toml"
+    asked = 'rules = [ { rule = "at_least", value = 1.0 } ]'
+    file.write_text("\n".join(asked if line.startswith("rules") else line for line in file.read_text().splitlines()))
+    trained.log(150, 9, "u")
+    project = trained.later(8)
+    project.monitor.watch(act=True)
+    answer_queue(trained, {r.prediction_id: "yes" for r in project.labels.queue().requests})
+    acted = trained.open().monitor.watch(act=True).acted
+    assert acted is not None
+    assert not acted.verdict.passed
+    again = trained.open().monitor.watch(act=True)
+    assert again.acted is None
+    (note,) = [note for note in again.notes if note.startswith(acted.model.id)]
+    assert "was refused by the gate (" in note
+    assert "no label is new since" in note
+    assert [row.body["passed"] for row in trained.open().ws.ledger.rows() if row.kind == "challenger"] == [False]
 
 
 def test_the_memory_of_a_release_begins_with_it(trained):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +13,7 @@ from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Json
 
 if TYPE_CHECKING:
-    from backstay.loop.several import Look
-    from backstay.loop.workspace import Workspace
+    from backstay.loop.several import Found, Look
 
 
 def watch_all(
@@ -34,7 +33,7 @@ def watch_all(
         NotFound: no model of the project has been released yet.
     """
     from backstay.cli import show
-    from backstay.loop.several import look_at_each
+    from backstay.loop.several import Roster, look_at_each
 
     told: list[Json] = []
 
@@ -43,10 +42,9 @@ def watch_all(
         if not as_json:
             _say(look, explain=explain)
 
+    models, _ = Roster(_finder(project)).models()
     try:
-        looks = look_at_each(
-            _live(project), tell, close_now=now, act=act, dry_run=dry_run, pages=pages, metrics=metrics
-        )
+        looks = look_at_each(models, tell, close_now=now, act=act, dry_run=dry_run, pages=pages, metrics=metrics)
     finally:
         # What was seen is told, whatever came of the pages.
         if as_json and told:
@@ -64,12 +62,18 @@ def keep_watching_all(
     pages: Path | None = None,
     metrics: Path | None = None,
 ) -> None:
-    """Judge all that were live at the beginning again and again, until interrupted; in JSON a line a model and look."""
+    """Judge all that are live again and again, until interrupted; in JSON a line a model and look.
+
+    Raises:
+        NotFound: no model of the project has been released yet. Later on that is told, and all that were found last
+            are watched as they were: so it is where the project file cannot be read for a while.
+    """
     from backstay.kernel.faults import told
     from backstay.loop.agent import again
-    from backstay.loop.several import look_at_each
+    from backstay.loop.several import Roster, look_at_each
 
-    models = _live(project)
+    roster = Roster(_finder(project))
+    roster.models()
 
     def tell(look: Look) -> None:
         if as_json:
@@ -78,8 +82,15 @@ def keep_watching_all(
             _say(look, explain=explain)
 
     def round_of_looks() -> None:
+        try:
+            models, gone = roster.models()
+        except Exception as error:  # noqa: BLE001 - it is told, and whoever watches must go on watching
+            complain(told(error), as_json)
+            models, gone = roster.former, []
         if not as_json:
             _head(f"looking at {len(models)} models at {datetime.now().astimezone():%Y-%m-%d %H:%M}")
+        for look in gone:
+            tell(look)
         try:
             look_at_each(models, tell, act=act, pages=pages, metrics=metrics)
         except BrokenPipeError:
@@ -91,11 +102,23 @@ def keep_watching_all(
     again(round_of_looks, every_seconds=60.0 * minutes)
 
 
-def _live(project: Path) -> list[Workspace]:
+def _finder(project: Path) -> Callable[[], Sequence[Found]]:
+    """Finds the live models as they stand when it is called; those that stand as before are not opened again."""
+    from backstay.loop.several import Found
     from backstay.progress import reporter
-    from backstay.project import Project
+    from backstay.project import Opened, Project
 
-    return [one.ws for one in Project.open_live(project, progress=reporter())]
+    opened: list[Opened] = []
+
+    def find() -> Sequence[Found]:
+        before = [one.project for one in opened if one.project is not None]
+        opened[:] = Project.open_each(project, before=before, progress=reporter())
+        return [
+            Found(one.model, one.environment, None if one.project is None else one.project.ws, one.error)
+            for one in opened
+        ]
+
+    return find
 
 
 def _document(look: Look) -> Json:

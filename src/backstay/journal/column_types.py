@@ -6,7 +6,7 @@ one file with another type must not end every look from then on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,12 +21,17 @@ _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?[iI][nN][fF]([iI][nN][
 def unified(tables: Sequence[pa.Table]) -> list[pa.Table]:
     """The same tables with one type a column: the value's of categories, int64 or float64 of numbers and truth values,
     microseconds in UTC of times (those without a zone are taken as UTC), text of all else that is at odds."""
+    odd = at_odds([(table.schema, table.num_rows) for table in tables])
+    return [recast(table, odd) for table in tables]
+
+
+def at_odds(schemas: Iterable[tuple[pa.Schema, int]]) -> dict[str, pa.DataType]:
+    """The one type of each column that has several in these schemas, of so many rows each."""
     kinds: dict[str, list[tuple[pa.DataType, int]]] = {}
-    for table in tables:
-        for field in table.schema:
-            kinds.setdefault(field.name, []).append((field.type, table.num_rows))
-    odd = {name: _joint(found) for name, found in kinds.items() if len({kind for kind, _ in found}) > 1}
-    return [_recast(table, odd) for table in tables]
+    for schema, rows in schemas:
+        for field in schema:
+            kinds.setdefault(field.name, []).append((field.type, rows))
+    return {name: _joint(found) for name, found in kinds.items() if len({kind for kind, _ in found}) > 1}
 
 
 def as_text(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
@@ -115,7 +120,8 @@ def _joint(found: Iterable[tuple[pa.DataType, int]]) -> pa.DataType:
     return TEXT
 
 
-def _recast(table: pa.Table, odd: dict[str, pa.DataType]) -> pa.Table:
+def recast(table: pa.Table, odd: Mapping[str, pa.DataType]) -> pa.Table:
+    """The table with these types in the columns that have others."""
     for place, field in enumerate(table.schema):
         if field.name in odd and field.type != odd[field.name]:
             table = table.set_column(place, field.name, _cast(table.column(place), odd[field.name]))

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from backstay.bundle.manifest import Manifest
 from backstay.journal.answers import entries_of, rows_by_release, scope_of
 from backstay.journal.entries import Predictions
-from backstay.journal.layout import DayFile, Layout, read_table, tag_of, without
-from backstay.journal.parts import from_table
+from backstay.journal.layout import DayFile, Layout, tag_of, without
+from backstay.journal.parts import from_table, read_table
 from backstay.journal.rows import Rows, first_of_each
 from backstay.journal.segment import in_use
 from backstay.journal.switch import Switch

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from backstay.journal.answers import entries_of
+from backstay.journal.answers import entries_of, scope_of
 from backstay.journal.blanking import blank_feedback
 from backstay.journal.compaction import Scope
 from backstay.journal.entries import FOUND, Feedback, Predictions
-from backstay.journal.layout import FORGOTTEN, Layout, read_table, without
-from backstay.journal.parts import from_table
+from backstay.journal.layout import FORGOTTEN, Layout, without
+from backstay.journal.parts import from_table, read_table
 from backstay.journal.rows import Rows
 from backstay.journal.segment import in_use
 from backstay.journal.switch import Switch
@@ -75,7 +75,7 @@ def _of_groups(layout: Layout, scope: Scope, groups: set[str]) -> set[str]:
     for path in [*(file.path for file in layout.days(folder)), *layout.loose(folder)]:
         found |= _members(from_table(read_table(path)), groups)
     for entry in entries_of(layout.segments("p")):
-        if isinstance(entry, Predictions) and entry.groups is not None:
+        if isinstance(entry, Predictions) and entry.groups is not None and scope_of(entry) == scope:
             found |= {i for i, g in zip(entry.ids, entry.groups, strict=True) if g in groups}
     return found
 

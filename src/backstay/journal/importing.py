@@ -216,7 +216,7 @@ def latencies_of(table: pa.Table, name: str | None) -> npt.NDArray[np.float64] |
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
         raise BackstayError(f"the column {name!r} holds {kind}, not milliseconds", fix="give a column of numbers")
     known = ~np.asarray(pc.is_null(column).to_numpy(), dtype=np.bool_)
-    values = np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
+    values = np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
     wrong = np.flatnonzero(known & ~(np.isfinite(values) & (values >= 0.0)))
     if len(wrong):
         raise BackstayError(

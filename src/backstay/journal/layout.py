@@ -9,12 +9,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from backstay.journal.rows import Rows
 from backstay.journal.writer import SEGMENTS
-from backstay.kernel.errors import BackstayError
 from backstay.kernel.ids import digest
 
 PARTS = "parts"
@@ -93,14 +90,6 @@ def without(rows: Rows, gone: frozenset[str]) -> Rows:
     if not gone or not len(rows):
         return rows
     return rows.take(np.array([str(i) not in gone for i in rows.ids], dtype=np.bool_))
-
-
-def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """A file of the log, or some of its columns."""
-    try:
-        return pq.read_table(path, columns=columns)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise BackstayError(f"the log file {path} cannot be read ({error})", fix="restore it from a backup") from error
 
 
 def day_of(at: datetime) -> date:

@@ -17,8 +17,9 @@ from backstay.journal import compaction, retention
 from backstay.journal.answers import entries_of, scope_of
 from backstay.journal.entries import Feedback, Predictions, unpack
 from backstay.journal.erasure import erase, erase_feedback, is_hidden
-from backstay.journal.layout import FORGOTTEN, DayFile, Layout, day_of, read_table, without
-from backstay.journal.parts import from_table, write_part
+from backstay.journal.layout import FORGOTTEN, DayFile, Layout, day_of, without
+from backstay.journal.parts import from_table, head_of, read_table, write_part
+from backstay.journal.release_log import ReleaseLog, pieces_of
 from backstay.journal.rows import Rows, first_of_each
 from backstay.journal.segment import frames, in_use
 from backstay.journal.switch import changing, reading
@@ -81,6 +82,27 @@ class Journal:
         order = np.argsort(found.times, kind="stable").astype(np.int64)
         return replace(found.take(order), duplicates=duplicates + before)
 
+    @contextmanager
+    def log(
+        self,
+        model: str,
+        environment: str,
+        *,
+        release: str,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        manifests: Mapping[str, Manifest] | None = None,
+    ) -> Iterator[ReleaseLog]:
+        """The rows of `rows`, each read when it is wanted: for as long as this lasts no file of the log is rearranged.
+
+        Whoever holds it must not compact, erase or expire: that waits until the log is let go.
+        """
+        folder = self._layout.folder(model, environment)
+        with reading(self.directory):
+            span = (since or EARLIEST, until or LATEST)
+            files = self._layout.days(folder)
+            yield ReleaseLog.of(pieces_of(self._layout, (model, environment), release, manifests or {}, span, files))
+
     def add(self, rows: Rows, *, model: str, environment: str) -> None:
         """Add rows that were predicted elsewhere: all, or none.
 
@@ -123,6 +145,24 @@ class Journal:
                 if isinstance(entry, Predictions) and scope_of(entry) == (model, environment):
                     found += entry.ids
         return iter(found)
+
+    def owners(self, model: str, environment: str, ids: Collection[str]) -> dict[str, str | None]:
+        """The group of each of these rows, None where it has none; those that are not logged are left out."""
+        folder = self._layout.folder(model, environment)
+        found: dict[str, str | None] = {}
+        with reading(self.directory):
+            wanted = set(ids) - self._layout.forgotten()
+            some = pa.array(sorted(wanted), pa.string())
+            for path in (*(f.path for f in self._layout.days(folder)), *self._layout.loose(folder)) if wanted else ():
+                table = read_table(path, ["id", *(["group"] if "group" in head_of(path).columns else [])])
+                for row in table.filter(pc.is_in(table.column("id"), some)).to_pylist():
+                    found.setdefault(row["id"], row.get("group"))
+            for entry in entries_of(self._layout.segments("p")) if wanted else ():
+                if isinstance(entry, Predictions) and scope_of(entry) == (model, environment):
+                    for place, row_id in enumerate(entry.ids):
+                        if row_id in wanted:
+                            found.setdefault(row_id, entry.groups[place] if entry.groups is not None else None)
+        return found
 
     def answered_by(self, model: str, environment: str, ids: Collection[str]) -> dict[str, str]:
         """The release that answered each of these rows; those that are not logged are left out."""

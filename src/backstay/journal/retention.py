@@ -13,8 +13,8 @@ from backstay.bundle.manifest import Manifest
 from backstay.journal.blanking import blank_feedback, is_blank
 from backstay.journal.compaction import Scope, loose_rows, settled_ids
 from backstay.journal.entries import Feedback
-from backstay.journal.layout import Layout, read_table, without
-from backstay.journal.parts import INPUT, from_table
+from backstay.journal.layout import Layout, without
+from backstay.journal.parts import INPUT, from_table, read_table
 from backstay.journal.rows import first_of_each
 from backstay.journal.segment import in_use
 from backstay.journal.switch import Switch

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from backstay.journal.column_types import unified
+from backstay.journal.shape import Shape, usual_width
 
 Objects = npt.NDArray[np.object_]
 Mask = npt.NDArray[np.bool_]
@@ -101,19 +101,25 @@ class Rows:
         return self.take(np.logical_and.reduce(masks)) if masks else self
 
     @staticmethod
-    def concat(parts: Sequence[Rows]) -> Rows:
+    def concat(parts: Sequence[Rows], shape: Shape | None = None) -> Rows:
         """Rows one after another, each with what it has; `scored` and its like say which rows lack what others have.
 
         Of one release whose rows have scores or embeddings of several widths, those of another width than most have
         none; of releases that differ among each other no row has any. Input columns that only some parts have become
         null in the others, and a column of several types gets one that holds them all (`column_types`).
+
+        Args:
+            shape: of all the rows that these are some of; else that of these.
         """
         parts = [p for p in parts if len(p)]
         if not parts:
             return Rows.none()
-        scores, scored = _stack(parts, [p.scores for p in parts], [p.scored for p in parts])
-        embeddings, embedded = _stack(parts, [p.embeddings for p in parts], [p.embedded for p in parts])
-        inputs, described = _tables(parts)
+        shape = shape or _shape(parts)
+        scores, scored = _stack(parts, shape.scores, [p.scores for p in parts], [p.scored for p in parts])
+        embeddings, embedded = _stack(
+            parts, shape.embeddings, [p.embeddings for p in parts], [p.embedded for p in parts]
+        )
+        inputs, described = _tables(parts, shape)
         return Rows(
             ids=np.concatenate([p.ids for p in parts]),
             times=np.concatenate([p.times for p in parts]),
@@ -121,10 +127,10 @@ class Rows:
             predictions=np.concatenate([p.predictions for p in parts]),
             scores=scores,
             embeddings=embeddings,
-            groups=None if all(p.groups is None for p in parts) else np.concatenate([_or_none(p) for p in parts]),
+            groups=np.concatenate([_or_none(p) for p in parts]) if shape.groups else None,
             inputs=inputs,
             duplicates=sum(p.duplicates for p in parts),
-            latencies=None if all(p.latencies is None for p in parts) else np.concatenate([_waited(p) for p in parts]),
+            latencies=np.concatenate([_waited(p) for p in parts]) if shape.latencies else None,
             scored=scored,
             embedded=embedded,
             described=described,
@@ -133,25 +139,28 @@ class Rows:
 
 def first_of_each(parts: Sequence[Rows], known: Iterable[str] = ()) -> tuple[list[Rows], int]:
     """These parts without ids that are known or that an earlier row has, and how many rows that drops."""
+    masks = firsts([part.ids.tolist() for part in parts], known)
+    kept = [part if mask is None else part.take(mask) for part, mask in zip(parts, masks, strict=True)]
+    return kept, sum(len(part) for part in parts) - sum(len(part) for part in kept)
+
+
+def firsts(parts: Sequence[Sequence[str]], known: Iterable[str] = ()) -> list[Mask | None]:
+    """Which of these ids are neither known nor seen before, by part; None where all of a part are not."""
     seen = set(known)
-    kept: list[Rows] = []
-    dropped = 0
-    for part in parts:
-        ids = part.ids.tolist()
-        before = len(seen)
+    found: list[Mask | None] = []
+    for ids in parts:
         fresh = set(ids)
         if len(fresh) == len(ids) and seen.isdisjoint(fresh):
             seen |= fresh
-            kept.append(part)
+            found.append(None)
             continue
         first = np.zeros(len(ids), dtype=np.bool_)
         for place, row_id in enumerate(ids):
             if row_id not in seen:
                 seen.add(row_id)
                 first[place] = True
-        dropped += len(ids) - (len(seen) - before)
-        kept.append(part.take(first))
-    return kept, dropped
+        found.append(first)
+    return found
 
 
 def _stamp(at: datetime) -> np.datetime64:
@@ -166,11 +175,21 @@ def _waited(rows: Rows) -> npt.NDArray[np.float64]:
     return np.full(len(rows), np.nan) if rows.latencies is None else rows.latencies
 
 
+def _shape(parts: list[Rows]) -> Shape:
+    """What these parts have together."""
+    return Shape.of(
+        _width(parts, [p.scores for p in parts], [p.scored for p in parts]),
+        _width(parts, [p.embeddings for p in parts], [p.embedded for p in parts]),
+        [(None if p.inputs is None else p.inputs.schema, len(p)) for p in parts],
+        groups=any(p.groups is not None for p in parts),
+        latencies=any(p.latencies is not None for p in parts),
+    )
+
+
 def _stack(
-    parts: list[Rows], values: list[npt.NDArray[np.float32] | None], masks: list[Mask | None]
+    parts: list[Rows], width: int | None, values: list[npt.NDArray[np.float32] | None], masks: list[Mask | None]
 ) -> tuple[npt.NDArray[np.float32] | None, Mask | None]:
-    """Scores or embeddings of all parts, NaN where a row has none, and which rows have some."""
-    width = _width(parts, values, masks)
+    """Scores or embeddings of all parts, NaN where a row has none of this width, and which rows have some."""
     if width is None:
         return None, None
     fitting = [found if found is not None and found.shape[1] == width else None for found in values]
@@ -191,8 +210,7 @@ def _width(parts: list[Rows], values: list[npt.NDArray[np.float32] | None], mask
         if found is not None:
             for release, rows in Counter(part.releases[slice(None) if has is None else has].tolist()).items():
                 counts.setdefault(str(release), Counter())[found.shape[1]] += rows
-    usual = {max(sorted(found), key=found.__getitem__) for found in counts.values()}
-    return usual.pop() if len(usual) == 1 else None
+    return usual_width(counts)
 
 
 def _joined(parts: list[Rows], have: list[bool], masks: list[Mask | None]) -> Mask | None:
@@ -206,18 +224,11 @@ def _joined(parts: list[Rows], have: list[bool], masks: list[Mask | None]) -> Ma
     return np.concatenate(found)
 
 
-def _tables(parts: list[Rows]) -> tuple[pa.Table | None, Mask | None]:
+def _tables(parts: list[Rows], shape: Shape) -> tuple[pa.Table | None, Mask | None]:
     """Inputs of all parts, null where a row has none, and which rows have some."""
-    given = [part.inputs if part.inputs is not None and part.inputs.num_columns else None for part in parts]
-    known = [table for table in given if table is not None]
-    if not known:
+    if shape.inputs is None:
         return None, None
-    if any(table.schema != known[0].schema for table in known):
-        known = unified(known)
+    given = [part.inputs if part.inputs is not None and part.inputs.num_columns else None for part in parts]
+    tables = [shape.fitted(table, len(part)) for table, part in zip(given, parts, strict=True)]
     have = [table is not None for table in given]
-    left, first = iter(known), known[0].schema[0].name
-    tables = [
-        next(left) if has else pa.table({first: pa.nulls(len(part))}) for part, has in zip(parts, have, strict=True)
-    ]
-    joined = pa.concat_tables(tables, promote_options="permissive")
-    return joined, _joined(parts, have, [part.described for part in parts])
+    return pa.concat_tables(tables), _joined(parts, have, [part.described for part in parts])

@@ -18,6 +18,7 @@ from backstay.kernel.records import ModelRecord, Release, Schema, Task, WindowRe
 from backstay.loop.examples import texts
 from backstay.loop.kept_rows import Gathered, empty_window
 from backstay.loop.lookup import window_results
+from backstay.loop.record import refuse_wrong_times
 from backstay.loop.reference import slices_of
 from backstay.loop.watch import Watched, commit, detectors_of, with_numbers
 from backstay.loop.window_rows import window_data
@@ -40,7 +41,7 @@ def backfill(ws: Workspace, source: Path) -> Watched:
     instead of sketched: memory then grows with them.
     The rows are not logged: labels that come for them later find nothing.
 
-    Raises BackstayError where no time column is known.
+    Raises BackstayError where no time column is known, or a row is dated before 1990 or ahead of now.
     """
     release = ws.champion()
     if ws.model_record(release.model_id).task in (Task.REGRESSION, Task.MULTILABEL):
@@ -229,6 +230,7 @@ def _sketched(
     schema = reading.schema
     with reading.ws.progress.step("rows", total=source.rows) as tick:
         for rows in reading.rows(source):
+            refuse_wrong_times(rows, reading.time, reading.ws.clock.now())
             tick(len(rows))
             sound, said = with_numbers(rows)
             notes += said

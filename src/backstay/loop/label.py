@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ import pyarrow as pa
 from msgspec import structs
 
 from backstay.data.write import check_place, write_table
+from backstay.journal.release_log import ReleaseLog
 from backstay.journal.rows import Rows
 from backstay.kernel.errors import BackstayError, nearest
 from backstay.kernel.ids import digest
@@ -112,11 +114,21 @@ def live_rows(
     )
 
 
+@contextmanager
+def live_log(
+    ws: Workspace, release: str, *, since: datetime | None = None, until: datetime | None = None
+) -> Iterator[ReleaseLog]:
+    """The log of a release, of which no more is read than is asked for; nothing rearranges it meanwhile."""
+    manifests = ws.manifests_by_release()
+    with ws.journal.log(**ws.scope, release=release, since=since, until=until, manifests=manifests) as log:
+        yield log
+
+
 def still_logged(ws: Workspace, labels: Sequence[Label]) -> list[Label]:
     """Those of the labels whose rows are in the log: of the others nothing can be learned any more."""
     if ws.journal.tally(**ws.scope).until is None:
         return list(labels)
-    logged = set(ws.journal.ids(**ws.scope))
+    logged = ws.journal.owners(**ws.scope, ids=[label.prediction_id for label in labels])
     return [label for label in labels if label.prediction_id in logged]
 
 
@@ -139,7 +151,7 @@ def request(ws: Workspace, n: int, *, purpose: str = "estimate", seed: str = "")
         return queue(ws)
     asked = _asked(ws)
     where = ""
-    if purpose == "estimate" and not (outside := outside_draws(ws, release, rows)).all():
+    if purpose == "estimate" and not (outside := outside_draws(ws, release, rows.times)).all():
         rows, where = rows.take(outside), " outside the windows that were drawn from by doubt"
     order = np.argsort(rows.times, kind="stable")[::-1]
     free = _of_nobody(rows, _recent(order, n, purpose), asked)
@@ -163,13 +175,13 @@ def request(ws: Workspace, n: int, *, purpose: str = "estimate", seed: str = "")
     return queue(ws)
 
 
-def unasked(ws: Workspace, release: Release, rows: Rows) -> int:
+def unasked(ws: Workspace, release: Release, log: ReleaseLog) -> int:
     """How many of these rows of a release can be drawn for an estimate; where there are plenty, at least so many."""
     asked = _asked(ws)
-    outside = outside_draws(ws, release, rows)
+    outside = outside_draws(ws, release, log.times)
     least = int(outside.sum()) - len(asked)
     # Ids are compared only where it matters: a log has a million of them.
-    return least if least >= PLENTY else sum(str(i) not in asked for i in rows.ids[outside])
+    return least if least >= PLENTY else sum(row_id not in asked for row_id in log.ids_where(outside))
 
 
 def _asked(ws: Workspace) -> set[str]:
@@ -189,14 +201,7 @@ def _recent(order: npt.NDArray[np.int64], n: int, purpose: str) -> npt.NDArray[n
 
 def add(ws: Workspace, given: Sequence[tuple[str, str, datetime]], *, source: str) -> Labelled:
     """File labels under their source, each dealt to exactly one use; answered requests are closed."""
-    release_rows = live_rows(ws)
-    groups = dict(
-        zip(
-            (str(i) for i in release_rows.ids),
-            release_rows.groups if release_rows.groups is not None else [None] * len(release_rows),
-            strict=True,
-        )
-    )
+    groups = ws.journal.owners(**ws.scope, ids=[row_id for row_id, _, _ in given])
     open_requests = {r.prediction_id: r for r in ws.catalog.requests(ws.name, ws.environment, status="open")}
     kind = task_of(ws)
     written = [(row_id, kind.label(value) or value, at) for row_id, value, at in given]
@@ -256,8 +261,7 @@ def ingest_feedback(ws: Workspace) -> list[str]:
         for f in feedback
         if (f.model, f.environment, f.kind) == (ws.name, ws.environment, "label")
     ]
-    logged = dict.fromkeys((str(i) for i in live_rows(ws).ids), "") if mine else {}
-    found = sort_feedback(mine, logged)
+    found = sort_feedback(mine, ws.journal.owners(**ws.scope, ids=[f.prediction_id for f in mine]))
     unfit, contradicted = 0, found.contradicted
     unknown: list[str] = []
     for source, given in sorted(found.by_source.items()):

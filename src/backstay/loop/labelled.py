@@ -6,22 +6,23 @@ from datetime import UTC
 
 import numpy as np
 
-from backstay.journal.rows import Rows
+from backstay.journal.release_log import ReleaseLog
 from backstay.kernel.records import Release
-from backstay.loop.reference import slices_of
+from backstay.loop.reference import may_slice, sliced_by, slices_of
 from backstay.loop.workspace import Workspace
 from backstay.maths.classification import declined
 from backstay.monitor.traffic import LabelledRow
 
 
-def labelled_rows(ws: Workspace, rows: Rows, release: Release) -> tuple[LabelledRow, ...]:
+def labelled_rows(ws: Workspace, log: ReleaseLog, release: Release) -> tuple[LabelledRow, ...]:
     """Labels of this release's rows, joined with what was predicted. The memory drops those it has counted."""
     labels = ws.catalog.labels(ws.name, ws.environment)
-    wanted = {label.prediction_id for label in labels}
-    # Of a long log few rows are labelled: of the others nothing is turned into Python values.
-    held = np.array([i for i, row_id in enumerate(rows.ids) if str(row_id) in wanted], dtype=np.int64)
-    slices = {name: values[held] for name, values in slices_of(ws, rows.inputs).items()}
-    rows = rows.take(held)
+    if not labels:
+        return ()
+    # By which columns results are told apart is a matter of all rows, not of the few that are labelled.
+    sliced = sliced_by(ws, log.inputs(ws.settings.data.slices)) if may_slice(ws) else []
+    rows = log.of_ids({label.prediction_id for label in labels}, inputs=sliced, embeddings=False)
+    slices = slices_of(ws, rows.inputs, sliced)
     places = {str(row_id): i for i, row_id in enumerate(rows.ids)}
     census = set(ws.settings.labels.census_sources)
     record = ws.model_record(release.model_id)

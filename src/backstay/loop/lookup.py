@@ -8,6 +8,8 @@ from backstay.kernel.errors import NotFound
 from backstay.kernel.records import ModelRecord, Verdict, WindowResult
 from backstay.loop.workspace import Workspace
 
+MOST_EXAMPLES = 12
+
 
 def latest_candidate(ws: Workspace) -> ModelRecord:
     """The newest model that is not live and was offered to the gate."""
@@ -48,3 +50,10 @@ def judged_until(ws: Workspace, release_id: str) -> datetime | None:
     state = ws.catalog.get_state(f"watch/{ws.name}/{ws.environment}/{release_id}")
     end = None if state is None else state["last_end"]
     return None if end is None else datetime.fromisoformat(end)
+
+
+def example_ids(result: WindowResult) -> set[str]:
+    """Prediction ids that a window's page shows."""
+    cells = () if result.located is None else result.located.cells
+    of_cells = (i for cell in cells if cell.grew for i in cell.example_ids)
+    return {*(i for s in result.signals for i in s.example_ids[:MOST_EXAMPLES]), *of_cells}

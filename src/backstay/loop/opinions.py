@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
 from backstay.journal.entries import FAILURE, Feedback
+from backstay.journal.release_log import ReleaseLog
 from backstay.journal.rows import Rows
+from backstay.kernel.records import Label
 from backstay.loop.label import live_rows
 from backstay.loop.workspace import Workspace
 from backstay.maths.arrays import AnyArray
@@ -57,8 +59,12 @@ class Heard:
         return Rival(release, rows.ids, rows.times, rows.groups, said, self.planned)
 
 
-def heard(ws: Workspace, rows: Rows, release: str) -> Heard:
-    """Feedback on these rows of a release and failed requests, where a detector that was asked for reads them."""
+def heard(ws: Workspace, log: ReleaseLog, release: str, start: datetime, end: datetime) -> Heard:
+    """Feedback on logged rows of a release and failed requests, where a detector that was asked for reads them.
+
+    Args:
+        start, end: of the windows that are to be judged: rows of other releases are of that time.
+    """
     if READERS.isdisjoint(ws.settings.watch.detectors):
         return Heard()
     feedback, _ = ws.journal.feedback()
@@ -68,10 +74,12 @@ def heard(ws: Workspace, rows: Rows, release: str) -> Heard:
         failed = np.array([item.at for item in mine if item.kind == FAILURE], dtype=np.int64).astype("datetime64[us]")
     others = None
     if "engagement" in ws.settings.watch.detectors:
-        others = live_rows(ws)
+        others = live_rows(ws, since=start, until=end)
         others = others.take(np.asarray(others.releases != release, dtype=np.bool_))
-    known = _known(mine, rows)
-    known += _labels(ws, rows)
+    labels = [label for label in ws.catalog.labels(**ws.scope) if label.trusted]
+    named = {item.prediction_id for item in mine} | {label.prediction_id for label in labels}
+    rows = log.of_ids(named, inputs=(), embeddings=False)
+    known = _known(mine, rows) + _labels(labels, rows)
     said = () if others is None else tuple(_known(mine, others))
     share = ws.settings.watch.planned_share
     planned = None if share is None else 1.0 - share
@@ -86,14 +94,14 @@ def _known(feedback: list[Feedback], rows: Rows) -> list[Opinion]:
     return [opinion for opinion in said if opinion is not None]
 
 
-def _labels(ws: Workspace, rows: Rows) -> list[Opinion]:
+def _labels(labels: Sequence[Label], rows: Rows) -> list[Opinion]:
     """Trusted labels of these rows as what their sources say: of rows with two it is known whether they agree."""
     places = {str(row_id): place for place, row_id in enumerate(rows.ids)}
     times = rows.times.astype("datetime64[us]").tolist()
     found: list[Opinion] = []
-    for label in ws.catalog.labels(**ws.scope):
+    for label in labels:
         place = places.get(label.prediction_id)
-        if place is not None and label.trusted:
+        if place is not None:
             at = times[place].replace(tzinfo=UTC)
             answer = str(rows.predictions[place])
             found.append(Opinion(label.prediction_id, "label", label.value, label.source, label.at, answer, at))

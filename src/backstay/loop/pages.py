@@ -11,13 +11,12 @@ import pyarrow as pa
 from backstay.journal.rows import Rows
 from backstay.kernel.records import ColumnKind, Decision, Release, Schema, Task, WindowResult
 from backstay.loop.erasures import erased_since
+from backstay.loop.lookup import MOST_EXAMPLES, example_ids
 from backstay.loop.reference import pixels_of
 from backstay.loop.whole_file import write_whole
 from backstay.loop.workspace import USE_COLUMN, Workspace
 from backstay.render.examples import Example
 from backstay.render.watch_page import watch_page
-
-MOST_EXAMPLES = 12
 
 
 def write_watch_page(
@@ -30,7 +29,7 @@ def write_watch_page(
     decision: Decision | None,
     notes: Sequence[str] = (),
 ) -> Path:
-    """Write the page of a window. `notes`: what was noticed at this look besides."""
+    """Write the page of a window. `rows`: those that it names, at least. `notes`: what was noticed at this look."""
     before: tuple[Example, ...] = ()
     missed: dict[int, Example] = {}
     if release.reference_id is not None:
@@ -61,9 +60,7 @@ def schema_of(ws: Workspace, release: Release) -> Schema:
 
 
 def _named(result: WindowResult, rows: Rows, schema: Schema, task: Task) -> dict[str, Example]:
-    cells = () if result.located is None else result.located.cells
-    of_cells = (i for cell in cells if cell.grew for i in cell.example_ids)
-    wanted = {*(i for s in result.signals for i in s.example_ids[:MOST_EXAMPLES]), *of_cells}
+    wanted = example_ids(result)
     places = [i for i, row_id in enumerate(rows.ids) if str(row_id) in wanted]
     chosen = rows.take(np.array(places, dtype=np.int64))
     if not places:

@@ -126,21 +126,39 @@ def slices_of(
     with `known`, the columns that the reference is sliced by, all others are, whatever values the rows have.
     """
     found: dict[str, npt.NDArray[np.object_]] = {}
-    if GROUPED.isdisjoint(ws.settings.watch.detectors):
-        return found
-    for name in ws.settings.data.slices:
-        if table is None or name not in table.column_names or (known is not None and name not in known):
-            continue
-        column = table.column(name)
-        if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
-            if known is None and len(set(column.to_pylist()) - {None}) > MOST_NUMBERS:
-                continue
+    for name in sliced_by(ws, table, known):
+        column = table.column(name)  # type: ignore[union-attr]  # without a table there is no name
+        if _numeric(column.type):
             found[name] = np.array(
                 [None if v is None or v != v else f"{v:g}" for v in column.to_pylist()], dtype=object
             )
         else:
             found[name] = np.array([None if v is None else text(v) for v in column.to_pylist()], dtype=object)
     return found
+
+
+def sliced_by(ws: Workspace, table: pa.Table | None, known: Collection[str] | None = None) -> list[str]:
+    """Which columns of these rows `slices_of` takes."""
+    if table is None or not may_slice(ws):
+        return []
+    names = [n for n in ws.settings.data.slices if n in table.column_names and (known is None or n in known)]
+    return names if known is not None else [n for n in names if not _many_numbers(table.column(n))]
+
+
+def may_slice(ws: Workspace) -> bool:
+    """Whether a detector asks for groups, and the project file names columns that tell them apart."""
+    return bool(ws.settings.data.slices) and not GROUPED.isdisjoint(ws.settings.watch.detectors)
+
+
+def _many_numbers(column: pa.ChunkedArray) -> bool:
+    if not _numeric(column.type):
+        return False
+    values = np.unique(column.drop_null().to_numpy())
+    return bool(np.count_nonzero(values == values) > MOST_NUMBERS)
+
+
+def _numeric(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
 
 
 class View:

@@ -1,6 +1,6 @@
 """Looks at which no window can be ready: they read nothing of the log that the look before has read.
 
-A window is judged from the whole log of its release, since late rows, labels that come months later and repeated ids
+A window is judged beside the whole log of its release, since late rows, labels that come months later and repeated ids
 are only known there. Most looks of an agent judge nothing. Of those this tells beforehand, from what the last whole
 look noted: when the log's files are the same, nothing is read; when they are not and the next window ends later than
 now, only rows of the window that is still filling.
@@ -13,9 +13,9 @@ from datetime import datetime
 
 import numpy as np
 
-from backstay.journal.rows import Rows
+from backstay.journal.release_log import ReleaseLog
 from backstay.kernel.records import Json, Release
-from backstay.loop.label import live_rows, unasked
+from backstay.loop.label import live_log, unasked
 from backstay.loop.workspace import Workspace
 from backstay.monitor.memory import Memory
 from backstay.monitor.windows import could_close, stamp
@@ -75,26 +75,29 @@ def at_rest(ws: Workspace, key: str, release: Release, *, close_now: bool, wante
     spans = memory.late_rows.spans
     if spans:
         # Few rows are logged of a time that a backfill judged.
-        there = live_rows(ws, release=release.id, since=spans[0][0], until=spans[-1][1])
-        if memory.late_rows.overlap_untold(there.times[there.sound()]):
-            return None
-    pending, unsound = _counted(live_rows(ws, release=release.id, since=end), end)
+        with live_log(ws, release.id, since=spans[0][0], until=spans[-1][1]) as there:
+            if memory.late_rows.overlap_untold(there.times[there.sound()]):
+                return None
+    with live_log(ws, release.id, since=end) as log:
+        pending, unsound = _counted(log, end)
     # Rows that came in late are counted by the next whole look, as they always were: when a window is judged.
     return Resting(pending, noted.unsound + unsound, noted.unasked)
 
 
-def note(ws: Workspace, key: str, mark: str, memory: Memory, release: Release, rows: Rows, sound: Rows) -> None:
+def note(
+    ws: Workspace, key: str, mark: str, memory: Memory, release: Release, log: ReleaseLog, sound: ReleaseLog
+) -> None:
     """Keep what a whole look has seen. `mark`: the log's files before they were read; `sound`: the rows judged by."""
     end = memory.last_end
     if end is None:
         return
-    pending, unsound = _counted(rows, end)
+    pending, unsound = _counted(log, end)
     noted = Noted(
         log=mark,
         left=_left(ws),
         end=end.isoformat(),
         pending=pending,
-        unsound=len(rows) - len(sound) - unsound,
+        unsound=len(log) - len(sound) - unsound,
         pending_unsound=unsound,
         requests=len(ws.catalog.requests(ws.name, ws.environment)),
         unasked=unasked(ws, release, sound),
@@ -105,9 +108,9 @@ def note(ws: Workspace, key: str, mark: str, memory: Memory, release: Release, r
             tx.set_state(_place(key), value)
 
 
-def _counted(rows: Rows, end: datetime) -> tuple[int, int]:
+def _counted(log: ReleaseLog, end: datetime) -> tuple[int, int]:
     """Sound rows from this moment on, and others."""
-    sound = rows.sound()[rows.times >= stamp(end)]
+    sound = log.sound()[log.times >= stamp(end)]
     return int(np.count_nonzero(sound)), int(np.count_nonzero(~sound))
 
 

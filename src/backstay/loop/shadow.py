@@ -16,7 +16,7 @@ from backstay.journal.rows import Rows
 from backstay.kernel.ids import fraction
 from backstay.kernel.records import Label, Release, Task
 from backstay.labels.training import training_labels
-from backstay.loop.label import live_rows
+from backstay.loop.label import live_log
 from backstay.loop.reference import views
 from backstay.loop.workspace import Workspace
 from backstay.maths.arrays import AnyArray, FloatArray, IntArray
@@ -37,8 +37,11 @@ def shadow_gain(ws: Workspace, release: Release) -> tuple[Gain | None, str]:
     record = ws.model_record(release.model_id)
     if not record.classes or record.task is Task.MULTILABEL:
         return None, "no shadow: the live model answers no classes"
-    rows = live_rows(ws, release=release.id).whole()
-    found = _drawn(ws, rows)
+    drawn = _drawn(ws)
+    with live_log(ws, release.id) as log:
+        rows = log.of_ids({label.prediction_id for label in drawn}).whole()
+    logged = {str(row_id) for row_id in rows.ids}
+    found = [label for label in drawn if label.prediction_id in logged]
     if len(found) < LEAST:
         return None, f"no shadow: {len(found)} labels for training were drawn with a known chance, {LEAST} are needed"
     places = {str(row_id): i for i, row_id in enumerate(rows.ids)}
@@ -74,16 +77,11 @@ def cross_fitted(features: FloatArray, codes: IntArray, groups: AnyArray, classe
     return answers
 
 
-def _drawn(ws: Workspace, rows: Rows) -> list[Label]:
-    """Trusted labels for training, of this release's rows, whose chance of being drawn is known."""
-    logged = {str(row_id) for row_id in rows.ids}
+def _drawn(ws: Workspace) -> list[Label]:
+    """Trusted labels for training whose chance of being drawn is known."""
     labels = training_labels(ws.catalog.labels(ws.name, ws.environment, use="train"), ws.settings.labels)
     census = set(ws.settings.labels.census_sources)
-    return [
-        label
-        for label in labels
-        if label.trusted and label.prediction_id in logged and (label.probability is not None or label.source in census)
-    ]
+    return [label for label in labels if label.trusted and (label.probability is not None or label.source in census)]
 
 
 def _features(ws: Workspace, release: Release, rows: Rows) -> FloatArray | None:

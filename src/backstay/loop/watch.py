@@ -6,22 +6,24 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from backstay.journal.importing import rows_from
+from backstay.journal.release_log import ReleaseLog
 from backstay.journal.rows import Rows
+from backstay.kernel.errors import Conflict
 from backstay.kernel.ids import fraction
 from backstay.kernel.records import Condition, Decision, Release, Schema, WindowResult
 from backstay.labels.queue import draw_requests
 from backstay.loop.act import carry_out, decide, tidy
 from backstay.loop.examples import bring, texts
 from backstay.loop.gating import Offered
-from backstay.loop.label import ingest_feedback, live_rows, unasked
+from backstay.loop.label import ingest_feedback, live_log, unasked
 from backstay.loop.labelled import labelled_rows
 from backstay.loop.lease import lease
-from backstay.loop.lookup import newest_window, window_results
+from backstay.loop.lookup import example_ids, newest_window, window_results
 from backstay.loop.notify import begin, deliver
 from backstay.loop.numbers import measured, with_numbers_of
 from backstay.loop.opinions import heard
@@ -45,6 +47,7 @@ from backstay.monitor.windows import SMALLEST, cut, stamp
 from backstay.serve.metrics import watch_text
 
 DAYS_A_MONTH = 365.25 / 12
+Logged = TypeVar("Logged", Rows, ReleaseLog)
 
 
 @dataclass(frozen=True)
@@ -116,65 +119,85 @@ def _watch(ws: Workspace, *, close_now: bool, act: bool, dry_run: bool, page: Pa
     if page is None and (watched := _rested(ws, key, release, notes, close_now=close_now, act=act, dry_run=dry_run)):
         return watched
     mark = ws.journal.mark(**ws.scope)
-    logged = live_rows(ws, release=release.id)
-    rows, broken = with_numbers(logged)
-    left = ws.journal.tally(**ws.scope).judged.get(release.id, 0)
-    memory = _remembered(ws, key, release, rows)
     detectors = detectors_of(ws, key, release)
-    first_look = memory.windows == 0
-    windows = cut(
-        rows.times, memory.started, ws.clock.now(), memory.last_end, ws.settings.watch, close=close_now or first_look
-    )
-    limit = detectors.reference.limit
-    known = (measured(row, limit) for row in labelled_rows(ws, rows, release))
-    labelled = tuple(row for row in known if row is not None)
-    feedback = heard(ws, rows, release.id)
-    _, schema = ws.rows_of(str(release.reference_id))
-    answered = _labelled_as_rows(rows, labelled, schema, detectors.reference)
-    searched = Searched(ws, release, detectors.reference)
-    done: list[WindowResult] = []
-    requested: list[str] = []
-    with ws.progress.step("windows", total=len(windows)) as tick:
-        for window in windows:
-            inside = rows.between(window.start, window.end)
-            data = window_data(inside, window.start, window.end, schema, labelled)
-            notes += no_numbers_in(data)
-            untold = memory.untold(rows.times, left)
-            data = replace(data, slices=slices_of(ws, inside.inputs, detectors.reference.slices), untold=untold)
-            data = _answered(feedback.into(data, inside), inside, detectors.reference)
-            # The standing sample of this very window is drawn after it was judged.
-            free = max(unasked(ws, release, rows) - _share(ws, window.start, window.end, 0.0), 0)
-            drawn = drawn_of(ws, release, labelled, window.start, window.end)
-            found = searched.of(window.start, window.end)
-            data = replace(data, drawn=drawn, unasked=free, answered=answered, searches=found)
-            result, memory = watch_window(memory, data, detectors, ws.settings, ws.clock)
-            requested += _ask(ws, inside, result)
-            commit(ws, key, release, result, memory)
-            done.append(result)
-            tick()
-    if not windows and (overlapping := memory.untold(rows.times, left).overlapping):
-        # No window may ever tell of them. Late rows are told with the next one.
-        there = Untold(overlapping=overlapping)
-        notes += there.sentences
-        memory = memory.with_told(there)
-        with ws.ledger.transaction() as tx:
-            tx.set_state(key, memory.to_json())
-    history = window_results(ws, release.id)
-    latest = history[-1] if history else None
-    if latest is not None and not done and latest.labels_requested:
-        latest = renewed(latest, unasked(ws, release, rows))
-    pending = int(np.count_nonzero(rows.times >= stamp(memory.last_end))) if memory.last_end else len(rows)
-    note(ws, key, mark, memory, release, logged, rows)
-    watched = _followed(ws, release, history, [*notes, *broken], act=act, dry_run=dry_run)
+    with live_log(ws, release.id) as logged:
+        log, broken = with_numbers(logged)
+        done, requested, memory, told = _judged(ws, key, release, detectors, log, close_now=close_now)
+        history = window_results(ws, release.id)
+        latest = history[-1] if history else None
+        if latest is not None and not done and latest.labels_requested:
+            latest = renewed(latest, unasked(ws, release, log))
+        pending = int(np.count_nonzero(log.times >= stamp(memory.last_end))) if memory.last_end else len(log)
+        note(ws, key, mark, memory, release, logged, log)
+        shown = Rows.none() if latest is None or page is None else log.of_ids(example_ids(latest))
+    watched = _followed(ws, release, history, [*notes, *told, *broken], act=act, dry_run=dry_run)
     written = None
     if latest is not None and page is not None:
         # Drawing needs matplotlib, which a look without a page can do without.
         from backstay.loop.pages import write_watch_page
 
-        written = str(write_watch_page(ws, page, latest, history, rows, release, watched.decision, watched.notes))
+        written = str(write_watch_page(ws, page, latest, history, shown, release, watched.decision, watched.notes))
     return replace(
         watched, windows=tuple(done), latest=latest, pending=pending, requested=tuple(requested), page=written
     )
+
+
+def _judged(
+    ws: Workspace, key: str, release: Release, detectors: Detectors, log: ReleaseLog, *, close_now: bool
+) -> tuple[list[WindowResult], list[str], Memory, list[str]]:
+    """Judge the windows that are ready: results, rows that were asked about, what is remembered now, and notes."""
+    left = ws.journal.tally(**ws.scope).judged.get(release.id, 0)
+    memory = _remembered(ws, key, release, log)
+    close = close_now or memory.windows == 0
+    windows = cut(log.times, memory.started, ws.clock.now(), memory.last_end, ws.settings.watch, close=close)
+    if not windows:
+        memory, notes = _told(ws, key, memory, memory.untold(log.times, left).overlapping)
+        return [], [], memory, notes
+    reference = detectors.reference
+    known = (measured(row, reference.limit) for row in labelled_rows(ws, log, release))
+    labelled = tuple(row for row in known if row is not None)
+    feedback = heard(ws, log, release.id, windows[0].start, windows[-1].end)
+    _, schema = ws.rows_of(str(release.reference_id))
+    answered = _labelled_as_rows(log, labelled, schema, reference)
+    searched = Searched(ws, release, reference)
+    done: list[WindowResult] = []
+    requested: list[str] = []
+    notes = []
+    with ws.progress.step("windows", total=len(windows)) as tick:
+        for window in windows:
+            inside = log.between(window.start, window.end)
+            data = window_data(inside, window.start, window.end, schema, labelled)
+            notes += no_numbers_in(data)
+            untold = memory.untold(log.times, left)
+            data = replace(data, slices=slices_of(ws, inside.inputs, reference.slices), untold=untold)
+            data = _answered(feedback.into(data, inside), inside, reference)
+            # The standing sample of this very window is drawn after it was judged.
+            free = max(unasked(ws, release, log) - _share(ws, window.start, window.end, 0.0), 0)
+            drawn = drawn_of(ws, release, labelled, window.start, window.end)
+            found = searched.of(window.start, window.end)
+            data = replace(data, drawn=drawn, unasked=free, answered=answered, searches=found)
+            result, memory = watch_window(memory, data, detectors, ws.settings, ws.clock)
+            requested += _ask(ws, inside, result)
+            try:
+                commit(ws, key, release, result, memory)
+            except Conflict as other:
+                notes.append(other.what)
+                memory = _remembered(ws, key, release, log)
+                break
+            done.append(result)
+            tick()
+    return done, requested, memory, notes
+
+
+def _told(ws: Workspace, key: str, memory: Memory, overlapping: int) -> tuple[Memory, list[str]]:
+    """Tell of logged rows in windows of a backfill: no window may ever. Late rows are told with the next one."""
+    if not overlapping:
+        return memory, []
+    there = Untold(overlapping=overlapping)
+    memory = memory.with_told(there)
+    with ws.ledger.transaction() as tx:
+        tx.set_state(key, memory.to_json())
+    return memory, list(there.sentences)
 
 
 def _rested(
@@ -204,10 +227,20 @@ def _followed(
 
 
 def commit(ws: Workspace, key: str, release: Release, result: WindowResult, memory: Memory) -> None:
-    """Keep a window with what the detectors remember after it, and its alarms: all of it or nothing."""
+    """Keep a window with what the detectors remember after it, and its alarms: all of it or nothing.
+
+    Raises:
+        Conflict: another look has kept a window since this one read what was remembered.
+    """
     before = newest_window(ws)
     was_worse = before is not None and (before.release_id, before.condition) == (release.id, Condition.WORSE)
     with ws.ledger.transaction() as tx:
+        kept = tx.get_state(key)
+        if (0 if kept is None else int(kept["windows"])) != memory.windows - 1:
+            raise Conflict(
+                f"another look judged rows up to {result.end:%Y-%m-%d %H:%M} UTC at the same time: what it said stands",
+                fix="look again: `backstay watch`",
+            )
         tx.put("window", result.id, result, **ws.scope)
         tx.set_state(key, memory.to_json())
         for name in result.new_alarms:
@@ -255,28 +288,37 @@ def _answered(window: WindowData, rows: Rows, reference: Reference) -> WindowDat
     return with_sets_of(with_numbers_of(window, rows, reference), rows, reference)
 
 
-def with_numbers(rows: Rows) -> tuple[Rows, list[str]]:
+def with_numbers(rows: Logged) -> tuple[Logged, list[str]]:
     """Rows whose scores and embeddings are numbers, and a note on the others: one of them must not blind a test."""
     sound = rows.sound()
-    if sound.all():
-        return rows, []
-    return rows.take(sound), _left_out(int((~sound).sum()))
+    return (rows, []) if sound.all() else (rows.take(sound), _left_out(int((~sound).sum())))
 
 
 def _left_out(unsound: int) -> list[str]:
     return [f"{unsound} rows have scores or embeddings that are not numbers: left out"] if unsound else []
 
 
-def _remembered(ws: Workspace, key: str, release: Release, rows: Rows) -> Memory:
+def _remembered(ws: Workspace, key: str, release: Release, log: ReleaseLog) -> Memory:
     """What is remembered of this release. Rows logged from before it was made belong to its first window."""
     state = ws.catalog.get_state(key)
     if state is not None:
         return Memory.from_json(state)
     began = release.created_at
-    if len(rows):
-        earliest = rows.times.min().astype("datetime64[us]").astype(datetime).replace(tzinfo=UTC)
-        began = min(began, earliest)
-    return Memory.start(release.id, began)
+    if len(log):
+        began = min(began, log.times[0].astype("datetime64[us]").astype(datetime).replace(tzinfo=UTC))
+    fresh = Memory.start(release.id, began)
+    former = _same_model(ws, release)
+    return fresh if former is None else fresh.with_labels_of(former)
+
+
+def _same_model(ws: Workspace, release: Release) -> Memory | None:
+    """What is remembered of the release by which the same model was live before it was made live again."""
+    same = (release.model_id, release.reference_id)
+    for other in reversed(ws.catalog.releases(ws.name, ws.environment)):
+        if other.sequence < release.sequence and (other.model_id, other.reference_id) == same:
+            state = ws.catalog.get_state(f"watch/{ws.name}/{ws.environment}/{other.id}")
+            return None if state is None else Memory.from_json(state)
+    return None
 
 
 def detectors_of(ws: Workspace, key: str, release: Release) -> Detectors:
@@ -292,13 +334,13 @@ def detectors_of(ws: Workspace, key: str, release: Release) -> Detectors:
 
 
 def _labelled_as_rows(
-    rows: Rows, labelled: tuple[LabelledRow, ...], schema: Schema, reference: Reference
+    log: ReleaseLog, labelled: tuple[LabelledRow, ...], schema: Schema, reference: Reference
 ) -> WindowData | None:
     """Logged rows of a regression of which labels tell, with their inputs: these foretell how far off each is."""
     wanted = {row.label.prediction_id for row in labelled if row.representative}
     if reference.limit is None or not wanted:
         return None
-    held = rows.take(np.array([i for i, row_id in enumerate(rows.ids) if str(row_id) in wanted], dtype=np.int64))
+    held = log.of_ids(wanted)
     first, last = (
         at.astype("datetime64[us]").astype(datetime).replace(tzinfo=UTC) for at in (min(held.times), max(held.times))
     )
@@ -318,7 +360,11 @@ def _ask(ws: Workspace, rows: Rows, result: WindowResult) -> list[str]:
 
 
 def _share(ws: Workspace, start: datetime, end: datetime, chance: float) -> int:
-    """The window's share of the month's labels: rounded up where the chance in [0, 1) is below what is left over."""
-    days = (end - start).total_seconds() / 86_400
+    """The window's share of the month's labels: rounded up where the chance in [0, 1) is below what is left over.
+
+    A window that is longer than planned, since so few rows came, is no reason to ask for more than a month's.
+    """
+    planned = ws.settings.watch.window_days if ws.settings.watch.windows == "time" else 0.0
+    days = min((end - start).total_seconds() / 86_400, max(planned, DAYS_A_MONTH))
     exact = ws.settings.budget.labels_per_month * days / DAYS_A_MONTH
     return int(exact) + int(chance < exact - int(exact))

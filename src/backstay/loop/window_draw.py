@@ -118,15 +118,16 @@ def drawn_of(
     return None
 
 
-def outside_draws(ws: Workspace, release: Release, rows: Rows) -> npt.NDArray[np.bool_]:
-    """Rows [n] of no window that was drawn from by doubt: of such a window the easy rows are what is left.
+def outside_draws(ws: Workspace, release: Release, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.bool_]:
+    """Which rows, by their times [n], are of no window that was drawn from by doubt.
 
-    A uniform draw from what is left would say that the model is better than it is.
+    Of such a window the easy rows are what is left: a uniform draw from them would say that the model is better than
+    it is.
     """
-    free = np.ones(len(rows), dtype=np.bool_)
+    free = np.ones(len(times), dtype=np.bool_)
     for state in ws.catalog.states(_prefix(ws, release.id)).values():
         start, end = (stamp(datetime.fromisoformat(state[name])) for name in ("start", "end"))
-        free &= (rows.times < start) | (rows.times >= end)
+        free &= (times < start) | (times >= end)
     return free
 
 
