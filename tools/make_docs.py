@@ -87,8 +87,13 @@ def pages() -> dict[str, str]:
         ),
         **dict(_detectors()),
         **dict(_learning()),
-        **{path: with_proofs((ROOT / path).read_text(), ROOT) for path in ("docs/statistics.md", "docs/momentum.md")},
+        **{path: with_proofs((ROOT / path).read_text(), ROOT) for path in _measured()},
     }
+
+
+def _measured() -> list[str]:
+    """Pages written by hand that show measured tables."""
+    return ["docs/momentum.md", *(str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("docs/statistics/*.md")))]
 
 
 def _detectors() -> Iterator[tuple[str, str]]:

@@ -26,7 +26,7 @@ from backstay.monitor.reference import Reference
 from backstay.monitor.traffic import Drawn, LabelledRow
 from backstay.monitor.windows import stamp
 
-# The interval was measured from here on (docs/statistics.md).
+# The interval was measured from here on (docs/statistics/estimates.md).
 FEWEST = 30
 MONTH = timedelta(days=365.25 / 12)
 OTHERWISE = "ask with --purpose estimate, which draws uniformly"

@@ -2,7 +2,7 @@
 
 Wealth W_t = mean over k of prod_i (1 + lambda_k (x_i - m0)), for eight fixed lambda_k. While
 E[x_t | past] <= m0 the chance that W ever reaches 1/alpha is at most alpha (Ville), whatever the dependence.
-Sources: Waudby-Smith & Ramdas 2024 (betting, aGRAPA); figures in docs/statistics.md. What it does not survive:
+Sources: Waudby-Smith & Ramdas 2024 (betting, aGRAPA); figures in docs/statistics/errors.md. What it does not survive:
 a mean that is at most m0 only on average over regimes (bet on block means, see `detector`), and labels that
 arrive selectively (see `inverse_probability`).
 """
@@ -140,7 +140,7 @@ def null_error(errors: float, n: float, delta: float = 0.01, tolerance: float = 
     """The m0 to bet against: exact upper bound of the reference error at `delta`, plus a tolerated worsening.
 
     With the point estimate instead, one fixed reference of 500 labels gives 14% false alarms where 5% were
-    asked (docs/statistics.md). Total false-alarm probability is at most `delta` plus that of the bet
+    asked (docs/statistics/errors.md). Total false-alarm probability is at most `delta` plus that of the bet
     (Podkopaev & Ramdas 2022). Capped below 1.
 
     >>> round(null_error(10, 500, 0.01, 0.02), 4)

@@ -1,7 +1,7 @@
 """Make scores mean what they say, and measure how far they are from it.
 
 Platt's map for two classes, temperature (and a bias by class) for more: smooth maps need far fewer labels
-than binning (docs/statistics.md: below about 5,000). The error reported is the debiased root mean square one:
+than binning (docs/statistics/estimates.md: below about 5,000). The error reported is the debiased root mean square one:
 the plug-in expected calibration error of a perfectly calibrated model on 100 rows reads .13.
 Sources: Platt 1999; Guo et al. 2017; Kumar, Liang & Ma 2019 (debiased estimate).
 """

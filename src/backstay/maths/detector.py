@@ -4,7 +4,7 @@ R_t = (R_{t-1} + 1) * e_t for each of eight bets, and their mean is compared wit
 at most m0 the average run length to a false alarm is at least A steps, that is at most 1/A alarms a step.
 A step is one bet: one row, or the mean of one block of rows. With regimes inside the stream (good and bad
 days) bet on block means plus a tolerance in m0: a prototype raised 51% false alarms on raw rows with regimes
-of 200, and none on means of 200 (docs/statistics.md).
+of 200, and none on means of 200 (docs/statistics/errors.md).
 """
 
 from __future__ import annotations

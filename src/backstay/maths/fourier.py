@@ -2,7 +2,7 @@
 
 phi(x) = sqrt(2/D) [cos Wx, sin Wx], W ~ N(0, 1/bandwidth^2), D = 256 (128 frequencies): |phi(x)| = 1 and the
 distance of two means of phi is the kernel's maximum mean discrepancy (Rahimi & Recht 2007). It showed the
-power of the full kernel test at a twentieth of its memory (docs/statistics.md). A sketch compares
+power of the full kernel test at a twentieth of its memory (docs/statistics/drift.md). A sketch compares
 only with sketches of the same
 map, so W is made from raw bits of PCG64 (a stream that NumPy promises never to change) and not from its normal
 generator (which it may).

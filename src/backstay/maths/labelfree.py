@@ -5,8 +5,8 @@ places where rows are enough), with rows weighted as the target has them (a doma
 clipped): the PAPE construction (Bialek et al. 2024). The interval resamples reference and target, refits the
 calibrator, and adds the chance of each row being right or wrong. It is valid only while P(correct | x) is unchanged:
 under a changed meaning of labels every such estimator is wrong by as much as the change, with intervals that cover
-nothing (docs/statistics.md). So it refuses where it can see that the assumption of overlap failed, and must be read
-beside labels.
+nothing (docs/statistics/estimates.md). So it refuses where it can see that the assumption of overlap failed, and must
+be read beside labels.
 """
 
 from __future__ import annotations

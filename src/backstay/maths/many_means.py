@@ -8,7 +8,7 @@ six moved by 1.5 it finds 50%, 35% and 55% (tests/maths/test_many_means.py).
 The law of T has no formula where columns hang together. It is simulated with the reference's correlations, by
 importance sampling: one column of each draw is made to stray, so that rare values of T are seen as often as common
 ones, and the weight of a draw is a ratio of densities that is known exactly. The reference's error is fixed: the
-threshold is the 95th percentile over simulated references of what each would need (docs/statistics.md).
+threshold is the 95th percentile over simulated references of what each would need (docs/statistics/drift.md).
 """
 
 from __future__ import annotations

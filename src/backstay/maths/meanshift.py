@@ -4,8 +4,8 @@ T = |window mean - reference mean|^2 (in whitened coordinates when asked). A use
 never averages out: with the usual threshold a twentieth of all users would see 4.6 times the false alarms they
 accepted (1,000 reference rows, windows of 1,000, alpha .01). So the threshold is the smallest for which both the
 mean alarm rate over references is at most alpha and the 95th percentile over references of the alarm rate, given
-the reference, is at most 1.5 alpha (docs/statistics.md). `inflation` tells what that costs, `rows_needed` what buys
-it back.
+the reference, is at most 1.5 alpha (docs/statistics/drift.md). `inflation` tells what that costs, `rows_needed` what
+buys it back.
 
 Assumed: window rows are independent of each other given the stream (or grouped, and `groups` given), and
 identically distributed with the reference under the null. Bursts within a window need groups.

@@ -3,7 +3,8 @@
 theta = lam * mean(f, unlabelled) + mean(Y - lam * f, labelled): right whatever f is, shorter when f is good
 (Angelopoulos, Duchi & Zrnic 2023). Its normal interval fails where it is needed, at 50 labels and 98% accuracy
 (one error, or none). Here the gain becomes an effective number of labels, shrunk by how few errors it was
-learnt from, and the interval is the exact one for that number: docs/statistics.md, and the coverage table of the tests.
+learnt from, and the interval is the exact one for that number: docs/statistics/estimates.md, and the coverage table of
+the tests.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ def metric_sequence(name: str, truth: IntArray, answers: IntArray, classes: int,
 
     Given the rows of the whole the part is binomial: Robbins' mixture for each class at its share of `alpha`, and their
     mean. Predictions are left out: their worth would have to be known at every look, and they seldom shorten it by
-    enough to pay for that (docs/statistics.md). None where `ppi_metric` gives reasons.
+    enough to pay for that (docs/statistics/estimates.md). None where `ppi_metric` gives reasons.
     """
     counts, told = _KINDS[name]
     wanted = _wanted(name, classes)

@@ -6,8 +6,8 @@ a stratum every row has the same chance. The estimate weights strata by their ro
 of the strata together (MOVER: Zou & Donner 2008), so that a stratum in which no error was found still counts with what
 it may hide. The predictions decide how tight it is, never whether it is right.
 
-Two strata and Jeffreys limits are a choice by measurement (docs/statistics.md): exact limits of each stratum, put
-together, are wider than the exact interval of a uniform draw, and so is a third stratum at 30 labels.
+Two strata and Jeffreys limits are a choice by measurement (docs/statistics/estimates.md): exact limits of each stratum,
+put together, are wider than the exact interval of a uniform draw, and so is a third stratum at 30 labels.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A family of K tests (Bonferroni: each at alpha) is judged as one: what its user suffers is the sum of K rates, each with
 a reference error of its own, and the sum's 95th percentile lies far below the sum of the percentiles. Where the tests
-go together, so do their alarms, and the rate of the family is lower still (docs/statistics.md).
+go together, so do their alarms, and the rate of the family is lower still (docs/statistics/drift.md).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Retrain when waiting provably costs more than retraining, and never because a p-value is small.
 
 Value of retraining = (loss now, lower bound - loss of the challenger, upper bound) x rows x value of one error,
-over a horizon; retrain when it exceeds what training, labels and risk cost (docs/statistics.md). On a stream that does
-not change the answer is no as often as the level of the bounds says, look by look: `monitor.fall` asks for more.
+over a horizon; retrain when it exceeds what training, labels and risk cost (docs/statistics/retraining.md). On a stream
+that does not change the answer is no as often as the level of the bounds says, look by look: `monitor.fall` asks for
+more.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A 90% bound looked at every week finds in most years that a stream which does not change would pay for a new model. So
 its answer counts only with one of two proofs, whose chances of erring add up to one year in twenty (for 19 references
-of 20, and over all of them to far less: docs/statistics.md):
+of 20, and over all of them to far less: docs/statistics/retraining.md):
 
 - the labels of the standing sample: bets against "the error is at most that of the reference" (its 95% upper bound)
   or the floor that the team has set, begun at every look with a small part of the stake, and with a large one at the
@@ -10,8 +10,9 @@ of 20, and over all of them to far less: docs/statistics.md):
   right again take the evidence back. Labels of one group (a customer, a scan) are one witness, with their mean error;
 - the bound itself, at the level of one look of a year's: all that there is without labels of the standing sample.
 
-A fall that is plain is shown by some dozens of labels; its worth need then be known at 90% only (docs/statistics.md).
-Wrong when good and bad weeks come and go around the reference's mean: a bad month is then a fall, while it lasts.
+A fall that is plain is shown by some dozens of labels; its worth need then be known at 90% only
+(docs/statistics/retraining.md). Wrong when good and bad weeks come and go around the reference's mean: a bad month is
+then a fall, while it lasts.
 """
 
 from __future__ import annotations

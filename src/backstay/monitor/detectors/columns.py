@@ -18,7 +18,7 @@ independent rows a window.
 **Promises:** of looks at unchanged traffic no more alarm than its level (its share of the budget over the looks of a
 year) on average over references, and no more than 1.5 times that for 95 references of 100; so for the sum of all its
 tests. Measured with six columns, 1,000 reference rows and windows of 200: 0.29 of the level on average, 0.73 at the
-95th reference (docs/statistics.md).
+95th reference (docs/statistics/drift.md).
 **Alarms for nothing:** where columns carry a season or a calendar that the reference lacks, or rows hang together and
 no group says so (one customer, one sensor); and for a change that is real and harmless: it says moved, never worse.
 **Silent:** where columns change only in how they go together (`embedding`); for one small change among very many
@@ -29,7 +29,7 @@ like rows that are named; go on with docs/why.md.
 **Settings:** `data.ignore` (columns that cannot matter cost the others level), `data.columns` (what kind a column is),
 `data.group`, `watch.season`, `serve.log_inputs`; where `embedding` reads the same columns for want of learnt vectors,
 this one has 1.5 of their two parts of the budget.
-**Source:** Bonferroni's split; thresholds for a fixed reference and the joint test are ours (docs/statistics.md).
+**Source:** Bonferroni's split; thresholds for a fixed reference and the joint test are ours (docs/statistics/drift.md).
 """
 
 from __future__ import annotations

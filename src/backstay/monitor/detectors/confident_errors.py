@@ -17,13 +17,13 @@ worth `watch.tolerance` in accuracy; so it is no matter of the number of labels 
 absent for numbers and sets of labels. Of labelled rows of one group (a customer, a document) one alone counts.
 **Promises:** at each look with new labels its level for 95 references of 100: it allows for the luck of the reference
 (upper limit at 95%) and for good and bad days, by how much labels differed from day to day so far. Measured, by kind
-of scores and mix: 0.14 to 0.36 of the level on average, 0.46 to 1.02 at the 95th reference (docs/statistics.md). It
-and `labelled_error` divide a double weight between them, so that the others keep theirs.
+of scores and mix: 0.14 to 0.36 of the level on average, 0.46 to 1.02 at the 95th reference (docs/statistics/drift.md).
+It and `labelled_error` divide a double weight between them, so that the others keep theirs.
 **Alarms for nothing:** where inputs become harder at the same score: then accuracy has fallen, and no meaning changed.
 Where labels were not drawn by chance, or whoever labels makes more slips than `watch.tolerance`.
 **Silent:** where mistakes become more where the model was unsure anyway, which `labelled_error` sees; and without
 labels. With one label in ten turned and 5,000 reference rows the alarm comes after 132 labels in the middle, with one
-in five after 48; with 1,000 reference rows and one in ten after 216 (docs/statistics.md).
+in five after 48; with 1,000 reference rows and one in ten after 216 (docs/statistics/errors.md).
 **When it alarms:** open the confident mistakes that it shows and look whether the model or the label is right: that
 tells a changed meaning from careless labels. It means *worse* where the labels' accuracy has also fallen by more than
 the tolerance, and *please label* otherwise, as does a chance of at most 2.5%. *Sure* are, in the sentence, answers of

@@ -13,15 +13,16 @@ what a linear classifier between window and reference would gain on rows that it
 to split the window: it sees small shifts of many coordinates, or along directions that hardly vary, which the kernel
 test drowns. Neither is better on all changes: of 20 shifts by 0.1 standard deviations in 5% of 384 coordinates, 2,000
 rows against 2,000, at a level of .05, the classifier found 20 and the kernel test 15; of 20 changes of scale by 8% the
-kernel test 20 and the classifier 2 (docs/statistics.md). Both read sums of rows, so that windows merge. Cost: products
-of the rows with matrices of 128 columns and of d, in single precision: 10,000 rows of 384 numbers against 10,000, the
-reference's learning included, took 0.14 CPU-seconds (docs/scoreboard.md).
+kernel test 20 and the classifier 2 (docs/statistics/drift.md). Both read sums of rows, so that windows merge. Cost:
+products of the rows with matrices of 128 columns and of d, in single precision: 10,000 rows of 384 numbers against
+10,000, the reference's learning included, took 0.14 CPU-seconds (docs/scoreboard.md).
 **Needs:** Embeddings or inputs. 50 reference rows that the model was not trained on (of embeddings), better a
 thousand, and 20 independent rows a window.
 **Promises:** of looks at unchanged traffic no more alarm than its level (its share of the budget over the looks of a
 year) on average over references, and no more than 1.5 times that for 95 references of 100. Measured with 1,000
 reference rows in eight clusters and windows of 200: 0.32 of the level on average, 0.81 at the 95th reference
-(docs/statistics.md). The signal says how small a shift may go unseen, and how many reference rows would mend that.
+(docs/statistics/drift.md). The signal says how small a shift may go unseen, and how many reference rows would mend
+that.
 **Alarms for nothing:** where the traffic has seasons that the reference lacks, or comes in bursts that no group marks;
 where vectors of another version of an encoder or a service come in: all has moved then. It says that inputs moved,
 never that the model is worse.
@@ -34,7 +35,7 @@ with docs/why.md.
 **Settings:** `data.group`, `watch.season`, `watch.window_days`, `serve.log_inputs`, `predictions.embedding` (of a
 model that lives elsewhere); without learnt vectors its part of the budget is a third of that of `columns`.
 **Source:** Rahimi & Recht 2007 (Fourier features); Gretton et al. 2012 (kernel test); Lopez-Paz & Oquab 2017 and Kim,
-Ramdas, Singh & Wasserman 2021 (classifier test); thresholds for a fixed reference are ours (docs/statistics.md).
+Ramdas, Singh & Wasserman 2021 (classifier test); thresholds for a fixed reference are ours (docs/statistics/drift.md).
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ exceeds. The comparison of two releases is an asymptotic confidence sequence, ri
 baseline and in the window.
 **Promises:** half of its share is spread over the windows, half is for the comparison of two releases; both are split
 over the kinds. For 95 baselines of 100 a window alarms at no more than its level. Measured with 400 and 4,000 rows a
-week: 0 to 0.10 of the level on average, at most 0.53 at the 95th baseline (docs/statistics.md). A planned split that
-is kept is doubted in no more than one trial of a hundred, however often it is looked at.
+week: 0 to 0.10 of the level on average, at most 0.53 at the 95th baseline (docs/statistics/comparisons.md). A planned
+split that is kept is doubted in no more than one trial of a hundred, however often it is looked at.
 **Alarms for nothing:** where engagement follows a season that two windows do not hold, the first two windows were a
 good time, or a page changed and not the model. A release that is compared with its own beginning was not dealt its
 users at random: only two releases at once are an experiment.
@@ -31,7 +31,7 @@ runs, read whether its rows were dealt as planned.
 dealt so, message and advice say that the two cannot be compared), `watch.window_days`, `data.group`. Off unless
 `watch.detectors` names it.
 **Source:** Clopper & Pearson 1934 (exact limits); Waudby-Smith et al. 2024 (asymptotic confidence sequences);
-docs/statistics.md.
+docs/statistics/comparisons.md.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ with, half for the bag.
 however often it is looked at; what was lost while nothing changed does not make it deaf to what comes later. For the
 one reference that you have what is laid is lowered by n / (n + 200), n the reference rows in the bag: measured shares
 of years with an alarm are 0.35 to 0.64 of the level on average, 0.62 to 1.07 at the 95th reference
-(docs/statistics.md).
+(docs/statistics/drift.md).
 **Alarms for nothing:** where rows hang together and no group marks it, groups come back week after week, or there are
 seasons.
 **Silent:** for rows that move and lie no farther; for a change that stays, after its alarm: silence later is no

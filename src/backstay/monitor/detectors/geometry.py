@@ -10,7 +10,7 @@ rows.
 a thousand; of raw columns it is left out.
 **Promises:** of looks at unchanged traffic no more alarm than its level (its share of the budget over the looks of a
 year) on average over references, and no more than 1.5 times that for 95 references of 100. Measured with 1,000
-reference rows and windows of 200: 0.17 of the level on average, 0.86 at the 95th reference (docs/statistics.md).
+reference rows and windows of 200: 0.17 of the level on average, 0.86 at the 95th reference (docs/statistics/drift.md).
 **Alarms for nothing:** where the model was trained on the reference rows, which it embeds tighter than others: say
 which they were; where the reference has near-copies of its rows that live rows have not: name the groups.
 **Silent:** for rows that move and keep their distances, which is what `embedding` looks at; five numbers are few.
@@ -19,7 +19,7 @@ them was changed or repeats itself. It says that the shape changed, not where.
 **Settings:** `data.group`, `predictions.embedding` (of a model that lives elsewhere); `budget.weights`. Off unless
 `watch.detectors` names it. Prefer `embedding` for where rows lie, and this one beside it where embeddings come from a
 model that others change.
-**Source:** ours, on the mean-shift test of docs/statistics.md.
+**Source:** ours, on the mean-shift test of docs/statistics/drift.md.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ any side, are not judged. Of two classes, or of two values, one says it all.
 most 500 gaps. Windows of sketches (a backfill) do not tell groups apart.
 **Promises:** at each look its level, split over all gaps, for 95 references of 100, by normal limits and with the
 tolerance beyond that. Measured with no tolerance, 1,000 reference rows and windows of 600: 0.28 to 0.32 of the level
-on average, 1.1 to 1.2 at the 95th reference (docs/statistics.md).
+on average, 1.1 to 1.2 at the 95th reference (docs/statistics/drift.md).
 **Alarms for nothing:** where who belongs to the group changed (another kind of customer under the same name), or the
 world did and the new answers are right.
 **Silent:** for a gap that the reference had already; for mistakes that leave the shares of answers as they were

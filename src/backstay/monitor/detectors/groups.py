@@ -9,7 +9,7 @@ before, as (1 + difference) / 2, against (1 + gap + `watch.tolerance`) / 2. It m
 standing sample. Groups with fewer are not watched, and named in the figures.
 **Promises:** on average no more false alarms a year than its share of the budget, split over the slice columns (each
 label is a step in each of them), for 95 references of 100. Measured: 0.001 of it on average with 600 reference labels,
-0.04 with 5,000 (docs/statistics.md).
+0.04 with 5,000 (docs/statistics/errors.md).
 **Alarms for nothing:** where labels of one group come later, or are chosen otherwise, than those of others.
 **Silent:** long, by nature: a group that is a tenth of the traffic gets a tenth of the labels, and a gap of two errors
 has less evidence than one error. With a fifth of 12 labels a week a group whose error went from 10% to 60% was found

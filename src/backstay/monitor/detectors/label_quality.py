@@ -19,7 +19,7 @@ from the first on. A value `true`, `overridden` or another class than the model'
 **Needs:** Feedback. Labels of two sources, overrides or seeded cases, and 100 outcomes of a share before it is judged;
 absent for numbers and sets of labels.
 **Promises:** on average no more false alarms a year than its share of the budget, split over the five, for 95
-baselines of 100. Measured with all five: 0.09 of it on average, 0.07 at the 95th baseline (docs/statistics.md).
+baselines of 100. Measured with all five: 0.09 of it on average, 0.07 at the 95th baseline (docs/statistics/errors.md).
 **Alarms for nothing:** where who reviews changes together with what is reviewed; a fall of corrections alone does not
 tell carelessness from a better model: *missed* does.
 **Silent:** for what nobody feeds back, as where only doubtful decisions are reported; for what was bad in the first

@@ -8,20 +8,21 @@ error, plus `watch.tolerance`; so the luck of the reference raises no alarm.
     R_t = (R_(t-1) + 1) (1 + lambda (x_t - m0)),   x_t = 1 where the model was wrong;   alarm where the mean of R is A
 
 It may be looked at after every label. When more labels than planned come, consecutive labels are bet on as block
-means, which also is what a stream with good and bad days needs (docs/statistics.md). Of a regression or of sets of
-labels an answer is wrong where the reference says so too: beyond the limit, or another set.
+means, which also is what a stream with good and bad days needs (docs/statistics/errors.md). Of a regression or of sets
+of labels an answer is wrong where the reference says so too: beyond the limit, or another set.
 **Needs:** Labels. Labelled reference rows that the model was not trained on, and labels of the standing sample: rows
 drawn with a known probability, or a census of all rows. Others are counted and left out.
 **Promises:** for 95 references of 100 at most one false alarm in A steps, on average, while the error is accepted;
 steps, not labels, are rationed, and A is the steps of the first year (`budget.labels_per_month`, and one month in
 advance) over its share of false alarms. Measured for the reference that you keep: 0.15 to 0.40 of that on average,
-0.59 to 0.73 at the 95th reference (docs/statistics.md). A quarter of its share pays for "worse" by the interval of the
-labels, which sees a large fall sooner than the bets do. It and `confident_errors` divide a double weight between them.
+0.59 to 0.73 at the 95th reference (docs/statistics/drift.md). A quarter of its share pays for "worse" by the interval
+of the labels, which sees a large fall sooner than the bets do. It and `confident_errors` divide a double weight between
+them.
 **Alarms for nothing:** where rows within a request were drawn with unequal chances, labels come late in a way that has
 to do with their being right, or whoever labels slips more often than before.
 **Silent:** without labels, and long with few: at an accepted error of 10% and A = 1,000 it takes 80 labels in the
-middle to see 20%, and 390 to see 12% (docs/statistics.md). A fall within the tolerance is none. Where the sure answers
-are those that go wrong, `confident_errors` sees it with fewer labels.
+middle to see 20%, and 390 to see 12% (docs/statistics/errors.md). A fall within the tolerance is none. Where the sure
+answers are those that go wrong, `confident_errors` sees it with fewer labels.
 **When it alarms:** the model is worse, or the labels are. Look at the mistakes that it counts by answer and label and
 at the rows it shows; then `backstay watch --explain` says whether retraining pays.
 **Settings:** `watch.tolerance`, `budget.labels_per_month`, `labels.trusted_sources`, `labels.census_sources`,

@@ -15,7 +15,7 @@ keep distances to about a tenth.
 **Needs:** Embeddings or inputs. 400 independent reference rows that the model was not trained on (half to compare
 with, half to say how far is far), and 20 independent rows a window.
 **Promises:** its level at each look for 95 references of 100, exactly. Measured: 0.10 to 0.16 of the level on average,
-0.39 to 0.69 at the 95th reference (docs/statistics.md).
+0.39 to 0.69 at the 95th reference (docs/statistics/drift.md).
 **Alarms for nothing:** where the reference has near-copies of its own rows that live rows have not: name the groups;
 and for a season that the reference lacks.
 **Silent:** for change within what is known: more of one known class, or fewer. Where the model was trained to bring

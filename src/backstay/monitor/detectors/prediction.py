@@ -12,7 +12,7 @@ classes), while half the level costs the first 7 of 80. Of a regression the answ
 **Promises:** of looks at unchanged traffic no more alarm than its level (its share of the budget over the looks of a
 year) on average over references, and no more than 1.5 times that for 95 references of 100. Measured for classes,
 numbers and sets with 1,000 reference rows and windows of 200: 0.18 to 0.42 of the level on average, 0.57 to 1.07 at
-the 95th reference (docs/statistics.md).
+the 95th reference (docs/statistics/drift.md).
 **Alarms for nothing:** where the mix of cases changed and the model is as good as ever: it says moved, and so it
 should; and at a season that the reference lacks.
 **Silent:** where inputs move and the answers do not, or the answers are wrong in another way and as often of each
@@ -21,8 +21,8 @@ class; without scores, where the model only becomes less sure.
 `embedding` beside it say so. If the mix of cases is the same, ask for labels of the class that swelled.
 **Settings:** `predictions.score`, `predictions.scores` (of a model that lives elsewhere), `data.group`,
 `watch.season`; `budget.weights`.
-**Source:** ours, on the mean-shift test of docs/statistics.md; reading outputs for a shift of the mix: Lipton, Wang &
-Smola 2018.
+**Source:** ours, on the mean-shift test of docs/statistics/drift.md; reading outputs for a shift of the mix: Lipton,
+Wang & Smola 2018.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ Failures must besides be more than a binomial of the baseline's share allows: a 
 are left out.
 **Promises:** at each look its level, half of it for each number, for 95 baselines of 100, by Student's t. Measured:
 0.10 to 0.29 of the level on average; at the 95th baseline 1.32 for weeks without a season, 0.24 to 0.60 with one
-(docs/statistics.md).
+(docs/statistics/errors.md).
 **Alarms for nothing:** where traffic grows a little every week (then latency does), the baseline was a good time, or
 the service changes with the calendar in a way that `watch.season` does not name.
 **Silent:** in the first 14 days; for what a network added, for latency is what a request waited in the server; where

@@ -9,7 +9,7 @@ there are none; the level is split evenly over all slices and detectors.
 than 20 slices the 20 with most rows are kept; both are told. Windows of sketches (a backfill) do not tell slices
 apart.
 **Promises:** each test keeps its promise for the one reference that you have, so their sum does. Measured with up to
-five slices: 0.25 to 0.31 of the level on average, 0.58 to 0.70 at the 95th reference (docs/statistics.md).
+five slices: 0.25 to 0.31 of the level on average, 0.58 to 0.70 at the 95th reference (docs/statistics/drift.md).
 **Alarms for nothing:** where who belongs to the slice changed under the same name, which is what it says and may be no
 news to you; and where `columns`, `prediction` and `embedding` do.
 **Silent:** for a slice that becomes larger or smaller: name its column among the inputs for that. For slices with few
@@ -18,7 +18,7 @@ slices, which share the level.
 **When it alarms:** read which slice moved in what, and go on as with the detector that says so. `groups` and
 `group_answers` ask of the same slices whether the model is worse for them, or answers them otherwise.
 **Settings:** `data.slices`, `data.group`, `watch.season`; `budget.weights`. Off unless `watch.detectors` names it.
-**Source:** Bonferroni's split over the tests of docs/statistics.md.
+**Source:** Bonferroni's split over the tests of docs/statistics/drift.md.
 """
 
 from __future__ import annotations
