@@ -228,7 +228,7 @@ def test_the_live_model_s_rows_are_clustered_where_it_embeds_them(trained: Place
     assert found.table["id"].to_pylist()[0] == "o-000"
     assert "figures against labels flatter it" in found.notes[-1]
     later = orders(40, 8, "new")
-    placed = opened.models.cluster(later, by=tmp_path / "c", candidate=record.id)
+    placed = opened.models.cluster(later, by=tmp_path / "c", candidate=record.id[:20])
     vectors = model.predict(later).embeddings.astype(np.float64)
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     centres = np.load(tmp_path / "c/centres.npy", allow_pickle=False)

@@ -94,7 +94,9 @@ def cluster(
         int | None, typer.Option(help="How many; left out, that of 2 to 30 with the largest mean silhouette.")
     ] = None,
     by: Annotated[Path | None, typer.Option(help="A folder written before: its centres are kept.")] = None,
-    candidate: Annotated[str | None, typer.Option(help="The id of a model; left out, the live one.")] = None,
+    candidate: Annotated[
+        str | None, typer.Option(help="The id of a model, or its beginning; left out, the live one.")
+    ] = None,
     vectors: Annotated[str | None, typer.Option(help="A column of vectors to cluster, with no model.")] = None,
     distance: Annotated[str | None, typer.Option(help="cosine (the default) or euclidean.")] = None,
     seed: Annotated[int, typer.Option(help="Of the starts and samples.", min=0)] = 0,

@@ -46,7 +46,8 @@ def embedded(ws: Workspace, rows: Any, candidate: str | None) -> Embedded:
 
     Raises BackstayError for a model without embeddings.
     """
-    record = ws.model_record(candidate or ws.champion().model_id)
+    chosen = ws.champion().model_id if candidate is None else ws.catalog.resolve("model", candidate)
+    record = ws.model_record(chosen)
     model = ws.load_model(record)
     if not model.manifest.space_id:
         raise BackstayError(

@@ -81,7 +81,7 @@ def cluster(
         clusters: how many; None takes the number of 2 to 30 with the largest mean silhouette.
         output: a folder for rows, centres and figures, which is not there yet.
         by: a folder that this wrote: its centres are kept, and nothing is fitted.
-        candidate: the id of a model that embeds the rows; None takes the live one.
+        candidate: the id of a model that embeds the rows, or its beginning; None takes the live one.
         vectors: a column of vectors that is clustered itself, with no model.
         distance: "cosine" (the default: only directions count, as in `search`) or "euclidean".
 
