@@ -16,7 +16,7 @@ from backstay.data.schema import conform
 from backstay.gate.decide import check_policy
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.ids import fraction
-from backstay.kernel.records import Finding, Release, Schema, Severity, Task
+from backstay.kernel.records import Finding, Release, Schema, Severity
 from backstay.labels.training import training_labels
 from backstay.loop.examples import bring, keep, learned_from, texts
 from backstay.loop.gate_rows import freshest_gate, joined, without_use
@@ -145,7 +145,7 @@ def _keys(table: pa.Table, schema: Schema) -> list[str]:
 def _thin(ws: Workspace, unseen: int, reference_id: str) -> tuple[Finding, ...]:
     """What the watch of the challenger will lack where few labelled rows are left that it has not learned from."""
     least = ws.settings.watch.label_free_minimum
-    if unseen >= least or ws.settings.task is Task.MULTILABEL:
+    if unseen >= least or ws.settings.task == "multilabel":
         return ()
     wanted = math.ceil(least / (1.0 - ws.settings.labels.train_share))
     return (

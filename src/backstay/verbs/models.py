@@ -51,13 +51,14 @@ class ModelVerbs:
 
         Args:
             trained_on: the rows that it has learned from, to look for leaks.
-            example, outputs, classes: of a torch module: see `backstay.adopt`.
+            example, outputs, classes: what it does not say of itself: see `backstay.adopt`.
         """
-        from backstay.loop.adopt import Hints, offer_model
+        from backstay.loop.adopt import offer_model
+        from backstay.loop.hints import Hints
 
         if model is None:
             raise BackstayError("no model file was named", fix="give the successor's ONNX file")
-        hints = Hints(example, tuple(outputs), tuple(classes))
+        hints = Hints.of(example, outputs, classes)
         return offer_model(self.ws, file_or_object(model), trained_on=trained_on, hints=hints)
 
     def retrain(self, *, rows: Path | None = None) -> Offered:
@@ -147,7 +148,7 @@ class ModelVerbs:
             clusters: how many; None takes the number of 2 to 30 with the largest mean silhouette.
             output: a folder for rows, centres and figures, which is not there yet.
             by: a folder that this wrote: its centres are kept, and nothing is fitted.
-            candidate: the id of a model; None takes the live one.
+            candidate: the id of a model, or its beginning; None takes the live one.
             distance: "cosine" (the default) or "euclidean".
         """
         from backstay.loop.clusters import cluster
