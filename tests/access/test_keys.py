@@ -73,6 +73,12 @@ def test_the_right_secret_under_another_id_is_refused():
         verify(mixed, [record, other], NOW, "predict")
 
 
+def test_every_key_of_several_is_good():
+    made = [create_key(name, ("predict",)) for name in ("first", "second", "third")]
+    records = [record for _, record in made]
+    assert [verify(token, records, NOW, "predict").name for token, _ in made] == ["first", "second", "third"]
+
+
 def test_expiry():
     token, record = create_key("app", ("predict",), expires_at=NOW)
     assert verify(token, [record], NOW - timedelta(microseconds=1), "predict") == record

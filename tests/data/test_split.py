@@ -49,6 +49,17 @@ def test_groups_and_equal_rows_stay_together() -> None:
         assert {r % 1000 for r in rows.tolist() if r < 1000} == {r % 1000 for r in rows.tolist() if r >= 1000}
 
 
+def test_a_group_stays_together_where_rows_have_ids_too_and_rows_without_one_are_on_their_own() -> None:
+    who = [f"p{i % 60}" if i < 1200 else None for i in range(2400)]
+    table = table_of(2400, key=[f"k{i}" for i in range(2400)], who=who)
+    schema = infer_schema(table, target="y", id="key", group="who")
+    parts = split(conform(table, schema), schema, SHARES)
+    sides = [{who[r] for r in rows.tolist() if r < 1200} for rows in parts.values()]
+    assert sum(map(len, sides)) == len(set().union(*sides)) == 60
+    alone = [sum(r >= 1200 for r in rows.tolist()) / 1200 for rows in parts.values()]
+    assert alone == pytest.approx([0.6, 0.15, 0.25], abs=0.05)
+
+
 def test_an_official_split_is_honoured() -> None:
     part = ["train"] * 800 + ["test"] * 200
     table = table_of(1000, part=part)

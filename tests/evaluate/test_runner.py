@@ -133,6 +133,31 @@ def test_copies_of_rows_in_one_group_do_not_narrow_the_interval(metric: str) -> 
     assert width["naive"] < 0.7 * width["grouped"]
 
 
+def copied(once: Case) -> Case:
+    """Five copies of each row, which are told to be of one group."""
+    five = once.take(np.repeat(np.arange(len(once)), 5))
+    return replace(five, groups=np.repeat(np.arange(len(once)), 5))
+
+
+def width(case: Case, metric: str) -> float:
+    interval = measure(case, data_id="d", slices={}, metrics=(metric,))[0].interval
+    assert interval is not None
+    return interval.high - interval.low
+
+
+@pytest.mark.parametrize("metric", ["precision", "recall", "f1"])
+def test_copies_do_not_narrow_the_exact_intervals_of_two_classes(metric: str) -> None:
+    once = made(150, classes=2)
+    assert width(copied(once), metric) > 0.95 * width(once, metric)
+
+
+def test_copies_do_not_narrow_what_a_perfect_score_may_hide() -> None:
+    labels = np.repeat([0, 1], [10, 50])
+    scores = np.eye(2, dtype=np.float32)[labels]
+    once = Case(labels, labels, scores, None, None, ("no", "yes"))
+    assert width(copied(once), "auc") == pytest.approx(width(once, "auc"))
+
+
 def test_grouped_calibration_intervals_cover_a_calibrated_model() -> None:
     covered = 0
     for seed in range(60):

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from backstay.journal import compaction, layout, reader
+from backstay.journal import compaction, parts, reader
 from backstay.journal.parts import to_table, write_part
 from backstay.journal.reader import Journal
 from backstay.journal.rows import Rows
@@ -157,7 +157,7 @@ def test_a_range_opens_the_days_it_needs(tmp_path, entry, manifests, monkeypatch
 
     def told(path, columns=None):
         opened.append((path.name[4:14], columns))
-        return layout.read_table(path, columns)
+        return parts.read_table(path, columns)
 
     monkeypatch.setattr(reader, "read_table", told)
     monkeypatch.setattr(compaction, "read_table", told)

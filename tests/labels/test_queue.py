@@ -8,7 +8,7 @@ import pytest
 from backstay.journal.rows import Rows
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import LabelRequest
-from backstay.labels.queue import draw_requests
+from backstay.labels.queue import draw_by_stratum, draw_requests
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -62,3 +62,13 @@ def test_groups_come_along() -> None:
 def test_an_impossible_draw_is_refused(wanted: int) -> None:
     with pytest.raises(BackstayError, match="of 10"):
         draw(10, wanted)
+
+
+def test_rows_of_a_stratum_are_asked_for_with_the_chance_that_they_had_in_it() -> None:
+    strata = np.array([0] * 10 + [1] * 40, dtype=np.int64)
+    wanted = np.array([5, 4], dtype=np.int64)
+    rng = np.random.default_rng(0)
+    found = draw_by_stratum(rows(50), strata, wanted, draw="w", rng=rng, now=NOW, model="m", environment="p")
+    assert [(r.stratum, r.probability) for r in found] == [(0, 0.5)] * 5 + [(1, 0.1)] * 4
+    assert all(strata[int(r.prediction_id[1:])] == r.stratum for r in found)
+    assert len({r.prediction_id for r in found}) == 9

@@ -25,8 +25,8 @@ def test_a_stranger_can_only_ever_train(purpose: str | None) -> None:
     assert shares(purpose, "key:scanner")[LabelUse.TRAIN] == 1.0
 
 
-@pytest.mark.parametrize("purpose", ["standing", "estimate"])
-def test_draws_that_speak_for_all_traffic_are_neither_learned_from_nor_judge(purpose: str) -> None:
+@pytest.mark.parametrize("purpose", ["standing", "estimate", "window"])
+def test_draws_that_speak_for_traffic_or_their_window_are_neither_learned_from_nor_judge(purpose: str) -> None:
     assert shares(purpose, "review")[LabelUse.STANDING] == 1.0
 
 
@@ -41,6 +41,16 @@ def test_a_source_that_labels_every_row_feeds_all_three() -> None:
     found = shares(None, "billing")
     assert found[LabelUse.STANDING] == pytest.approx(1 / 3, abs=0.03)
     assert found[LabelUse.TRAIN] == pytest.approx(1 / 3, abs=0.03)
+
+
+def test_what_a_census_source_was_asked_for_to_train_with_is_no_part_of_the_standing_sample() -> None:
+    assert shares("retrain", "billing")[LabelUse.STANDING] == 0.0
+
+
+def test_the_share_for_training_is_the_one_that_is_set() -> None:
+    most = LabelSettings(trusted_sources=("review",), train_share=0.9)
+    uses = [use_of(key, None, "review", most) for key in KEYS]
+    assert uses.count(LabelUse.TRAIN) / len(uses) == pytest.approx(0.9, abs=0.03)
 
 
 def test_the_use_of_a_row_never_changes() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,7 @@ import pytest
 from backstay.kernel.records import Condition, Decision, WindowResult
 from backstay.loop import act as acting
 from backstay.loop import watch as watching
+from backstay.settings import parse
 
 RETRAIN = Decision(True, "Retrain: it pays.", {})
 WAIT = Decision(False, "Do not retrain.", {})
@@ -249,3 +251,11 @@ def test_the_memory_of_a_release_begins_with_it(trained):
     keys = trained.open().ws.catalog.states("watch/orders/production/")
     release = trained.open().releases.champion()
     assert list(keys) == [f"watch/orders/production/{release.id}"]
+
+
+@pytest.mark.parametrize(("chance", "labels"), [(0.0, 12), (0.49, 12), (0.51, 11), (0.99, 11)])
+def test_the_share_of_a_week_is_rounded_by_chance_so_that_a_month_has_what_was_agreed(chance, labels):
+    """50 a month are 11.5 a week."""
+    ws = SimpleNamespace(settings=parse({"version": 1, "budget": {"labels_per_month": 50}}))
+    begin = datetime(2026, 3, 1, tzinfo=UTC)
+    assert watching._share(ws, begin, begin + timedelta(days=7), chance) == labels

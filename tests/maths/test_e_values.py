@@ -26,6 +26,15 @@ def test_e_bh_is_its_definition(values, alpha):
     assert set(np.flatnonzero(e_bh(np.array(values), alpha))) == e_bh_by_hand(values, alpha)
 
 
+@pytest.mark.parametrize(
+    ("values", "rejected"),
+    [([39, 0, 0, 0], 0), ([41, 0, 0, 0], 1), ([39, 19, 13, 9], 0), ([21, 21, 0, 0], 2), ([11, 11, 11, 11], 4)],
+)
+def test_one_needs_much_and_many_together_need_less(values, rejected):
+    """Of four at a tenth: one of 40, two of 20, three of 13.3, four of 10."""
+    assert e_bh(np.array(values, dtype=float), 0.1).sum() == rejected
+
+
 @given(VALUES, st.integers(0, 11), st.floats(1, 100))
 def test_more_evidence_never_rejects_fewer(values, place, factor):
     more = np.array(values)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest, ttest_rel
+from scipy.stats import binomtest, ttest_1samp, ttest_rel
 
 from backstay.kernel.errors import BackstayError
 from backstay.maths.paired import _tango_score, paired_difference
@@ -70,6 +70,17 @@ def test_copied_rows_do_not_make_it_surer() -> None:
     assert copies.p_better > once.p_better * 0.3
     assert copies.low < once.low + 0.02
     assert copies.n_effective <= 101
+
+
+def test_few_groups_weaken_both_sign_tests_alike() -> None:
+    """Three groups of ten lose three, two and one row: six of six as rows, a mean of three as groups."""
+    groups = np.repeat(np.arange(3), 10)
+    lost = np.concatenate([np.arange(10) < k for k in (3, 2, 1)])
+    a, b = np.ones(30), (~lost).astype(float)
+    there, back = paired_difference(a, b, groups), paired_difference(b, a, groups)
+    assert there.p_worse == pytest.approx(back.p_better)
+    assert there.p_worse == pytest.approx(ttest_1samp([0.3, 0.2, 0.1], 0.0, alternative="greater").pvalue)
+    assert there.one_sided_low == pytest.approx(-back.one_sided_high, abs=1e-9)
 
 
 def test_one_group_shows_nothing() -> None:

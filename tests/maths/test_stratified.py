@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import beta
 
 from backstay.kernel.errors import BackstayError
-from backstay.maths.stratified import FEWEST, allocate, doubt_cuts, strata_of, stratified_mean
+from backstay.maths.stratified import FEWEST, allocate, doubt_cuts, strata_of, stratified_mean, stratified_upper
 
 
 def test_the_cut_halves_the_summed_doubt():
@@ -99,3 +100,15 @@ def test_one_stratum_is_the_interval_of_jeffreys():
 def test_what_cannot_be_is_refused(call, said):
     with pytest.raises(BackstayError, match=said):
         call()
+
+
+def test_a_stratum_of_few_rows_hardly_moves_either_end():
+    large = stratified_mean(np.array([190]), np.array([200]), np.array([9990]))
+    both = stratified_mean(np.array([3, 190]), np.array([5, 200]), np.array([10, 9990]))
+    assert (both.low, both.high) == pytest.approx((large.low, large.high), abs=0.002)
+
+
+def test_the_limit_for_decisions_shares_alpha_over_strata():
+    ends = [beta.ppf(1 - 0.01 / 2, good + 1, n - good) for good, n in ((6, 9), (38, 41))]
+    found = stratified_upper(np.array([6, 38]), np.array([9, 41]), np.array([100, 900]), 0.01)
+    assert found == pytest.approx(0.1 * ends[0] + 0.9 * ends[1])

@@ -54,6 +54,13 @@ def test_late_labels_count_for_the_window_they_were_predicted_in(world, counted,
     assert datetime.fromisoformat(told[1][0]["at"]).timestamp() == pytest.approx(mean)
 
 
+def test_a_row_of_the_very_moment_at_which_a_window_begins_is_of_that_window(world, counted, begin):
+    first, second = world.window(0, n=120), world.window(1, n=120, labels=1)
+    edge = tuple(replace(row, predicted_at=second.start) for row in second.labels)
+    told = counted([first, replace(second, labels=edge)])
+    assert [c["start"] for c in told[1]] == [second.start.isoformat()]
+
+
 def test_labels_that_nobody_drew_by_chance_are_not_counted(world, counted):
     window = world.window(0, n=120, labels=20)
     chosen = tuple(

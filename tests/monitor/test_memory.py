@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -96,3 +97,13 @@ def test_late_rows_are_those_before_the_last_end_that_were_not_there(begin):
     times = np.array([stamp(begin + timedelta(days=day)) for day in (0, 1, 2, 3, 6, 8)])
     assert memory.untold(times) == Untold(2, 0)
     assert Memory.start("r", begin).untold(times) == Untold()
+
+
+def test_two_sources_of_one_row_are_one_witness_and_strangers_are_told_once_each(begin, make_label):
+    good = make_label("a", "x", "x", begin)
+    other = replace(good, label=replace(good.label, source="clinic"))
+    strangers = [replace(good, label=replace(good.label, trusted=False, source=f"key:{name}")) for name in "pq"]
+    memory, end = Memory.start("r", begin), begin + timedelta(days=7)
+    assert memory.fresh((good, other), end) == (good,)
+    memory = memory.with_counted((good,))
+    assert memory.fresh((other, *strangers, *strangers), end) == tuple(strangers)

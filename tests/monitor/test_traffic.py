@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -28,6 +30,11 @@ def test_rows_without_a_group_stand_alone():
 )
 def test_only_labels_drawn_with_a_known_chance_speak_for_the_traffic(make_label, begin, changes, representative):
     assert make_label("1", "cat", "dog", begin, **changes).representative is representative
+
+
+def test_a_row_drawn_by_doubt_does_not_speak_for_the_traffic(make_label, begin):
+    row = make_label("1", "cat", "dog", begin)
+    assert not replace(row, label=replace(row.label, draw="window-1", stratum=0)).representative
 
 
 def test_a_window_with_parts_of_another_length_is_refused(world):

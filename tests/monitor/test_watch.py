@@ -13,6 +13,7 @@ from backstay.kernel.errors import Conflict
 from backstay.kernel.ids import canonical_json
 from backstay.kernel.records import Condition, WindowResult
 from backstay.monitor.fitted import Detectors
+from backstay.monitor.late_rows import Untold
 from backstay.monitor.memory import Memory
 from backstay.monitor.watch import LEAST_ALPHA, watch_window
 
@@ -107,6 +108,18 @@ def test_a_quiet_stream_is_fine_and_spends_what_was_agreed(world, make_settings,
     assert results[-1].budget == 1.0
 
 
+def test_bets_on_labels_and_their_interval_together_spend_the_share_of_labels(world, make_settings, begin):
+    settings = make_settings(budget={"labels_per_month": 50})
+    detectors = Detectors.fit(world.reference(600), settings)
+    result, _ = watch_window(Memory.start("r", begin), world.window(labels=25), detectors, settings, ManualClock(begin))
+    bets = next(signal for signal in result.signals if signal.detector == "labelled_error")
+    steps_of_a_first_year = 12 * 50 * (1 + 1 / 12)
+    share = detectors.budget(settings).share("labelled_error")
+    assert steps_of_a_first_year / bets.figures["threshold"] == pytest.approx(0.75 * share)
+    two_sources, looks = 2, 365 / 7
+    assert two_sources * looks * result.figures["alpha_by_interval"] == pytest.approx(0.25 * share)
+
+
 def test_the_budget_grows_by_the_year(world, settings, begin):
     detectors = Detectors.fit(world.reference(600), settings)
     memory = Memory.start("r", begin - timedelta(days=800))
@@ -127,6 +140,16 @@ def test_a_window_that_was_watched_is_refused(world, settings, begin):
     _, memory = watch_window(Memory.start("r", begin), window, detectors, settings, ManualClock(begin))
     with pytest.raises(Conflict, match="watched already"):
         watch_window(memory, window, detectors, settings, ManualClock(begin))
+
+
+def test_rows_of_windows_that_were_judged_are_not_late(world, settings, begin):
+    detectors = Detectors.fit(world.reference(600), settings)
+    windows = [world.window(week, n=100) for week in range(2)]
+    _, memory = watch_all(windows, detectors, settings, begin)
+    assert (memory.rows, memory.windows) == (200, 2)
+    times = np.concatenate([window.times for window in windows])
+    assert memory.untold(times) == Untold()
+    assert memory.untold(np.append(times, times[:3])) == Untold(late=3)
 
 
 def test_the_same_window_has_the_same_id_and_other_windows_others(world, settings, begin):

@@ -45,17 +45,20 @@ def question(*values: float, width: int = 1) -> Question:
     return Question(None, {"x": array}, len(values), None, None, {}, {}, probe=False)
 
 
-def run(questions, *, max_rows=64, record=None, refuse=True):
-    """Ask all at once; answers results or exceptions, the sizes of the runs, and the loaded model."""
-    loaded = FakeLoaded(Echo())
+def run(questions, *, max_rows=64, record=None, refuse=True, models=None):
+    """Ask all at once; answers results or exceptions, the sizes of the runs, and the loaded model.
+
+    `models` has one for each question, where they are not of the same.
+    """
+    loaded = FakeLoaded(Echo()) if models is None else models[0]
     written = []
     batcher = Batcher(record or written.extend, Metrics(), max_rows=max_rows, refuse_unlogged=refuse)
 
     async def ask_all():
         loaded.model.gate.clear()
         tasks = []
-        for q in questions:
-            tasks.append(asyncio.create_task(batcher.ask(q, loaded, [])))
+        for q, own in zip(questions, models or [loaded] * len(questions), strict=True):
+            tasks.append(asyncio.create_task(batcher.ask(q, own, [])))
             # The first one is under way before the others come.
             await asyncio.sleep(0.05 if len(tasks) == 1 else 0)
         loaded.model.gate.set()
@@ -72,6 +75,20 @@ def test_what_arrives_while_a_batch_runs_is_the_next_batch():
     assert [outputs.labels.tolist() for outputs, _ in found] == [[str(i)] for i in range(10)]
     assert sizes == [1, 9]
     assert len(written) == 10
+
+
+def test_each_request_of_a_batch_gets_all_of_its_own_rows():
+    asked = [(0.0,), (1.0, 2.0), (3.0, 4.0, 5.0), (6.0,)]
+    found, sizes, _ = run([question(*rows) for rows in asked])
+    assert [outputs.labels.tolist() for outputs, _ in found] == [[str(int(v)) for v in rows] for rows in asked]
+    assert sizes == [1, 6]
+
+
+def test_requests_of_two_releases_are_answered_by_their_own_models():
+    first, second = FakeLoaded(Echo()), FakeLoaded(Echo())
+    found, _, _ = run([question(float(i)) for i in range(4)], models=[first, first, second, second])
+    assert [outputs.labels.tolist() for outputs, _ in found] == [["0"], ["1"], ["2"], ["3"]]
+    assert (first.model.sizes, second.model.sizes) == ([1, 1], [2])
 
 
 def test_batches_are_bounded_and_big_requests_are_cut():
@@ -125,3 +142,17 @@ def test_too_many_waiting_rows_are_turned_away():
     assert refused
     assert {f.status for f in refused} == {503}
     assert len(found) - len(refused) >= MOST_WAITING_RUNS
+
+
+def test_rows_that_were_answered_wait_no_longer():
+    batcher = Batcher(lambda _: None, Metrics(), max_rows=1, refuse_unlogged=True)
+
+    async def ask_one_by_one():
+        for _ in range(MOST_WAITING_RUNS // 3 + 5):
+            await batcher.ask(question(1.0, 1.0, 1.0, 1.0), loaded, [])
+
+    loaded = FakeLoaded(Echo())
+    try:
+        asyncio.run(ask_one_by_one())
+    finally:
+        batcher.close()

@@ -190,6 +190,7 @@ def test_a_stop_answers_what_was_asked(place, ask, number):
 def test_without_a_key_on_loopback_only_loopback_names_are_answered(place, ask):
     server = place.start(require_key=False)
     assert server.infer(ask(1.0), token="")[0] == 200
+    assert server.infer(ask(1.0), token="", headers={"Host": ":80"})[0] == 403
     status, answer = server.infer(ask(1.0), token="", headers={"Host": "evil.example"})
     assert (status, list(answer)) == (403, ["error"])
 

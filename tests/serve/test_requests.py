@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
+import time
 from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
@@ -49,6 +50,11 @@ BAD: dict[str, tuple[Any, int, str]] = {
     "unknown output": ({**tensor(), "outputs": [{"name": "nothing"}]}, 400, "nothing"),
     "ids that are not one a row": ({**tensor(), "parameters": {"prediction_ids": ["a", "b"]}}, 400, "prediction_ids"),
     "an empty id": ({**tensor(), "parameters": {"prediction_ids": [""]}}, 400, "prediction_ids"),
+    "an id twice": (
+        {**tensor(shape=[2, 1], data=[1.0, 2.0]), "parameters": {"prediction_ids": ["a", "a"]}},
+        400,
+        "not all different",
+    ),
     "groups that are not one a row": ({**tensor(), "parameters": {"groups": []}}, 400, "groups"),
     "context of another length": ({**tensor(), "parameters": {"context": {"office": ["a", "b"]}}}, 400, "office"),
     "bytes that are not there": (tensor(parameters={"binary_data_size": 4}), 400, "binary_data_size"),
@@ -62,6 +68,19 @@ def test_bad_requests_get_a_status_and_a_sentence(server, name):
     assert found == status, answer
     assert list(answer) == ["error"]
     assert word in answer["error"]
+
+
+def test_a_body_that_comes_in_pieces_is_too_large_as_a_whole(server):
+    def pieces():
+        for _ in range(4):
+            yield b" " * 1500
+            time.sleep(0.05)
+
+    connection = server.connect()
+    headers = {"Authorization": f"Bearer {server.token}", "Content-Type": "application/json"}
+    connection.request("POST", INFER, pieces(), headers, encode_chunked=True)
+    assert connection.getresponse().status == 413
+    connection.close()
 
 
 @pytest.mark.parametrize(

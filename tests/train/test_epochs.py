@@ -20,7 +20,7 @@ from backstay.kernel.ports import NoProgress
 from backstay.settings import TrainSettings
 from backstay.train import held_out
 from backstay.train.course import device_of, step_size
-from backstay.train.epochs import run_epochs
+from backstay.train.epochs import _seed, run_epochs
 from backstay.train.heads.linear import LinearHead
 from backstay.train.held_out import Look, behind, nearest_classes, stopped
 from backstay.train.loop import fit
@@ -296,3 +296,19 @@ def test_one_cycle_rises_for_a_fifth_and_falls_to_nothing_step_by_step():
 def test_cosine_falls_by_epochs_alone():
     recipe = TrainSettings(learning_rate=1.0, epochs=4)
     assert [step_size(recipe, e, 0.9) for e in range(4)] == pytest.approx([1.0, 0.853553, 0.5, 0.146447], abs=1e-6)
+
+
+def test_each_epoch_of_each_seed_draws_anew():
+    seeds = [_seed(TrainSettings(seed=seed), epoch) for seed in (0, 1) for epoch in (0, 1, 2)]
+    assert len(set(seeds)) == 6
+    assert seeds[:3] == [_seed(TrainSettings(seed=0), epoch) for epoch in (0, 1, 2)]
+
+
+def test_the_head_learns_from_one_part_and_is_calibrated_by_the_other(tmp_path: Path, monkeypatch) -> None:
+    asked = {}
+    monkeypatch.setattr(LinearHead, "fit", lambda _, x, y, w: asked.update(fit=(len(x), len(y), len(w))))
+    monkeypatch.setattr(LinearHead, "calibrate", lambda _, logits, y: asked.update(calibrate=(len(logits), len(y))))
+    tune = rows(1).take(torch.arange(10))
+    recipe = TrainSettings(epochs=1, device="cpu", batch_size=20)
+    run_epochs(network_of(), SupCon(0.2), rows(0), tune, recipe, saved=tmp_path / "run.npz", progress=NoProgress())
+    assert asked == {"fit": (ROWS, ROWS, ROWS), "calibrate": (10, 10)}

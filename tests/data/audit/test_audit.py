@@ -10,6 +10,7 @@ from backstay.data.audit import CHECKS, audit, overlap
 from backstay.data.audit.label_errors import doubts, ridge_scores
 from backstay.data.audit.matrix import row_matrix
 from backstay.data.audit.nearest import nearest
+from backstay.data.audit.target_leak import told_by
 from backstay.data.images import image_array
 from backstay.data.schema import conform, infer_schema
 from backstay.data.split import split
@@ -141,6 +142,35 @@ def test_shared_ids_and_groups(people: pa.Table) -> None:
     assert "groups_across_parts" not in look(table, id="id", group="who")
 
 
+def test_what_tunes_a_model_leaks_like_what_it_learns_from(people: pa.Table) -> None:
+    who = [f"p{i}" for i in range(600)] + [f"p{i}" for i in range(60)]
+    both = with_column(pa.concat_tables([people, people.slice(0, 60)]), "who", who)
+    parts = {"train": np.arange(150, 600), "tune": np.arange(600, 660), "gate": np.arange(150)}
+    found = look(both, parts, group="who")
+    assert (found["overlap"].count, found["groups_across_parts"].count) == (60, 60)
+
+
+def test_rows_without_a_group_share_none(people: pa.Table) -> None:
+    table = with_column(people, "who", [None if i % 2 else f"p{i}" for i in range(600)])
+    assert "groups_across_parts" not in look(table, group="who")
+
+
+def test_near_copies_are_named_by_their_rows_in_the_table() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(800, 6))
+    x[700:] = x[:100] + rng.normal(0, 1e-3, (100, 6))
+    table = pa.table({**{f"f{i}": x[:, i] for i in range(6)}, "y": ["a", "b"] * 400})
+    found = look(table, {"train": np.arange(600), "gate": np.arange(600, 800)})["near_overlap"]
+    assert found.example_rows
+    assert min(found.example_rows) >= 700
+
+
+def test_what_is_learned_by_heart_tells_nothing_of_held_out_rows() -> None:
+    labels = np.random.default_rng(0).integers(0, 2, 400)
+    assert told_by(np.arange(400), labels) < 0.6
+    assert told_by(labels, labels) == 1.0
+
+
 def test_duplicates_and_contradictions(people: pa.Table) -> None:
     twice = pa.concat_tables([with_column(people, "id", range(600))] * 2)
     found = look(twice, {"train": np.arange(1200)}, id="id")["duplicates"]
@@ -190,6 +220,14 @@ def test_classes(people: pa.Table) -> None:
     rare = people.set_column(4, "y", pa.array(["rare", "rare", *labels[2:]]))
     assert found["single_class"].count
     assert "rare" in look(rare, {"train": np.arange(600)})["imbalance"].message
+
+
+def test_classes_that_may_be_a_number_are_said_to_be(people: pa.Table) -> None:
+    numbers = people.set_column(4, "y", pa.array([str(i % 200) for i in range(600)]))
+    parts = {"train": np.arange(150), "gate": np.arange(150, 600)}
+    assert 'set task = "regression"' in look(numbers, parts)["unseen_classes"].fix
+    names = people.set_column(4, "y", pa.array([f"c{i % 200}" for i in range(600)]))
+    assert "regression" not in look(names, parts)["unseen_classes"].fix
 
 
 def test_time_order(people: pa.Table) -> None:

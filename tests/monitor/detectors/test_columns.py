@@ -7,7 +7,34 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backstay.maths.many_means import ManyMeans
+from backstay.maths.meanshift import MeanShift
+from backstay.monitor.detectors.column_parts import Constant
 from backstay.monitor.detectors.columns import ColumnsDetector
+
+
+def test_all_tests_of_a_look_together_spend_its_level(world, look, monkeypatch):
+    spent = []
+
+    def counted(kind, name, place):
+        real = getattr(kind, name)
+
+        def told(*given):
+            spent.append(given[place])
+            return real(*given)
+
+        monkeypatch.setattr(kind, name, told)
+
+    counted(MeanShift, "check_mean", 3)
+    counted(Constant, "evidence", 3)
+    counted(ManyMeans, "evidence", 4)
+    reference, window = world.reference(1000), world.window(n=300)
+    for name in "abcde":
+        reference.columns[name], window.columns[name] = world.rng.normal(size=1000), world.rng.normal(size=300)
+    detector = ColumnsDetector.fit(reference)
+    assert detector.together is not None
+    signal, _ = detector.look({}, window, look(0.006))
+    assert sum(spent) == pytest.approx(signal.alpha) == pytest.approx(0.006)
 
 
 def test_a_mean_that_moved_is_told_with_its_figures(world, look):

@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import binom
 
 from backstay.kernel.errors import BackstayError
+from backstay.maths.meanshift import MeanShift
 from backstay.monitor.detectors.prediction import PredictionDetector
 from backstay.monitor.reference import fit_reference
 
@@ -73,6 +74,24 @@ def unsure(rng, n, classes, share=0.0):
     scores = np.exp(logits)
     scores /= scores.sum(axis=1, keepdims=True)
     return np.array([str(code) for code in scores.argmax(axis=1)], dtype=object), scores
+
+
+@pytest.mark.parametrize(("classes", "tests"), [(3, 1), (8, 2)])
+def test_all_tests_of_a_look_together_spend_its_level(world, look, monkeypatch, classes, tests):
+    spent, real = [], MeanShift.check_mean
+
+    def counted(*given):
+        spent.append(given[3])
+        return real(*given)
+
+    rng, names = np.random.default_rng(4), tuple(str(code) for code in range(classes))
+    predicted, scores = unsure(rng, 900, classes)
+    detector = PredictionDetector.fit(fit_reference(predicted, names, scores=scores))
+    predicted, scores = unsure(rng, 300, classes)
+    monkeypatch.setattr(MeanShift, "check_mean", counted)
+    signal, _ = detector.look({}, replace(world.window(n=300), predicted=predicted, scores=scores), look(0.006))
+    assert len(spent) == tests
+    assert sum(spent) == pytest.approx(signal.alpha) == pytest.approx(0.006)
 
 
 def test_a_few_unsure_rows_are_seen_among_many_classes(world, look):

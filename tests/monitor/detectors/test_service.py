@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, t
 
 from backstay.monitor.detectors.service import BASELINE_DAYS, ServiceDetector
 from backstay.monitor.traffic import WindowData
@@ -72,6 +73,27 @@ def test_answers_that_take_half_as_long_again_alarm(look):
     assert signal.moved[0].startswith("median latency ")
     slowest = window.ids[np.argsort(-window.latencies)[:8]]
     assert signal.example_ids == tuple(slowest)
+
+
+def by_hour(window):
+    hours = window.times.astype("datetime64[h]")
+    return np.array([np.log(np.median(window.latencies[hours == hour])) for hour in np.unique(hours)])
+
+
+def test_latency_may_spend_half_of_the_level(look):
+    """Of two hours a day, days being the units: a rise over Student's t beyond the limit of the baseline's mean."""
+    service = Service(6, failing=0.0)
+    learnt_from, now = (service.window(day, n, from_hour=9, to_hour=11) for day, n in ((0, 14), (14, 7)))
+    detector, alpha = ServiceDetector(), 0.01
+    _, state = detector.look({}, learnt_from, look(alpha))
+    now = replace(now, latencies=now.latencies * 1.5)
+    signal, _ = detector.look(state, now, look(alpha))
+    before = by_hour(learnt_from)
+    apart = np.array([value - np.delete(before, i).mean() for i, value in enumerate(before)])
+    spread = np.std(apart.reshape(14, 2).mean(axis=1), ddof=1)
+    needed = spread * (t.ppf(0.95, 13) / 14**0.5 + t.ppf(1 - alpha / 2, 13) / 7**0.5)
+    rise = by_hour(now).mean() - before.mean()
+    assert signal.figures["evidence_by_number"]["latency"] == pytest.approx(rise / needed)
 
 
 def test_more_failures_alarm_and_faster_answers_do_not(look):

@@ -10,6 +10,7 @@ import pytest
 from backstay.kernel.errors import BackstayError
 from backstay.monitor.detectors.columns import ColumnsDetector
 from backstay.monitor.detectors.slices import FEWEST, MOST_SLICES, SlicesDetector
+from backstay.monitor.detectors.verdict import not_judged
 from backstay.monitor.measures import Whole
 from backstay.monitor.reference import fit_reference
 from backstay.monitor.traffic import WindowData
@@ -44,6 +45,29 @@ def window(rng, n=2500, moved=0.0, answers=0.5, **parts):
 @pytest.fixture(scope="module")
 def detector():
     return SlicesDetector.fit(reference(np.random.default_rng(1)))
+
+
+class Spy:
+    """A detector that remembers what it may spend."""
+
+    def __init__(self):
+        self.looks = []
+
+    def look(self, state, given, look):
+        self.looks.append(look)
+        return not_judged("spy", given, "it only remembers"), state
+
+
+def test_slices_and_tests_together_spend_what_one_detector_may(look):
+    spies = [Spy() for _ in range(3)]
+    members = {
+        ("site", "north"): {"columns": spies[0], "prediction": spies[1]},
+        ("site", "south"): {"columns": spies[2]},
+    }
+    SlicesDetector(members, 0).look({}, window(np.random.default_rng(0), 300), look(0.006, per_year=0.3))
+    looks = [one for spy in spies for one in spy.looks]
+    assert [one.alpha for one in looks] == pytest.approx([0.002] * 3)
+    assert [one.per_year for one in looks] == pytest.approx([0.1] * 3)
 
 
 def test_what_a_small_slice_does_is_seen_there_and_not_in_the_whole(detector, look):
