@@ -136,6 +136,22 @@ def test_a_group_of_one_model_is_erased_in_that_model_alone(tmp_path, entry):
         journal.compact({})
 
 
+def test_an_id_of_one_model_is_erased_in_that_model_alone(tmp_path, entry):
+    with JournalWriter(tmp_path) as writer:
+        for model in ("risk", "churn"):
+            writer.append_predictions([entry("order-1", "order-2", model=model, inputs={})])
+            writer.append_feedback([Feedback(model, "production", "order-1", "yes", "key:app", 5)])
+        journal = Journal(tmp_path)
+        assert journal.forget(*SCOPE, ids=["order-1"]) == 1
+        assert [f.model for f in journal.feedback()[0]] == ["churn"]
+    for _ in range(2):
+        assert journal.rows(*SCOPE).ids.tolist() == ["order-2"]
+        assert journal.rows("churn", "production").ids.tolist() == ["order-1", "order-2"]
+        assert journal.owners("churn", "production", ["order-1"]) == {"order-1": None}
+        assert [f.prediction_id for f in journal.feedback()[0] if f.model == "churn"] == ["order-1"]
+        journal.compact({})
+
+
 def test_who_answered_a_row_is_known_whether_it_is_sorted_or_not(tmp_path, entry, manifests):
     journal = log(tmp_path, entry("a"), entry("b", release="r2"), entry("a", release="r2"))
     for _ in range(2):

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from backstay.journal.entries import FAILURE, Feedback
+from backstay.journal.release_log import Piece, ReleaseLog
 from backstay.journal.writer import JournalWriter
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Column, ColumnKind
@@ -86,6 +87,7 @@ def test_labels_know_the_slice_of_their_row(trained, moment):
     asked = project.ws.settings.data.model_copy(update={"slices": ("a", "site")})
     sliced = replace(project.ws, settings=project.ws.settings.model_copy(update={"data": asked}))
     wider = replace(rows, inputs=rows.inputs.append_column("site", pa.array(["north"] * len(rows))))
+    wider = ReleaseLog.of([Piece.held(wider)])
     assert labelled_rows(project.ws, wider, release)[0].slices == {}
     assert labelled_rows(sliced, wider, release)[0].slices == {"site": "north"}
     plain = sliced.settings.watch.model_copy(update={"detectors": ("columns",)})

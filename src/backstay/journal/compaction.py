@@ -116,7 +116,7 @@ def _sort_in(layout: Layout, scope: Scope, fresh: Sequence[Rows], switch: Switch
     """Put rows of one model into the files of their days."""
     folder = layout.folder(*scope)
     files = layout.days(folder)
-    gone = layout.forgotten()
+    gone = layout.forgotten(*scope)
     kept, dropped = first_of_each([without(rows, gone) for rows in fresh], settled_ids(files))
     if dropped:
         tally = Tally.read(folder)

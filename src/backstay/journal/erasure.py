@@ -15,6 +15,7 @@ from backstay.journal.segment import in_use
 from backstay.journal.switch import Switch
 from backstay.journal.tally import FILE as TALLY
 from backstay.journal.tally import Tally
+from backstay.kernel.records import Json
 
 # Before the id of a gallery row among the hidden ids: a row of the log may have the same one.
 _RESULT = "result\x00"
@@ -45,26 +46,32 @@ def erase(
             switch.drop(path)
         elif len(kept) < len(rows):
             switch.put_rows(path, kept)
-    hidden = layout.forgotten() | gone | {f"{_RESULT}{name}" for name in results}
-    switch.put_json(layout.directory / FORGOTTEN, sorted(hidden))
+    hidden = layout.all_forgotten()
+    hidden[scope] = layout.forgotten(*scope) | gone | {f"{_RESULT}{name}" for name in results}
+    listed: Json = {}
+    for (model, environment), hidden_ids in sorted(hidden.items()):
+        listed.setdefault(model, {})[environment] = sorted(hidden_ids)
+    switch.put_json(layout.directory / FORGOTTEN, listed)
     if judged:
         switch.put_json(folder / TALLY, Tally.read(folder).with_left(judged, {}).to_json())
     switch.commit()
-    erase_feedback(layout, hidden)
+    erase_feedback(layout)
     return gone
 
 
-def erase_feedback(layout: Layout, hidden: frozenset[str]) -> None:
+def erase_feedback(layout: Layout) -> None:
     """Overwrite what was said of hidden ids, or names them as found, in every file that no server writes any more."""
+    hidden = layout.all_forgotten()
     for path in layout.segments("f") if hidden else ():
         if not in_use(path):
             blank_feedback(path, lambda entry, _: is_hidden(entry, hidden))
 
 
-def is_hidden(entry: Feedback, hidden: frozenset[str]) -> bool:
-    """Whether it is of a hidden id, or names one as what a search should find."""
-    names = entry.kind == FOUND and (entry.value in hidden or f"{_RESULT}{entry.value}" in hidden)
-    return names or entry.prediction_id in hidden
+def is_hidden(entry: Feedback, hidden: Mapping[Scope, frozenset[str]]) -> bool:
+    """Whether it is of a hidden id of its model, or names one as what a search should find."""
+    gone = hidden.get((entry.model, entry.environment), frozenset())
+    names = entry.kind == FOUND and (entry.value in gone or f"{_RESULT}{entry.value}" in gone)
+    return names or entry.prediction_id in gone
 
 
 def _of_groups(layout: Layout, scope: Scope, groups: set[str]) -> set[str]:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from backstay.journal.rows import Rows
 from backstay.kernel.errors import BackstayError, nearest
+from backstay.kernel.plural import counted
 from backstay.maths.arrays import surely_finite
 from backstay.settings import PredictionSettings
 
@@ -90,7 +91,7 @@ def _text(value: Any) -> str:
 def _unique(ids: npt.NDArray[np.object_], name: str) -> None:
     values, counts = np.unique(ids.astype(str), return_counts=True)
     if len(values) < len(ids):
-        twice = values[counts > 1]
+        twice = values[counts > 1].tolist()
         raise BackstayError(
             f"{len(twice)} ids of column {name!r} come more than once (the first is {twice[0]!r}); nothing was added",
             fix="give each prediction an id of its own",
@@ -104,9 +105,17 @@ def _times(
         at = (now or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None)
         return np.full(table.num_rows, np.datetime64(at, "us"), dtype="datetime64[us]")
     column = _column(table, name, "predictions.time")
-    if column.null_count:
-        raise BackstayError(f"{column.null_count} times in {name!r} are missing", fix="leave these rows out")
+    refuse_no_times(column, name)
     return utc_times(column, name, time_zone)
+
+
+def refuse_no_times(column: pa.ChunkedArray, name: str) -> None:
+    """Raises BackstayError where some row has no time."""
+    if column.null_count:
+        verb = "is" if column.null_count == 1 else "are"
+        raise BackstayError(
+            f"{counted(column.null_count, 'time')} in {name!r} {verb} missing", fix="leave the rows without out"
+        )
 
 
 def utc_times(column: pa.ChunkedArray, name: str, time_zone: str | None) -> npt.NDArray[np.datetime64]:
@@ -162,15 +171,24 @@ def _zone(time_zone: str | None, name: str) -> str:
     return time_zone
 
 
-def scores_of(table: pa.Table, names: PredictionSettings, classes: tuple[str, ...]) -> npt.NDArray[np.float32] | None:
-    """Scores [n, classes] from the columns that are named; None where none is. Raises BackstayError outside [0, 1]."""
+def scores_of(
+    table: pa.Table, names: PredictionSettings, classes: tuple[str, ...], *, gaps: bool = False
+) -> npt.NDArray[np.float32] | None:
+    """Scores [n, classes] from the columns that are named; None where none is.
+
+    Args:
+        gaps: rows may have none, and get NaN; otherwise each must.
+
+    Raises:
+        BackstayError: a score outside [0, 1], or none where each row must have one.
+    """
     if names.scores:
         missing = sorted(set(classes) - set(names.scores))
         if missing:
             raise BackstayError(
                 f"predictions.scores names no column for class {missing[0]!r}", fix="name one for each class"
             )
-        wide = [_probabilities(table, names.scores[c]) for c in classes]
+        wide = [_probabilities(table, names.scores[c], gaps) for c in classes]
         return np.column_stack(wide).astype(np.float32)
     if names.score is None:
         return None
@@ -180,12 +198,12 @@ def scores_of(table: pa.Table, names: PredictionSettings, classes: tuple[str, ..
             f"one score column needs two classes, one of them the positive one; the classes are {', '.join(classes)}",
             fix="name predictions.positive, or a column for each class in predictions.scores",
         )
-    chance = _probabilities(table, names.score)
+    chance = _probabilities(table, names.score, gaps)
     both = [chance if c == positive else 1.0 - chance for c in classes]
     return np.column_stack(both).astype(np.float32)
 
 
-def _probabilities(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
+def _probabilities(table: pa.Table, name: str, gaps: bool) -> npt.NDArray[np.float64]:
     column = _column(table, name, "predictions.score")
     try:
         values = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
@@ -193,7 +211,12 @@ def _probabilities(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
         raise BackstayError(
             f"the column {name!r} does not hold numbers", fix="name the column of probabilities"
         ) from error
-    outside = np.flatnonzero(~((values >= 0.0) & (values <= 1.0)))
+    missing = np.flatnonzero(np.isnan(values))
+    if len(missing) and not gaps:
+        raise BackstayError(
+            f"the column {name!r} has no score in row {missing[0] + 1}", fix="fill it in or leave the row out"
+        )
+    outside = np.flatnonzero((values < 0.0) | (values > 1.0))
     if len(outside):
         raise BackstayError(
             f"the column {name!r} holds {values[outside[0]]:g} in row {outside[0] + 1}, outside [0, 1]",

@@ -66,10 +66,15 @@ class Layout:
         folder = self.directory / SEGMENTS
         return sorted(folder.glob(f"{kind}-*.seg")) if folder.is_dir() else []
 
-    def forgotten(self) -> frozenset[str]:
-        """Ids that are erased and may still lie in a segment that a server writes."""
+    def forgotten(self, model: str, environment: str) -> frozenset[str]:
+        """Ids of this model that are erased and may still lie in a segment that a server writes."""
+        return self.all_forgotten().get((model, environment), frozenset())
+
+    def all_forgotten(self) -> dict[tuple[str, str], frozenset[str]]:
+        """The same of every model and environment: the same id may name another row there."""
         path = self.directory / FORGOTTEN
-        return frozenset(json.loads(path.read_text())) if path.exists() else frozenset()
+        found = json.loads(path.read_text()) if path.exists() else {}
+        return {(model, place): frozenset(ids) for model, places in found.items() for place, ids in places.items()}
 
 
 def tag_of(rows: Rows) -> str:

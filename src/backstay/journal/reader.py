@@ -64,7 +64,7 @@ class Journal:
             opened = [f for f in files if _overlaps(f, *span)]
             settled = [from_table(read_table(f.path)) for f in opened]
             loose = compaction.loose_rows(self._layout, (model, environment), manifests or {})
-            gone = self._layout.forgotten()
+            gone = self._layout.forgotten(model, environment)
             before = Tally.read(folder).duplicates
             parts, duplicates = first_of_each([*settled, *loose])
             # Each part is narrowed down before they are joined: releases may differ in what they score and embed.
@@ -151,7 +151,7 @@ class Journal:
         folder = self._layout.folder(model, environment)
         found: dict[str, str | None] = {}
         with reading(self.directory):
-            wanted = set(ids) - self._layout.forgotten()
+            wanted = set(ids) - self._layout.forgotten(model, environment)
             some = pa.array(sorted(wanted), pa.string())
             for path in (*(f.path for f in self._layout.days(folder)), *self._layout.loose(folder)) if wanted else ():
                 table = read_table(path, ["id", *(["group"] if "group" in head_of(path).columns else [])])
@@ -184,7 +184,7 @@ class Journal:
     def feedback(self, cursor: Mapping[str, int] | None = None) -> tuple[list[Feedback], dict[str, int]]:
         """Feedback that came in behind this cursor, and the cursor behind it: kept by the caller, each is read once."""
         fresh: list[Feedback] = []
-        places, gone = dict(cursor or {}), self._layout.forgotten()
+        places, gone = dict(cursor or {}), self._layout.all_forgotten()
         for path in self._layout.segments("f"):
             for payload, offset in frames(path, places.get(path.name, 0)):
                 entry = unpack(payload)
@@ -200,7 +200,7 @@ class Journal:
         """
         with changing(self.directory):
             done = compaction.compact(self._layout, manifests)
-            erase_feedback(self._layout, self._layout.forgotten())
+            erase_feedback(self._layout)
             if not self.unfinished() and not any(map(in_use, self._layout.segments("f"))):
                 # Nothing holds a forgotten row any more, so their ids need not be known either.
                 (self.directory / FORGOTTEN).unlink(missing_ok=True)

@@ -61,6 +61,13 @@ class Piece:
     def __len__(self) -> int:
         return len(self.own)
 
+    @property
+    def place(self) -> Path:
+        """The file, of rows that are not in memory."""
+        if self.file is None:
+            raise ValueError("these rows are in no file")
+        return self.file
+
     def finite(self, name: str) -> Mask | None:
         """Which of the rows have numbers as "scores" or "embedding"; None where all have."""
         if name in self.head.finite:
@@ -72,16 +79,14 @@ class Piece:
     def read(self, chosen: Places | None, columns: list[str] | None) -> Rows:
         """Some of the rows, of all or some columns of the file."""
         places = self.own if chosen is None else self.own[chosen]
-        rows = self.rows
-        if rows is None:
-            rows = from_table(read_table(self.file, columns))  # type: ignore[arg-type]  # one of the two is given
+        rows = from_table(read_table(self.place, columns)) if self.rows is None else self.rows
         return rows if len(places) == len(rows) else rows.take(places)
 
     def ids(self) -> pa.ChunkedArray:
         """Prediction ids of the rows, as Arrow has them: a million of Python's would be large."""
         if self.rows is not None:
             return pa.chunked_array([pa.array(self.rows.ids[self.own].tolist(), pa.string())])
-        found = read_table(self.file, ["id"]).column("id")  # type: ignore[arg-type]
+        found = read_table(self.place, ["id"]).column("id")
         return found if len(found) == len(self.own) else found.take(pa.array(self.own))
 
 
@@ -212,7 +217,7 @@ def pieces_of(
     Args:
         files: all compacted files of the model, oldest first.
     """
-    gone = layout.forgotten()
+    gone = layout.forgotten(*scope)
     opened = [file.path for file in files if _overlaps(file, span)]
     loose = layout.loose(layout.folder(*scope))
     held = rows_by_release(entries_of(layout.segments("p")), *scope, manifests)

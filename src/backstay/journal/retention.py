@@ -50,7 +50,7 @@ def to_expire(layout: Layout, scope: Scope, before: date, manifests: Mapping[str
     for file in files:
         if file.day < before:
             days[file.day.isoformat()] += read_table(file.path, ["id"]).num_rows
-    gone = layout.forgotten()
+    gone = layout.forgotten(*scope)
     loose = [without(rows, gone) for rows in loose_rows(layout, scope, manifests, finished_only=True)]
     kept, _ = first_of_each(loose, settled_ids(files))
     for rows in kept:

@@ -43,7 +43,7 @@ class Switch:
             raise _unwritable(self._directory, error) from error
         self._put.append(target)
 
-    def put_json(self, target: Path, value: Json | list[str]) -> None:
+    def put_json(self, target: Path, value: Json) -> None:
         """Let this file hold this value."""
         target.parent.mkdir(parents=True, exist_ok=True)
         try:

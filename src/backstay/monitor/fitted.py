@@ -17,7 +17,7 @@ from backstay.monitor.seasons import like_rows
 from backstay.monitor.traffic import WindowData
 from backstay.settings import Settings
 
-VERSION = 3
+VERSION = 4
 # Labels are the only witness of a changed meaning and come in small numbers: a double share for their detectors, which
 # those that are there divide between them, so that neither takes from the detectors of what moved.
 WEIGHT_OF_LABELS = 2.0

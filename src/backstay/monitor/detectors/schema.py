@@ -1,18 +1,39 @@
-"""Do rows break what the reference promised? Values never seen, gaps where there were none, copies, columns that stand.
+"""Do rows break what the reference promised? Values never seen, gaps where there were none, copies, constant columns.
 
-For each column: rows without a value where the reference (almost) never lacked one; categories that it never held;
-numbers far outside its range (beyond half its width on either side) or infinite; a column that varied and now holds one
-value only. For the table: rows that are copies of a row shortly before. Each is a share, tested against the highest
-share that the reference allows; the level is split evenly over all tests. What is meant by "seen" and "range" comes
-from one half of the reference, the share beyond it from the other half: counted on the same rows it would be zero by
-construction, and the promise false. A column that is gone, or that holds text for numbers, alarms at once: chance does
-neither. Text that reads as a number is one, and a word that stands for a gap ("n/a", "none", "-") is a gap.
+**Sees:** a small share of what never was: new categories, gaps, numbers out of range or infinite, copies, a column
+that stands still, is gone or holds text for numbers.
+**Compares:** each column of the window with what one half of the reference held (known categories, range of numbers),
+at the share of the other half that was beyond it: counted on the same rows that share would be zero by construction,
+and the promise false.
+**Statistic:** rows that break, over how many would alarm by the exact binomial tail, for each column and for copies:
 
-The `columns` detector tests how often common values come and would see a large share of gaps or of new categories;
-this one sees a small share of what never was. Columns that were constant in the reference are left to `columns`.
-Wrong when: categories are open by nature (names, free codes), so that new ones are no fault: give such columns as text.
-Copies are looked for within 20 rows on end, in order of time: a day sent twice is not seen as copies, nor are some 20
-rows that come round again and again, and a reference that was shuffled does not show how often callers ask twice.
+    P( Binomial(rows, highest share that the reference leaves possible at 95%) >= number ) <= level / (3 columns + 1)
+
+Numbers are out of range beyond half the range's width on either side. A column of one value only: its chance is at
+most (highest possible share of the commonest value)^(rows - 1). A column that is gone, or that holds text for numbers,
+alarms at once: chance does neither. Text that reads as a number is one, and a word that stands for a gap ("n/a",
+"none", "-") is a gap. Copies (rows alike in all columns that vary) are looked for within 20 rows on end, in order of
+time, and anywhere: rows are dealt at random into blocks of as many as make 14 blocks of window and reference each; a
+block is marked that holds more copies than any of four of the reference's blocks, the others of which say how often
+that is so. Both searches share the level of one test; the second needs 280 rows in window and reference.
+**Needs:** Inputs. Columns of a table in the log and in the reference, 50 reference rows and better some thousands, 20
+independent rows a window; of a window at most 50,000 rows are looked at.
+**Promises:** its level at each look for 95 references of 100, split evenly over all tests; what is certain (a column
+that is gone) is outside it. Measured: 0.01 to 0.04 of the level on average, 0.05 to 0.26 at the 95th reference
+(docs/statistics/drift.md).
+**Alarms for nothing:** where categories are open by nature (names, free codes), so that new ones are no fault: give
+such columns as text, or ignore them. Where the reference was shuffled and callers ask twice: it does not show how
+often. Where the same subjects are asked about day by day with the same values, and the reference is of a longer time
+than the window: name them as the `group`.
+**Silent:** for a large share of gaps or of new categories that the reference had too, and for a change within the
+range (`columns`); for columns that were constant in the reference (`columns`); for few copies among many rows, and
+where many rows repeat by nature, since then blocks of the reference are full of copies as well
+(docs/statistics/errors.md).
+**When it alarms:** it is a fault of a pipeline more often than of the world: take the value and the rows that it shows
+to the owner of the source. Do not retrain on broken rows.
+**Settings:** `data.columns` (what kind a column is), `data.ignore`, `data.group`, `serve.log_inputs`;
+`budget.weights`. Off unless `watch.detectors` names it.
+**Source:** Clopper & Pearson 1934 (exact limits); ours: the halves.
 """
 
 from __future__ import annotations
@@ -31,6 +52,7 @@ from backstay.maths.intervals import upper_limit
 from backstay.maths.threshold import MINIMUM_WINDOW
 from backstay.monitor.detectors import Look
 from backstay.monitor.detectors.column_parts import quoted
+from backstay.monitor.detectors.copies import BLOCK, Copies, again, near_copies, row_keys, words_of
 from backstay.monitor.detectors.rates import REFERENCE_DELTA, Share
 from backstay.monitor.detectors.verdict import EXAMPLES, not_judged, strength
 from backstay.monitor.reference import Reference
@@ -43,8 +65,6 @@ MINIMUM_REFERENCE = 50
 MOST_ROWS = 50_000
 MOST_TOLD = 8
 MOST_VALUES = 3
-# Copies are looked for among this many rows (or groups) on end.
-BLOCK = 20
 # Certain, and not a matter of chance: a column that is gone or of another type.
 CERTAIN = 10.0
 
@@ -81,7 +101,7 @@ class _Known:
     @staticmethod
     def fit(name: str, values: AnyArray, first: BoolArray, codes: AnyArray | None) -> _Known | None:
         """None for a column of one value. `first` marks the half from which the range is learnt."""
-        words = _words(values)
+        words = words_of(values)
         counts = Counter(words)
         if len(counts) == 1:
             return None
@@ -144,7 +164,7 @@ class _Known:
     def _constant(self, values: AnyArray, codes: AnyArray | None, alpha: float) -> _Found:
         """One value only. The chance of that is at most largest^(n - 1), whichever value it is."""
         rows = len(values) if codes is None else len(np.unique(codes))
-        words = _words(values)
+        words = words_of(values)
         if self.largest >= 1.0 or any(word != words[0] for word in words):
             return _Found(self.name, 0.0, "", np.arange(0))
         evidence = (rows - 1) * float(np.log(self.largest)) / float(np.log(alpha))
@@ -182,6 +202,7 @@ class SchemaDetector:
     known: tuple[_Known, ...]
     copies: Share
     copied: float
+    anywhere: Copies
 
     @classmethod
     def fit(cls, reference: Reference) -> SchemaDetector | None:
@@ -195,8 +216,11 @@ class SchemaDetector:
         codes = reference.codes
         first = _half(len(reference), codes)
         parts = (_Known.fit(name, values, first, codes) for name, values in reference.columns.items())
-        blocks, rows = _copies(reference.columns, codes)
-        return cls(tuple(part for part in parts if part is not None), Share.of(blocks), float(rows.mean()))
+        blocks, rows = near_copies(reference.columns, codes)
+        known = tuple(part for part in parts if part is not None)
+        varied = {part.name: reference.columns[part.name] for part in known}
+        anywhere = Copies.fit(row_keys(varied), codes) if known else Copies(())
+        return cls(known, Share.of(blocks), float(rows.mean()), anywhere)
 
     def look(self, state: Json, window: WindowData, look: Look) -> tuple[Signal, Json]:
         """Every test; the evidence is that of the strongest, `moved` names all that alarm, strongest first."""
@@ -239,22 +263,33 @@ class SchemaDetector:
         """Only where all columns are there: rows that lack one are easily alike."""
         if not self.known or any(part.name not in columns for part in self.known):
             return _Found("copied rows", 0.0, "", np.arange(0))
-        blocks, rows = _copies({part.name: columns[part.name] for part in self.known}, codes)
-        evidence = self.copies.evidence(Share.of(blocks), alpha) if len(blocks) else 0.0
+        varied = {part.name: columns[part.name] for part in self.known}
+        size = self.anywhere.size_for(len(next(iter(varied.values()))) if codes is None else len(np.unique(codes)))
+        # Two ways to look for the same thing share its level.
+        level = alpha if size is None else alpha / 2
+        blocks, rows = near_copies(varied, codes)
+        evidence = self.copies.evidence(Share.of(blocks), level) if len(blocks) else 0.0
         words = f"copies of a row among {BLOCK} rows on end: {self.copied:.1%} of rows -> {rows.mean():.1%}"
-        return _Found("copied rows", evidence, words, np.flatnonzero(rows))
+        near = _Found("copied rows", evidence, words, np.flatnonzero(rows))
+        if size is None:
+            return near
+        keys = row_keys(varied)
+        strength, told = self.anywhere.look(keys, codes, size, level)
+        return near if evidence >= strength else _Found("copied rows", strength, told, np.flatnonzero(again(keys)))
 
     def to_json(self) -> Json:
         return {
             "known": [part.to_json() for part in self.known],
             "copies": self.copies.to_json(),
             "copied": self.copied,
+            "anywhere": self.anywhere.to_json(),
         }
 
     @classmethod
     def from_json(cls, state: Mapping[str, Any]) -> SchemaDetector:
         known = tuple(_Known.from_json(part) for part in state["known"])
-        return cls(known, Share.from_json(state["copies"]), float(state["copied"]))
+        anywhere = Copies.from_json(state["anywhere"])
+        return cls(known, Share.from_json(state["copies"]), float(state["copied"]), anywhere)
 
 
 def _sampled(window: WindowData) -> tuple[dict[str, AnyArray], AnyArray | None, AnyArray]:
@@ -277,34 +312,6 @@ def _half(rows: int, codes: AnyArray | None) -> BoolArray:
     return np.isin(units, rng.choice(chosen, len(chosen) // 2, replace=False))
 
 
-def _copies(columns: Mapping[str, AnyArray], codes: AnyArray | None) -> tuple[BoolArray, BoolArray]:
-    """Which whole blocks of rows hold a copy, and which rows are copies of one in their block.
-
-    With groups a block is `BLOCK` groups whole, so that blocks stay independent of each other.
-    """
-    rows = len(next(iter(columns.values()))) if columns else 0
-    units = np.arange(rows) if codes is None else _by_appearance(codes)
-    block_of = units // BLOCK
-    blocks = (int(units.max()) + 1) // BLOCK if rows else 0
-    seen: set[tuple[object, ...]] = set()
-    copied = np.zeros(rows, dtype=np.bool_)
-    for row, key in enumerate(zip(block_of.tolist(), *map(_words, columns.values()), strict=True)):
-        copied[row] = key in seen
-        seen.add(key)
-    marked = np.zeros(blocks, dtype=np.bool_)
-    inside = block_of[copied]
-    marked[inside[inside < blocks]] = True
-    return marked, copied
-
-
-def _by_appearance(codes: AnyArray) -> AnyArray:
-    """Group numbers in the order in which groups first appear."""
-    _, first, places = np.unique(codes, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first, kind="stable")] = np.arange(len(first))
-    return np.asarray(rank[places.reshape(-1)])
-
-
 def _strange(name: str, values: AnyArray) -> _Found:
     """Text where the reference has numbers; `values` are that text, None where all is well."""
     odd = np.asarray([value is not None for value in values], dtype=np.bool_)
@@ -319,13 +326,6 @@ def _gaps(values: AnyArray) -> BoolArray:
     if values.dtype.kind == "f":
         return np.isnan(values)
     return np.asarray([value is None for value in values], dtype=np.bool_)
-
-
-def _words(values: AnyArray) -> list[Any]:
-    """Values that can be compared: numbers as they are, all else as text, gaps as one mark."""
-    if values.dtype.kind == "f":
-        return ["missing" if value != value else value for value in values.tolist()]
-    return ["missing" if value is None else str(value) for value in values]
 
 
 def _shown(values: AnyArray) -> list[str]:
