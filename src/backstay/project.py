@@ -289,12 +289,13 @@ def adopt(
         example: a tensor that a torch module takes, rows first.
         outputs: what each of its outputs is, in their order ("scores", "logits", "embedding", "value"); inferred when
             left out.
-        classes: the classes in the order of its scores; sorted when left out.
+        classes: the classes in the order of its scores, of a torch module or of an ONNX file that does not name them;
+            sorted when left out, and refused where the reference rows show that they cannot be.
         features: the columns that it reads, in its order, where it names none itself and the rows have more.
         columns: row_id, time, group, prediction, score, positive, slices, name.
     """
-    from backstay.loop.adopt import Hints
     from backstay.loop.adopt import adopt as take_over
+    from backstay.loop.hints import Hints
     from backstay.loop.setup import nothing_left_of_failure, project_for_adoption, refuse_other_columns
 
     if reference is None or target is None:
@@ -316,7 +317,7 @@ def adopt(
         settings = parse(read(file), model=which, environment=environment)
         refuse_other_columns(settings, target=target, predictions_only=predictions_only, features=read_by_it, **columns)
         project = Project._wire(file, settings, clock=clock, actor=actor, progress=progress)
-        hints = Hints(example, tuple(outputs), tuple(classes))
+        hints = Hints.of(example, outputs, classes)
         return take_over(project.ws, file_or_object(model), reference=Path(reference), hints=hints)
 
 

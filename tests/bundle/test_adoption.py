@@ -274,3 +274,16 @@ def test_the_same_bytes_are_the_same_model(tmp_path: Path) -> None:
     content = linear(softmax=True)
     assert adopt(tmp_path, content).id == adopt(tmp_path, content).id
     assert [p.name for p in (tmp_path / "bundles").iterdir() if p.name.startswith(".")] == []
+
+
+def test_a_class_that_is_no_plain_number_is_ordered_by_letters(tmp_path: Path) -> None:
+    probabilities = LogisticRegression().fit(X, np.where(TWO == "yes", 2, 1))
+    assert adopt(tmp_path, only_scores(export(probabilities)), classes=("²", "1")).manifest.classes == ("1", "²")
+
+
+def only_scores(content: bytes) -> bytes:
+    """The graph without its labels, hence without the names of its classes."""
+    model = onnx.load_from_string(content)
+    label = next(o for o in model.graph.output if o.type.tensor_type.elem_type != TensorProto.FLOAT)
+    model.graph.output.remove(label)
+    return model.SerializeToString()

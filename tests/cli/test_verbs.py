@@ -73,6 +73,18 @@ def test_adopt_heeds_what_the_project_file_says(tiny, command):
     assert "'y'" in said.json["error"]
 
 
+def test_init_prints_what_to_know_before_the_first_run(tmp_path, command):
+    rows = tmp_path / "rows.csv"
+    rows.write_text("a;y\n" + "".join(f"{i % 90},5;{'ja' if i % 2 else 'nein'}\n" for i in range(200)))
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    said = command("init", str(rows), "--target", "y", project=fresh)
+    assert said.code == 0
+    assert "mind: some 50 labelled rows would judge, and gate.minimum_n asks for 100" in said.out
+    told = command("init", str(rows), "--target", "y", "--force", "--json", project=fresh)
+    assert told.json["notes"][0].startswith("some 50 labelled rows")
+
+
 def test_init_writes_a_project_file_once(tmp_path, tiny, command):
     fresh = tmp_path / "fresh"
     fresh.mkdir()

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from backstay.data.project_text import minded
 from backstay.data.proposal import propose, propose_adoption
 from backstay.data.read import read
 from backstay.data.schema import conform, infer_schema
@@ -131,7 +132,7 @@ def test_sentences_are_text_and_stand_alone(tmp_path: Path) -> None:
     assert schema.features == ("said",)
     beside = table.append_column("length", pa.array([float(len(s)) for s in said]))
     text = propose(put(beside, tmp_path), target="intent", folder=tmp_path)
-    assert '# Not read: said. Texts and vectors are learned from alone:\n# features = ["said"]\n' in text
+    assert '# Mind: not read: said. Texts and vectors are learned from alone.\n# features = ["said"]\n' in text
     assert infer_schema(beside, target="intent", kinds=settings_of(text).data.columns).features == ("length",)
 
 
@@ -185,3 +186,47 @@ def test_the_array_y_of_an_npz_may_be_called_so(tmp_path):
     path = tmp_path / "some.npz"
     np.savez(path, x=np.zeros((40, 4, 4), np.uint8), y=np.arange(40) % 2)
     assert 'target = "label"' in propose(path, target="y")
+
+
+@pytest.mark.parametrize("kind", [pa.int64(), pa.float64()])
+def test_many_whole_numbers_with_few_rows_each_are_not_guessed_at(tmp_path: Path, kind: pa.DataType) -> None:
+    progress = [25 + (i * 7919) % 214 for i in range(442)]
+    rows = put(pa.table({"a": np.arange(442.0), "target": pa.array(progress, kind)}), tmp_path)
+    with pytest.raises(BackstayError, match="214 different numbers in 442 rows") as caught:
+        propose(rows, target="target")
+    assert "--task regression" in str(caught.value.fix)
+    assert settings_of(propose(rows, target="target", task="regression")).task == "regression"
+    assert settings_of(propose(rows, target="target", task="classification")).task == "classification"
+
+
+def test_many_classes_with_rows_enough_or_with_names_are_classes(tmp_path: Path) -> None:
+    ids = [i % 40 for i in range(440)]
+    for values in (ids, [f"c{i % 200}" for i in range(440)]):
+        rows = put(pa.table({"a": np.arange(440.0), "target": values}), tmp_path)
+        assert settings_of(propose(rows, target="target")).task == "classification"
+
+
+@pytest.mark.parametrize(("rows", "says"), [(300, "minimum_n asks for 100"), (600, "widen margin"), (1000, None)])
+def test_few_rows_are_told_what_the_gate_asks(tmp_path: Path, rows: int, says: str | None) -> None:
+    x = np.random.default_rng(0).normal(size=rows)
+    table = pa.table({"x": x, "y": np.where(x > 0, "up", "down").tolist()})
+    text = propose(put(table, tmp_path), target="y")
+    settings_of(text)
+    said = [line for line in minded(text) if "would judge" in line]
+    assert (says is None and not said) or (len(said) == 1 and str(says) in said[0] and f"some {rows // 4} " in said[0])
+
+
+def test_an_official_test_part_is_counted_itself_and_gaps_judge_nothing(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=2000)
+    part = np.where(np.arange(2000) < 120, "test", "train")
+    labels = pa.array([None if i < 30 else "up" if v > 0 else "down" for i, v in enumerate(x)])
+    said = minded(propose(put(pa.table({"x": x, "part": part, "y": labels}), tmp_path), target="y"))
+    assert any(line.startswith("some 90 labelled rows would judge") and "the test part" in line for line in said)
+
+
+def test_what_needs_a_word_before_the_first_run_is_told(people: pa.Table, tmp_path: Path) -> None:
+    table = people.append_column("t", pa.array([datetime(2026, 1, 1)] * 600, pa.timestamp("us")))
+    table = table.append_column("serial", pa.array([f"S-{i * 7}" for i in range(600)]))
+    said = "\n".join(minded(propose(put(table, tmp_path), target="y", time="t")))
+    assert "the times carry no zone" in said
+    assert "no inputs, since nearly every row has a value of its own: serial." in said

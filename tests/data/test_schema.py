@@ -19,7 +19,7 @@ def test_kinds_roles_and_features(people: pa.Table) -> None:
     )
     schema = infer_schema(table, target="y", group="who", kinds={"visits": "category"}, ignore=["member"])
     assert {c.name: c.kind.value for c in schema.columns} == {
-        "age": "number", "job": "category", "visits": "category", "y": "category", "note": "text", "who": "integer",
+        "age": "number", "job": "category", "visits": "category", "y": "category", "note": "text", "who": "category",
         "v": "vector",
     }  # fmt: skip
     assert schema.features == ("age", "job", "visits")
@@ -73,7 +73,7 @@ def test_missing_columns_name_the_nearest(people: pa.Table) -> None:
 def test_values_that_do_not_fit(people: pa.Table) -> None:
     schema = infer_schema(people, target="y")
     wrong = people.set_column(2, "visits", pa.array(["many"] * 600))
-    with pytest.raises(BackstayError, match="declared as integer"):
+    with pytest.raises(BackstayError, match="read as integer"):
         conform(wrong, schema)
     holes = people.set_column(4, "y", pa.array(["yes", None] * 300))
     with pytest.raises(BackstayError, match="missing in 300 rows, first in row 2"):
@@ -89,3 +89,11 @@ def test_labels_as_text() -> None:
 
 def test_kind_values_are_the_settings_words() -> None:
     assert {k.value for k in ColumnKind} >= {"number", "integer", "category", "text", "boolean", "time", "image"}
+
+
+def test_hashes_beyond_all_integers_are_names() -> None:
+    hashes = [2**63 + i % 3 for i in range(30)]
+    table = pa.table({"h": pa.array(hashes, pa.uint64()), "few": pa.array([5] * 30, pa.uint64()), "y": ["a", "b"] * 15})
+    schema = infer_schema(table, target="y")
+    assert [schema.column(n).kind for n in ("h", "few")] == [ColumnKind.CATEGORY, ColumnKind.INTEGER]
+    assert conform(table, schema)["h"].to_pylist() == [str(h) for h in hashes]

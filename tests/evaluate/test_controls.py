@@ -139,3 +139,47 @@ def test_texts_and_vectors_have_distances() -> None:
     assert np.linalg.norm(both[0, :-2]) == pytest.approx(1.0)
     assert both[2, :-2].sum() == 0.0
     assert both[:, -2:] == pytest.approx(np.array([[0.6, 0.8], [0, 0], [1.2, 1.6]]))
+
+
+def _wild(values: np.ndarray, where: object, wild: object) -> np.ndarray:
+    spoilt = values.copy()
+    spoilt[where] = wild
+    return spoilt
+
+
+@pytest.mark.parametrize("wild", [1e30, -1e30, 1e308, -999.0, np.inf])
+def test_wild_values_blind_no_neighbour(wild: float) -> None:
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=400)
+    y = (x > 0).astype(np.int64)
+    schema = Schema((Column("x", ColumnKind.NUMBER),), ("x",))
+    for places in ([7], range(0, 320, 40)):
+        rows = raw_matrix(pa.table({"x": _wild(x, list(places), wild)}), schema, learned=320)
+        assert np.isfinite(rows).all()
+        scores = raw_knn(rows[:320], y[:320], rows[320:], k=5, classes=2)
+        assert (scores.argmax(axis=1) == y[320:]).mean() > 0.95
+
+
+def test_a_sound_column_is_scaled_by_its_own_mean_and_deviation() -> None:
+    x = np.random.default_rng(5).normal(3.0, 2.0, size=2000)
+    found = raw_matrix(pa.table({"x": x}), Schema((Column("x", ColumnKind.NUMBER),), ("x",)))
+    assert found[:, 0] == pytest.approx((x - x.mean()) / x.std(), abs=1e-5)
+    seldom = np.where(np.arange(2000) % 50 == 0, 3.0, 0.0)
+    found = raw_matrix(pa.table({"x": seldom}), Schema((Column("x", ColumnKind.NUMBER),), ("x",)))
+    assert found[:, 0] == pytest.approx(np.clip((seldom - seldom.mean()) / seldom.std(), -6, 6), abs=1e-5)
+
+
+def test_what_is_judged_moves_no_scale() -> None:
+    rng = np.random.default_rng(6)
+    kinds = {"x": ColumnKind.NUMBER, "town": ColumnKind.CATEGORY, "said": ColumnKind.TEXT, "v": ColumnKind.VECTOR}
+    columns = tuple(Column(n, k, shape=(2,) if k is ColumnKind.VECTOR else ()) for n, k in kinds.items())
+
+    def rows(n: int, scale: float, town: str, said: str) -> pa.Table:
+        vectors = pa.FixedSizeListArray.from_arrays(pa.array((rng.normal(size=2 * n) * scale).astype(np.float32)), 2)
+        return pa.table({"x": rng.normal(size=n) * scale, "town": [town] * n, "said": [said] * n, "v": vectors})
+
+    learned, asked = rows(50, 1.0, "a", "my card"), rows(50, 100.0, "b", "your parcel")
+    schema = Schema(columns, tuple(kinds))
+    both = raw_matrix(pa.concat_tables([learned, asked]), schema, learned=50)
+    assert both.shape[1] == 2 + 1 + controls.WORDS + 2
+    assert (both[:50] == raw_matrix(learned, schema)).all()

@@ -127,7 +127,27 @@ def test_where_rows_would_not_help_none_are_asked_for(encoder, given):
     behind = given(-0.05, -0.07, 0.01, against="control:raw_knn", bound=-0.066, n=500)
     assert "raw_knn (0.050 behind, 0.066 at worst)" in ask(encoder(behind)).message
     nearly = given(-0.0199, -0.04, 0.01, against="control:raw_knn", bound=-0.036, n=500)
-    assert "(0.020 behind, but 500 rows cannot exclude 0.036 behind)" in ask(encoder(nearly)).message
+    recipe = "where a better recipe helps rather than more rows"
+    assert f"(0.020 behind, 0.036 at worst, {recipe})" in ask(encoder(nearly)).message
+    half = given(-0.011, -0.03, 0.01, against="control:raw_knn", bound=-0.026, n=500)
+    assert f"(0.011 behind, 0.026 at worst, {recipe})" in ask(encoder(half)).message
+    sure = given(-0.009, -0.03, -0.001, against="control:raw_knn", bound=-0.026, n=500)
+    told = ask(encoder(sure)).message
+    assert f"(0.009 behind, 0.026 at worst, {recipe}); surely behind raw_knn by 0.009" in told
+    assert "may be needed" not in told
+    hardly = given(-0.004, -0.03, 0.02, against="control:raw_knn", bound=-0.027, n=281)
+    assert (
+        "(0.004 behind, but 281 rows cannot exclude 0.027 behind: up to 590 may be needed)"
+        in ask(encoder(hardly)).message
+    )
+
+
+def test_that_the_encoder_may_be_of_no_use_is_said_once(encoder, given):
+    linear = given(-0.03, -0.06, 0.01, against="control:raw_linear", bound=-0.05)
+    space = given(-0.03, -0.06, 0.01, against="control:random_encoder", metric="knn_accuracy", bound=-0.05)
+    message = ask(encoder(linear, space=[space])).message
+    assert message.count("of no use") == 1
+    assert "; nearest neighbours in its space may be behind" in message
 
 
 def test_a_constant_answer_is_to_be_beaten_not_only_met(report, compared):

@@ -42,7 +42,7 @@ def test_no_policy_can_leave_out_rows_and_findings(report, measured):
     empty = GateSettings(rules=())
     assert judge(report(), empty).passed
     assert judge(report(measurements=[measured(n=99)]), empty).reasons == (
-        "measured on 99 rows, the policy asks for 100",
+        "measured on 99 rows, the policy asks for 100 (gate.minimum_n)",
     )
     assert judge(report(findings=[leak]), empty).reasons == ("the audit found: overlap: leaked",)
 

@@ -59,7 +59,7 @@ class TestMinimumN:
         assert ask("minimum_n", report(measurements=[measured(n=100)])).passed
         outcome = ask("minimum_n", report(measurements=[measured(n=99)]))
         assert not outcome.passed
-        assert outcome.message == "measured on 99 rows, the policy asks for 100"
+        assert outcome.message == "measured on 99 rows, the policy asks for 100 (gate.minimum_n)"
 
     @pytest.mark.parametrize("bad", NOT_NUMBERS)
     def test_nothing_measured_is_not_enough(self, report, measured, bad):

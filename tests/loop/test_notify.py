@@ -184,5 +184,5 @@ def test_worse_by_labels_alone_is_news_once(trained):
     memory = Memory.start(release.id, release.created_at)
     for number in (1, 2):
         worse = replace(seen, id=f"window-{number}", condition=Condition.WORSE, new_alarms=())
-        commit(ws, "watch/test", release, worse, memory)
+        commit(ws, "watch/test", release, worse, replace(memory, windows=number))
     assert [row.body["window"] for row in ws.ledger.rows("worse")] == ["window-1"]

@@ -294,7 +294,12 @@ def test_an_agent_takes_up_what_is_adopted_and_leaves_what_is_taken_out(two, cap
     def adopt() -> None:
         file.write_text(third)
         backstay.adopt(
-            two.file("bad.onnx"), reference=two.file("ref.parquet"), target="y", folder=two.folder, which="third"
+            two.file("bad.onnx"),
+            reference=two.file("ref.parquet"),
+            target="y",
+            folder=two.folder,
+            which="third",
+            classes=["no", "yes"],
         )
 
     def take_out() -> None:

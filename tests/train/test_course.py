@@ -23,12 +23,6 @@ RECIPE = TrainSettings(epochs=8, patience=2, learning_rate=0.01, device="cpu")
 State = dict[str, Tensor]
 
 
-@pytest.fixture(autouse=True)
-def few_steps_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else three steps an epoch are waited for, whatever the patience."""
-    monkeypatch.setattr(course, "LEAST_STEPS", 1)
-
-
 class Killed(Exception):
     """The process is gone."""
 
@@ -96,13 +90,17 @@ def test_the_best_epoch_stays_and_two_without_progress_end_it(tmp_path: Path) ->
     assert not same(run.after[1], run.after[3])
 
 
-def test_a_few_steps_without_progress_end_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three steps an epoch: twelve are four epochs, whatever the patience of two says."""
-    monkeypatch.setattr(course, "LEAST_STEPS", 12)
-    losses = [3.0, 1.0, 2.0, 2.0, 2.0, 0.5, 2.0, 2.0, 2.0, 2.0, 0.1]
-    told = Notes()
-    assert len(Run(losses).to_end(tmp_path, told)) == 10
-    assert told.said[-1] == "stopped after epoch 10 of 11, that of epoch 6 is kept"
+def test_a_run_that_stops_early_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three steps an epoch."""
+    losses, told = [3.0, 1.0, 2.0, 2.0, 0.1], Notes()
+    Run(losses).to_end(tmp_path, told)
+    assert told.said[-1] == (
+        "stopped after epoch 4 of 5 (12 steps), that of epoch 2 is kept; so few steps teach little: "
+        "raise train.patience above 2, or lower train.batch_size"
+    )
+    monkeypatch.setattr(course, "FEW_STEPS", 12)
+    Run(losses).to_end(tmp_path / "again", told)
+    assert told.said[-1] == "stopped after epoch 4 of 5 (12 steps), that of epoch 2 is kept"
 
 
 def test_of_equal_epochs_the_last_stays_and_its_figures_are_told(tmp_path: Path) -> None:

@@ -256,3 +256,16 @@ def test_what_torch_cannot_export_is_told_in_a_line(
     assert said in told
     assert not [part for part in ("\x1b", "\n", "This is step") if part in told]
     assert capfd.readouterr().err == ""
+
+
+def test_an_example_may_be_a_numpy_array(table: pa.Table) -> None:
+    """Refused for its outputs, hence read; nothing is exported."""
+    with pytest.raises(BackstayError, match="not clear") as caught:
+        graph_of(
+            Net(lambda logits, hidden: logits[:, 1:] - logits[:, :1]),
+            table,
+            SCHEMA,
+            classes=("no", "yes"),
+            example=EXAMPLE.numpy(),
+        )
+    assert 'outputs=("logits",) before the sigmoid' in str(caught.value.fix)

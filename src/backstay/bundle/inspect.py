@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -23,12 +24,18 @@ from backstay.kernel.ids import content_id
 from backstay.kernel.records import Column, ColumnKind, Task
 
 _PROBE_ROWS = 8
+_WHOLE = re.compile(r"-?[0-9]+")
 _NUMERIC = (ColumnKind.NUMBER, ColumnKind.INTEGER, ColumnKind.BOOLEAN)
 _TEXTUAL = (ColumnKind.CATEGORY, ColumnKind.TEXT, ColumnKind.BOOLEAN)
 
 
 def inspect_onnx(
-    path: Path, features: tuple[Column, ...], classes: tuple[str, ...] | None, *, task: str = "classification"
+    path: Path,
+    features: tuple[Column, ...],
+    classes: tuple[str, ...] | None,
+    *,
+    task: str = "classification",
+    order: tuple[str, ...] = (),
 ) -> Manifest:
     """The manifest of a foreign model, without its files: hand it to `write_bundle`.
 
@@ -36,6 +43,7 @@ def inspect_onnx(
         features: the columns that the model may read, in the order of its matrix input where it has one.
         classes: the target's values; used where the graph does not carry its own.
         task: "regression" for a model that answers a number, "multilabel" for one that answers sets of `classes`.
+        order: the classes in the order of the scores, where the graph does not name them; sorted where it is empty.
 
     Raises:
         BackstayError: a pickle, a map as output, inputs that match no columns, scores that are no probabilities.
@@ -46,22 +54,28 @@ def inspect_onnx(
     inputs = _inputs(model, features)
     if task == "regression":
         return _of_numbers(model, content, inputs)
+    _check_order(order, classes or ())
     if task == "multilabel":
-        return _of_sets(model, content, inputs, classes or ())
+        return _of_sets(model, content, inputs, order or classes or ())
     outputs = outputs_of(model)
     label = next((o.name for o in outputs if o.role == "label"), None)
     named = classes_of(model, label)
     if set(classes or ()) == {"false", "true"} and named == ("0", "1"):
         named = ("false", "true")
+    if order and named and order != named:
+        raise BackstayError(
+            f"the graph names its classes itself, as {', '.join(named[:12])}", fix="leave out the order that was said"
+        )
     session = open_session(content)
-    order, widths = _probe(session, inputs, outputs, named or tuple(_in_order(classes or ())), own=bool(named))
+    taken = named or order or tuple(_in_order(classes or ()))
+    _, widths = _probe(session, inputs, outputs, taken, own=bool(named))
     has_embedding = any(o.role == "embedding" for o in outputs)
     return Manifest(
         format_version=format_for(inputs, outputs),
         task=Task.CLASSIFICATION.value,
         inputs=inputs,
         outputs=tuple(replace(o, shape=widths.get(o.name, o.shape)) for o in outputs),
-        classes=order,
+        classes=taken,
         space_id=content_id("space", sha256(content).hexdigest()) if has_embedding else "",
         versions=_versions(model),
         none_label=names_in(model)[1],
@@ -124,9 +138,30 @@ def _versions(model: onnx.ModelProto) -> dict[str, str]:
     }
 
 
+def names_classes(content: bytes) -> bool:
+    """Whether a graph says itself which classes its scores are of."""
+    model = onnx.load_from_string(content)
+    return bool(classes_of(model, next((o.name for o in outputs_of(model) if o.role == "label"), None)))
+
+
+def _check_order(order: tuple[str, ...], classes: tuple[str, ...]) -> None:
+    """Raise for an order of classes with one of them twice, or without one of the target's values."""
+    if not order:
+        return
+    twice = next((c for i, c in enumerate(order) if c in order[:i]), None)
+    lacking = sorted(set(classes) - set(order))
+    if twice is not None or lacking:
+        raise BackstayError(
+            f"the order of classes names {twice!r} twice"
+            if twice is not None
+            else f"the order of classes lacks {lacking[0]!r}, which the target holds",
+            fix="name each class once, in the order of the model's scores",
+        )
+
+
 def _in_order(classes: tuple[str, ...]) -> list[str]:
     """Class names as a model orders them: numbers by size, other names by letters."""
-    numeric = all(c.lstrip("-").isdigit() for c in classes)
+    numeric = all(_WHOLE.fullmatch(c) for c in classes)
     return sorted(classes, key=(lambda c: (int(c), c)) if numeric else (lambda c: (0, c)))
 
 
@@ -272,7 +307,7 @@ def _check_scores(
     sums = scores.sum(axis=1)
     if not (np.all(np.abs(sums - 1) < 1e-3) and np.all(scores >= -1e-6)):
         raise BackstayError(
-            f"the scores are not probabilities: they sum to {float(sums[0]):.4g} in a row",
+            f"the scores are not probabilities: {_worst(scores)}",
             fix="export the model with its softmax (or sigmoid) inside",
         )
     if label is None or own:
@@ -281,8 +316,17 @@ def _check_scores(
     if np.all(said != top):
         raise BackstayError(
             f"the model's label {said[0]!r} is not its highest score's class, taking them as {', '.join(classes[:12])}",
-            fix="export it with class names inside (skl2onnx does), or write the labels as the model does",
+            fix="say the classes in the order of its scores (`adopt --classes a,b`), or export it with class names "
+            "inside (skl2onnx does)",
         )
+
+
+def _worst(scores: npt.NDArray[np.float32]) -> str:
+    """What speaks most clearly against chances."""
+    low, sums = float(scores.min()), scores.sum(axis=1)
+    if not low >= -1e-6:
+        return f"one of them is {low:.4g}"
+    return f"they sum to {float(sums[int(np.abs(sums - 1).argmax())]):.4g} in a row"
 
 
 def _made_up(inputs: tuple[InputSpec, ...]) -> Arrays:

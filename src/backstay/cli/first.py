@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -63,6 +64,9 @@ def adopt(
     features: Annotated[
         str, typer.Option(help="Columns that the model reads, in its order, separated by commas, if not all.")
     ] = "",
+    classes: Annotated[
+        str, typer.Option(help="Classes in the order of its scores, separated by commas, if it names none.")
+    ] = "",
     name: Annotated[str | None, typer.Option(help="What to call the model (a new project).")] = None,
     challenger: Annotated[
         bool, typer.Option("--challenger", help="Offer a successor to the gate instead; it does not become live.")
@@ -81,13 +85,15 @@ def adopt(
     from backstay.project import adopt as begin
 
     named = tuple(s.strip() for s in features.split(",") if s.strip())
+    # A class may hold a comma: then it stands in double quotes.
+    order = tuple(next(csv.reader([classes], skipinitialspace=True))) if classes else ()
     if challenger:
         if named:
             raise BackstayError(
                 "--features is for a first adoption: a successor is given what the live model's project file names",
                 fix="leave it out, or correct data.features",
             )
-        offered = opened(project, which, environment).models.offer(model, trained_on=trained_on)
+        offered = opened(project, which, environment).models.offer(model, trained_on=trained_on, classes=order)
         answer(offered, as_json, show.offered)
         return 0 if offered.verdict.passed else 3
     adopted = begin(
@@ -103,6 +109,7 @@ def adopt(
         group=group,
         slices=tuple(s for s in slices.split(",") if s),
         features=named,
+        classes=order,
         name=name,
         folder=project,
         which=which,

@@ -98,6 +98,8 @@ def verdict(value: Verdict, yes: str = "the gate says yes", no: str = "the gate 
 
 
 def begun(value: Begun) -> None:
+    for note in value.notes:
+        say(f"  mind: {note}")
     say(f"wrote {value.file}; read it, then `backstay audit` and `backstay run`")
 
 

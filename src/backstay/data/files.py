@@ -16,10 +16,20 @@ from backstay.kernel.errors import BackstayError
 def read_parquet(path: Path) -> pa.Table:
     """A Parquet file. One file only: its neighbours are not taken for partitions."""
     try:
-        with path.open("rb") as file:
-            return _without_index(pq.read_table(file))
+        return _without_index(table_of(path))
     except (pa.ArrowInvalid, OSError) as error:
         raise _unreadable(path, "Parquet", error) from error
+
+
+def table_of(path: Path) -> pa.Table:
+    """All rows of one Parquet file, with its metadata.
+
+    Arrow opens it by itself: of a file object of Python's its threads keep pieces after the rows are there, and one
+    that lets go of them while the interpreter ends brings the whole process down.
+    """
+    with pq.ParquetFile(path, pre_buffer=False) as file:
+        table: pa.Table = file.read()
+    return table
 
 
 def read_arrow(path: Path) -> pa.Table:

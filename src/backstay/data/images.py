@@ -15,6 +15,9 @@ from backstay.kernel.ids import event_id
 
 ENDINGS = frozenset({".png", ".jpg", ".jpeg"})
 PART = "part"
+GREY = ("1", "L", "LA", "La")
+DARK = 127
+"""Of whole numbers that are not bytes: where none is greater, they hardly go to 255."""
 USUAL = (1, 3, 4)
 """Channels that most images have; of others, an array with them in front is more likely turned round."""
 
@@ -132,6 +135,12 @@ def _pixels(x: npt.NDArray[Any], path: Path, name: str) -> npt.NDArray[np.uint8]
     if x.dtype.kind == "f" and low >= 0.0 and high <= 1.0:
         return np.rint(x * 255.0).astype(np.uint8)
     if x.dtype.kind in "iuf" and low >= 0.0 and high <= 255.0 and bool(np.all(x == np.rint(x))):
+        if 0.0 < high <= DARK:
+            # Taken as they are they would be nearly black: of a scale of their own, as scikit-learn's digits (0 to 16).
+            raise BackstayError(
+                f"{name} of {path} holds {x.dtype} from {low:g} to {high:g}: pixels go to 255 (whole) or to 1 (floats)",
+                fix=f"scale them: x / {high:g} for floats up to 1. If they are dark as they are, save them as uint8",
+            )
         return x.astype(np.uint8)
     raise BackstayError(
         f"{name} of {path} holds {x.dtype} from {low:g} to {high:g}", fix="give pixels as uint8, or floats from 0 to 1"
@@ -140,16 +149,20 @@ def _pixels(x: npt.NDArray[Any], path: Path, name: str) -> npt.NDArray[np.uint8]
 
 def read_folder(path: Path) -> pa.Table:
     """One subfolder per class, png or jpg inside: columns id (path), image and label. All images have one size."""
-    files = sorted(f for f in path.glob("*/*") if f.suffix.lower() in ENDINGS and f.is_file())
+    hidden = "."  # macOS puts "._1.png" beside an image, which holds none
+    files = sorted(
+        f for f in path.glob("*/*") if f.suffix.lower() in ENDINGS and f.is_file() and not f.name.startswith(hidden)
+    )
     if not files:
         raise BackstayError(
             f"the folder {path} has no images (png, jpg) in subfolders",
             fix="make one subfolder for each class; of tables name the file",
         )
-    first = read_image(files[0], None)
+    channels = 3 if any(_has_colours(f) for f in files) else 1
+    first = read_image(files[0], channels)
     pixels = np.empty((len(files), *first.shape), dtype=np.uint8)
     for place, file in enumerate(files):
-        array = read_image(file, first.shape[2])
+        array = read_image(file, channels)
         if array.shape != first.shape:
             raise BackstayError(
                 f"{file} is {array.shape[1]} x {array.shape[0]} pixels, "
@@ -167,16 +180,53 @@ def read_folder(path: Path) -> pa.Table:
 
 
 def read_image(file: Path, channels: int | None) -> npt.NDArray[np.uint8]:
-    """One png or jpg as [h, w, c]: grey or in colours as `channels` says, else as it is."""
+    """One png or jpg as [h, w, c]: grey or in colours as `channels` says, else as it is.
+
+    A camera's note of how it was held turns the image upright, and what is transparent is laid on white.
+    Raises BackstayError for an image of more than 8 bits a channel.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with Image.open(file) as image:
+            _refuse_deep(file, image.mode)
+            grey = channels == 1 if channels else image.mode in GREY
+            upright = _on_white(ImageOps.exif_transpose(image))
+            array = np.asarray(upright.convert("L" if grey else "RGB"), dtype=np.uint8)
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        raise BackstayError(f"{file} cannot be read as an image ({error})", fix="replace or remove it") from error
+    return array[..., None] if array.ndim == 2 else array
+
+
+def _has_colours(file: Path) -> bool:
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(file) as image:
-            grey = channels == 1 if channels else image.mode in ("1", "L", "I;16")
-            array = np.asarray(image.convert("L" if grey else "RGB"), dtype=np.uint8)
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise BackstayError(f"{file} cannot be read as an image ({error})", fix="replace or remove it") from error
-    return array[..., None] if array.ndim == 2 else array
+            return image.mode not in GREY
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
+        return False  # `read_image` says what is wrong with it
+
+
+def _refuse_deep(file: Path, mode: str) -> None:
+    """Pillow would cut such values off at 255, so that nearly all are white."""
+    if mode.startswith("I") or mode == "F":
+        raise BackstayError(
+            f"{file} has more than 8 bits a channel (mode {mode}), which images in folders do not hold",
+            fix="scale it to 8 bits: divide its values by their largest one, times 255",
+        )
+
+
+def _on_white(image: Any) -> Any:
+    """The image without transparency: what lies under transparent pixels is seen by nobody."""
+    from PIL import Image
+
+    if image.mode not in ("RGBA", "LA", "PA", "RGBa", "La") and "transparency" not in image.info:
+        return image
+    grey = image.mode in GREY
+    seen = image.convert("RGBA")
+    whole = Image.alpha_composite(Image.new("RGBA", seen.size, (255, 255, 255, 255)), seen)
+    return whole.convert("L" if grey else "RGB")
 
 
 def write_image(pixels: npt.NDArray[np.uint8], file: Path) -> None:

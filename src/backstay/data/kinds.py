@@ -36,6 +36,8 @@ def kind_of(column: pa.ChunkedArray) -> ColumnKind | None:
         return _simple(kind.value_type) or ColumnKind.CATEGORY
     if _is_text(kind):
         return _text_or_category(column)
+    if pa.types.is_uint64(kind) and (pc.max(column).as_py() or 0) >= 1 << 63:
+        return ColumnKind.CATEGORY  # so great only hashes are, which name things, and no integer of ours holds them
     return _simple(kind)
 
 
@@ -107,7 +109,7 @@ def as_kind(values: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
         return values.cast(arrow_type(column))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise BackstayError(
-            f"column {column.name!r} is declared as {column.kind.value} but holds other values "
+            f"column {column.name!r} is read as {column.kind.value} but holds other values "
             f"({str(error).splitlines()[0]})",
             fix=f"correct the rows, or declare another kind: data.columns.{column.name}",
         ) from error

@@ -28,6 +28,18 @@ class Seen:
     vector: str | None
     task: str = "classification"
     unwatched: tuple[str, ...] = ()
+    numbers: tuple[tuple[str, str], ...] = ()
+    """Columns of text whose values are numbers, and what to do about each."""
+    judging: int | None = None
+    """Rows with a label that would judge under the split as proposed."""
+
+
+MIND = "# Mind: "
+
+
+def minded(text: str) -> tuple[str, ...]:
+    """What a project file says that a person should know before the first run."""
+    return tuple(line.removeprefix(MIND) for line in text.splitlines() if line.startswith(MIND))
 
 
 def top(name: str, rows: int, seen: Seen, *, predictions_only: bool = False) -> list[str]:
@@ -75,7 +87,7 @@ def data(source: Path, folder: Path | None, seen: Seen, *, list_features: bool =
         else '# time = "..."  # when the row happened'
     )
     if seen.naive:
-        lines.append("# The times carry no zone. Say which one they are in; until then they are refused.")
+        lines.append(f"{MIND}the times carry no zone. Say which one they are in; until then they are refused.")
         lines.append('# time_zone = "Europe/Berlin"')
     lines.append(
         f"group = {_text(seen.group)}  # rows of one group stay on one side of the gate"
@@ -86,9 +98,11 @@ def data(source: Path, folder: Path | None, seen: Seen, *, list_features: bool =
         # Answers of the model are kept beside the inputs, so they are left out of `features`, not ignored.
         lines.append(f"features = {_list(seen.features)}  # what the model sees; its answers are no inputs")
     if seen.ignore:
-        lines.append(f"ignore = {_list(seen.ignore)}  # a value of its own in nearly every row: no inputs")
+        names = _comment(", ".join(seen.ignore))
+        lines.append(f"{MIND}no inputs, since nearly every row has a value of its own: {names}.")
+        lines.append(f"ignore = {_list(seen.ignore)}")
     if seen.left and not list_features:
-        lines.append(f"# Not read: {_comment(', '.join(seen.left))}. Texts and vectors are learned from alone:")
+        lines.append(f"{MIND}not read: {_comment(', '.join(seen.left))}. Texts and vectors are learned from alone.")
         lines.append(f"# features = {_list(seen.left[:1])}")
     if list_features and "text" in seen.kinds.values() and len(seen.kinds) > 1:
         lines.append("# A text beside other columns is watched by its length and its gaps.")
@@ -96,6 +110,7 @@ def data(source: Path, folder: Path | None, seen: Seen, *, list_features: bool =
         lines.append(f"# Not watched: {_comment(', '.join(seen.unwatched))}.")
     lines.append("# Slices are measured on their own; the gate refuses a model that is worse on one of them.")
     lines.append(f"slices = {_list(seen.slices)}")
+    lines += [f"{MIND}{_comment(name)} is text and reads as numbers: {fix}." for name, fix in seen.numbers]
     if any(k != "image" for k in seen.kinds.values()):
         lines += ["", "# How each feature is read. Correct what was taken for the wrong kind.", "[data.columns]"]
         lines += [f"{_text(n)} = {_text(k)}" for n, k in seen.kinds.items() if k != "image"]
@@ -109,7 +124,29 @@ def split(seen: Seen) -> list[str]:
     else:
         comment = "# Rows are dealt by a hash, so that new rows move none of the old ones."
     by = ['# by = "time"  # the newest rows for the gate'] if seen.time and not seen.part else []
-    return [comment, "[data.split]", "train = 0.6", "tune = 0.15", "gate = 0.25", *by, ""]
+    return [*_few(seen), comment, "[data.split]", "train = 0.6", "tune = 0.15", f"gate = {GATE_SHARE}", *by, ""]
+
+
+GATE_SHARE = 0.25
+LEAST, PLENTY = 100, 225
+"""Rows that the gate asks for, and rows under which even a model as good as its controls is mostly not surely within
+0.02 of them: a flawless one was refused with 106 rows, and told that 210 may be needed."""
+
+
+def _few(seen: Seen) -> list[str]:
+    """Whether the gate will have rows enough to say yes."""
+    rows = seen.judging
+    if rows is None or rows >= PLENTY or (seen.task == "regression" and rows >= LEAST):
+        return []
+    more = "give the gate more of them (gate = 0.4)" if not seen.part else "give the test part more of them"
+    if rows < LEAST:
+        why = f"gate.minimum_n asks for {LEAST}: bring more rows, or {more}"
+    else:
+        why = (
+            f"under {PLENTY} the gate mostly refuses even a good model, since a margin of 0.02 is hard to show: "
+            f"bring more rows, {more}, or widen margin in [[gate.rules]]"
+        )
+    return [f"{MIND}some {rows} labelled rows would judge, and {why}."]
 
 
 def value_policy() -> list[str]:

@@ -13,12 +13,14 @@ from backstay.data import project_text
 from backstay.data.audit.identifiers import looks_like_id
 from backstay.data.audit.subject import WIDE
 from backstay.data.kinds import as_kind, kind_of
-from backstay.data.parts import part_column
+from backstay.data.numbers_as_text import written_numbers
+from backstay.data.parts import TEST, part_column
 from backstay.data.project_text import Seen
 from backstay.data.read import read
+from backstay.data.row_names import TEXTS
 from backstay.data.schema import ALONE, infer_schema
 from backstay.data.sets import holds_lists
-from backstay.data.targets import class_texts, many_fractions
+from backstay.data.targets import class_texts, many_fractions, refuse_undecided
 from backstay.data.watching import unwatched
 from backstay.data.zones import moments
 from backstay.kernel.errors import BackstayError, nearest
@@ -47,12 +49,14 @@ def propose(
 
     Args:
         task: "classification", "regression" or "multilabel"; None proposes regression for a target of many different
-            fractions, and multilabel for one of lists.
+            fractions, and multilabel for one of lists. Many whole numbers with few rows each are refused with None.
     """
     table = read(source)
     if target == "y" and source.suffix == ".npz" and "y" not in table.column_names:
         target = "label"  # what the array y is called once it is a column
     seen = _look(table, target=target, time=time, group=group, task=task)
+    if task is None and seen.task == "classification":
+        refuse_undecided(table.column(seen.target), seen.target)
     policy = project_text.value_policy() if seen.task == "regression" else []
     return "\n".join(
         [
@@ -207,7 +211,23 @@ def _look(
         vector,
         task,
         unwatched(table, {name for name in known if name} if features is None else table.column_names),
+        _numbers(table, [c for c in (*kept, *ignore) if schema.column(c).kind in TEXTS]),
+        _judging(table, target, part),
     )
+
+
+def _numbers(table: pa.Table, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    found = [(name, written_numbers(table.column(name))) for name in names]
+    return tuple((name, written.fix) for name, written in found if written is not None)
+
+
+def _judging(table: pa.Table, target: str, part: str | None) -> int:
+    """Labelled rows of the gate under the split that is proposed."""
+    labelled = table.column(target).is_valid()
+    if part is None:
+        return round(project_text.GATE_SHARE * int(pc.sum(labelled).as_py() or 0))
+    told = pc.is_in(table.column(part).cast(pa.string()), value_set=pa.array(sorted(TEST)))
+    return int(pc.sum(pc.and_(labelled, told)).as_py() or 0)
 
 
 def _task_of(column: pa.ChunkedArray) -> str:

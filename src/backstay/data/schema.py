@@ -10,6 +10,7 @@ import pyarrow as pa
 from backstay.data.kinds import arrow_type, as_kind, kind_of
 from backstay.data.numbers import check_numbers
 from backstay.data.parts import part_column
+from backstay.data.row_names import TEXTS, naming, row_names, with_text_names
 from backstay.data.sets import check_sets
 from backstay.data.targets import check_target
 from backstay.data.vectors import is_list, refuse_gaps, usual_length
@@ -85,7 +86,8 @@ def infer_schema(
         TARGETS.get(task, check_target)(table.column(target), target)
     if target is not None and not chosen and features is None:
         raise BackstayError("no column is left as a feature", fix="name some in data.features, or ignore fewer")
-    return Schema(columns=tuple(columns), features=chosen, target=target, id=id, time=time, group=group)
+    schema = Schema(columns=tuple(columns), features=chosen, target=target, id=id, time=time, group=group)
+    return with_text_names(schema)
 
 
 def without_text(schema: Schema) -> Schema:
@@ -143,10 +145,11 @@ def _apart(roles: Mapping[str, str | None], features: Iterable[str] | None) -> N
 
 def conform(table: pa.Table, schema: Schema) -> pa.Table:
     """Rows in the schema's columns, order and types. Raises BackstayError for a missing column or a misfit value."""
-    columns = []
+    columns, names = [], naming(schema)
     for column in schema.columns:
         _present(table, column.name, "the schema")
-        values = as_kind(table.column(column.name), column)
+        values = table.column(column.name)
+        values = as_kind(row_names(values) if column.name in names and column.kind in TEXTS else values, column)
         if not column.nullable and values.null_count:
             first = next(i for i, v in enumerate(values, 1) if not v.is_valid)
             role = "target" if column.name == schema.target else "id"

@@ -12,15 +12,42 @@ import pyarrow.csv as pacsv
 from backstay.kernel.errors import BackstayError
 
 LARGEST_BLOCK = 1 << 30
+HEADER = 1 << 20
 MISSING = ["", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null"]
 
 
 def read_separated(path: Path, delimiter: str, texts: Sequence[str] = ()) -> pa.Table:
     """Read csv or tsv. Unquoted empty, NA, NaN and NULL fields are missing values; quoted ones are text.
 
+    A csv whose header has no comma, and semicolons or tabs, is separated by those. Between semicolons 1,5 is a number,
+    as spreadsheets of half of Europe write it.
+
     Args:
         texts: columns that are read as they are written, whatever they look like.
     """
+    delimiter = _separator(path) if delimiter == "," else delimiter
+    table = _read(path, delimiter, texts)
+    if delimiter != ";" or not any(pa.types.is_string(kind) for kind in table.schema.types):
+        return table
+    other = _read(path, delimiter, texts, point=",")
+    for place, kind in enumerate(table.schema.types):
+        if pa.types.is_string(kind) and pa.types.is_floating(other.schema.types[place]):
+            table = table.set_column(place, table.schema.names[place], other.column(place))
+    return table
+
+
+def _separator(path: Path) -> str:
+    """What stands between the names of a csv file's header."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header = file.readline(HEADER)
+        fields = {mark: len(next(csv.reader([header], delimiter=mark), [])) for mark in (",", ";", "\t")}
+    except (UnicodeDecodeError, csv.Error):
+        return ","  # the reading says what is wrong, and in which line
+    return "," if fields[","] > 1 else max(fields, key=lambda mark: fields[mark])
+
+
+def _read(path: Path, delimiter: str, texts: Sequence[str], point: str = ".") -> pa.Table:
     size = path.stat().st_size
     # One block where that is possible: Arrow infers types from the first block only.
     block = min(max(size + 1, 1 << 20), LARGEST_BLOCK)
@@ -34,6 +61,7 @@ def read_separated(path: Path, delimiter: str, texts: Sequence[str] = ()) -> pa.
                 null_values=MISSING,
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,
+                decimal_point=point,
             ),
         )
     except (pa.ArrowInvalid, pa.ArrowKeyError, UnicodeDecodeError) as error:

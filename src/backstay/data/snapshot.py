@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from backstay.data.files import table_of
 from backstay.data.identity import identify
 from backstay.data.schema import conform
 from backstay.data.targets import class_texts
@@ -61,8 +62,7 @@ def load(version: DataVersion, blobs: Blobs, verify: bool = True) -> pa.Table:
     """The rows of a version. Raises Tampered when they no longer hash to its id."""
     path = blobs.path(version.blob)
     try:
-        with path.open("rb") as file:
-            table = conform(pq.read_table(file), version.schema)
+        table = conform(table_of(path), version.schema)
     except (pa.ArrowException, OSError, BackstayError) as error:
         raise Tampered(
             f"the rows of {version.id} cannot be read ({error})", fix="restore them from a backup"

@@ -11,6 +11,8 @@ from backstay.kernel.errors import BackstayError
 
 MOST_FRACTIONS = 10
 FEW = 20
+MOST_NUMBERS, ROWS_EACH = 30, 10
+"""More different numbers than this, with fewer rows each on the average, may as well be measured as be classes."""
 
 
 def class_texts(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
@@ -69,5 +71,20 @@ def many_fractions(column: pa.ChunkedArray) -> bool:
     """
     if not (pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)):
         return False
-    values = np.asarray(pc.unique(column.drop_null()).cast(pa.float64()).to_numpy(), dtype=np.float64)
+    values = np.asarray(pc.unique(column.drop_null()).cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
     return len(values) > MOST_FRACTIONS and bool(np.any(values != np.rint(values)))
+
+
+def refuse_undecided(column: pa.ChunkedArray, name: str) -> None:
+    """Raise for numbers of which nobody can see whether they are classes or measured: many, with few rows each."""
+    kind = column.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+        return
+    present = column.drop_null()
+    distinct = len(pc.unique(present))
+    if distinct > MOST_NUMBERS and len(present) < ROWS_EACH * distinct:
+        raise BackstayError(
+            f"the target {name!r} holds {distinct} different numbers in {len(present)} rows, which may be classes or "
+            "a number to predict",
+            fix="say which: --task regression for a number to predict, --task classification for classes",
+        )

@@ -21,6 +21,8 @@ from backstay.maths.tfidf import TfIdf
 TOP = 20
 MOST_GALLERY = 20_000
 CLIP = 6.0
+FENCE = 9.0
+LARGEST = 1e100
 WORDS = 512
 FOLDS = 5
 MOST_WEIGHTS = 2_000_000
@@ -115,26 +117,31 @@ def _linear(
     return SparseSoftmax.fit(space.rows(texts), known[learned], classes).predict_proba(space.rows(queries))
 
 
-def raw_matrix(table: pa.Table, schema: Schema) -> npt.NDArray[np.float32]:
+def raw_matrix(table: pa.Table, schema: Schema, learned: int | None = None) -> npt.NDArray[np.float32]:
     """The features as one matrix [n, d]: pixels in [0, 1], numbers standardised, common categories as indicators.
 
     Numbers are clipped at 6 standard deviations and carry an indicator of what is missing (which is put at the mean);
-    a category becomes indicators of its 20 commonest values. Vectors are as they are, over their mean length; a text is
-    its words in 512 hashed places, the rarer the heavier, at length 1. Times have no distance here and are left out.
+    wild values hardly move mean and deviation, see `_scale`. A category becomes indicators of its 20 commonest values.
+    Vectors are as they are, over their mean length; a text is its words in 512 hashed places, the rarer the heavier, at
+    length 1. Times have no distance here and are left out.
+
+    Args:
+        learned: how many rows at the beginning scales, common values and rarities are taken from; all, if not said.
     """
+    first = table.num_rows if learned is None else learned
     parts: list[npt.NDArray[np.float32]] = []
     for name in schema.features:
         kind, column = schema.column(name).kind, table.column(name)
         if kind is ColumnKind.IMAGE:
             parts += [_pixels(chunk) for chunk in [pa.concat_arrays(column.chunks)]] if column.num_chunks else []
         elif kind in (ColumnKind.NUMBER, ColumnKind.INTEGER):
-            parts.append(_number(column))
+            parts.append(_number(column, first))
         elif kind is ColumnKind.VECTOR:
-            parts.append(_vectors(column))
+            parts.append(_vectors(column, first))
         elif kind is ColumnKind.TEXT:
-            parts.append(_words([v or "" for v in column.to_pylist()]))
+            parts.append(_words([v or "" for v in column.to_pylist()], first))
         elif kind in (ColumnKind.CATEGORY, ColumnKind.BOOLEAN):
-            parts.append(_category(column))
+            parts.append(_category(column, first))
     if not parts:
         return np.zeros((table.num_rows, 1), dtype=np.float32)
     return np.concatenate(parts, axis=1)
@@ -146,34 +153,50 @@ def _pixels(chunk: pa.ExtensionArray) -> npt.NDArray[np.float32]:
     return flat
 
 
-def _number(column: pa.ChunkedArray) -> npt.NDArray[np.float32]:
-    values = column.cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
+def _number(column: pa.ChunkedArray, first: int) -> npt.NDArray[np.float32]:
+    values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float64)
     known = np.isfinite(values)
-    centre = float(values[known].mean()) if known.any() else 0.0
-    scale = float(values[known].std()) if known.any() else 1.0
-    scaled = np.where(known, (values - centre) / (scale or 1.0), 0.0)
+    values = np.clip(values, -LARGEST, LARGEST)
+    centre, scale = _scale(values[:first][known[:first]])
+    scaled = np.where(known, (values - centre) / scale, 0.0)
     return np.column_stack([np.clip(scaled, -CLIP, CLIP), ~known]).astype(np.float32)
 
 
-def _vectors(column: pa.ChunkedArray) -> npt.NDArray[np.float32]:
+def _scale(values: FloatArray) -> tuple[float, float]:
+    """Mean and standard deviation of values of which those far off are first drawn in to a fence.
+
+    One value of 1e30, or a few of -999 for a gap, would else leave all others at one point, and a control that sees
+    nothing lets every model pass. The fence stands nine times as far from the median as half of the values that differ
+    from it: six deviations of a normal column, which it leaves as it is. Chosen by this, on no rows.
+    """
+    if not len(values):
+        return 0.0, 1.0
+    middle = float(np.median(values))
+    away = np.abs(values - middle)
+    reach = FENCE * float(np.median(away[away > 0])) if away.any() else 0.0
+    drawn = np.clip(values, middle - reach, middle + reach)
+    return float(drawn.mean()), float(drawn.std()) or 1.0
+
+
+def _vectors(column: pa.ChunkedArray, first: int) -> npt.NDArray[np.float32]:
     rows = np.asarray(pc.list_flatten(column).to_numpy(), dtype=np.float32).reshape(len(column), -1)
-    length = float(np.linalg.norm(rows, axis=1).mean()) if len(rows) else 0.0
+    length = float(np.linalg.norm(rows[:first], axis=1).mean()) if len(rows[:first]) else 0.0
     return np.asarray(rows / np.float32(length or 1.0))
 
 
-def _words(texts: Sequence[str]) -> npt.NDArray[np.float32]:
+def _words(texts: Sequence[str], first: int) -> npt.NDArray[np.float32]:
     counts = np.zeros((len(texts), WORDS), dtype=np.float32)
     for row, text in enumerate(texts):
         for word in text.lower().split():
             counts[row, zlib.crc32(word.encode()) % WORDS] += 1
-    rarity = np.log((1 + len(texts)) / (1 + (counts > 0).sum(axis=0))).astype(np.float32) + np.float32(1)
+    rarity = np.log((1 + first) / (1 + (counts[:first] > 0).sum(axis=0))).astype(np.float32) + np.float32(1)
     weighed = np.log1p(counts) * rarity
     lengths = np.maximum(np.linalg.norm(weighed, axis=1, keepdims=True), np.float32(1e-12))
     return np.asarray(weighed / lengths)
 
 
-def _category(column: pa.ChunkedArray) -> npt.NDArray[np.float32]:
+def _category(column: pa.ChunkedArray, first: int) -> npt.NDArray[np.float32]:
     texts = np.array(["" if v is None else str(v) for v in column.to_pylist()])
-    values, counts = np.unique(texts, return_counts=True)
+    values, counts = np.unique(texts[:first], return_counts=True)
     common = values[np.argsort(-counts, kind="stable")[:TOP]]
     return np.asarray(texts[:, None] == common[None, :], dtype=np.float32)

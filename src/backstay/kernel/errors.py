@@ -61,6 +61,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     "did you mean 'accuracy'? known: accuracy, recall"
     >>> nearest("zzz", ["accuracy"])
     'known: accuracy'
+    >>> nearest("Y", ["x", "y"])
+    "did you mean 'y'? known: x, y"
     >>> nearest("r99", [f"row-{i}" for i in range(1000)])[-20:]
     'row-142 and 950 more'
     """
@@ -68,5 +70,5 @@ def nearest(name: str, known: Iterable[str]) -> str:
     listing = f"known: {', '.join(names[:LISTED])}" if names else "there are none yet"
     if len(names) > LISTED:
         listing += f" and {len(names) - LISTED} more"
-    close = get_close_matches(name, names, n=1)
+    close = [n for n in names if n.casefold() == name.casefold()] or get_close_matches(name, names, n=1)
     return f"did you mean {close[0]!r}? {listing}" if close else listing

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from backstay.bundle.inspect import inspect_onnx
+from backstay.bundle.inspect import inspect_onnx, names_classes
 from backstay.bundle.manifest import Manifest
 from backstay.bundle.write import write_bundle
 from backstay.data.audit import overlap
@@ -30,10 +30,12 @@ from backstay.kernel.records import (
     Verdict,
 )
 from backstay.labels.known import refuse_unlike
+from backstay.loop.class_order import refuse_turned_round
 from backstay.loop.examples import bring, keep, learned_from, schema_for, target_of, texts
 from backstay.loop.gate_case import GateRows
 from backstay.loop.gate_rows import freshest_gate, without_use
 from backstay.loop.gating import Offered, offer
+from backstay.loop.hints import Hints
 from backstay.loop.label import live_rows
 from backstay.loop.log_policy import refuse_blind
 from backstay.loop.run import file_model, live_inputs
@@ -42,20 +44,6 @@ from backstay.loop.tasks import task_of
 from backstay.loop.workspace import Workspace
 from backstay.release.adopt import adopt as release_unmeasured
 from backstay.release.adopt import refuse_successor
-
-
-@dataclass(frozen=True)
-class Hints:
-    """What a torch module does not say of itself: an example of its input, the kinds of its outputs in their order
-    ("scores", "logits", "embedding", "value"), and the classes in the order of its scores."""
-
-    example: Any = None
-    outputs: tuple[str, ...] = ()
-    classes: tuple[str, ...] = ()
-
-    @property
-    def given(self) -> bool:
-        return self.example is not None or bool(self.outputs or self.classes)
 
 
 @dataclass(frozen=True)
@@ -76,7 +64,7 @@ def adopt(ws: Workspace, model: Any, *, reference: Path, hints: Hints | None = N
         model: its ONNX file, a fitted scikit-learn model, a torch module, or None where the settings say
             `task = "predictions"`.
         reference: rows with true labels on which the model is known to be well.
-        hints: what a torch module does not say of itself.
+        hints: what it does not say of itself.
     """
     known_elsewhere = ws.settings.task == "predictions"
     if known_elsewhere and model is not None:
@@ -156,7 +144,8 @@ def bring_model(
         bundle=model_id,
         classes=draft.classes or classes,
     )
-    found = ws.load_model(record).predict(table.slice(0, 16))
+    loaded = ws.load_model(record)
+    found = loaded.predict(table.slice(0, 16))
     answers = found.labels
     if record.task is Task.MULTILABEL:
         return record
@@ -173,6 +162,9 @@ def bring_model(
             f"the model answers {strangers[0]!r}, which is none of the target's values ({', '.join(classes[:12])})",
             fix="name the right --target, or reference rows whose labels are written as the model writes them",
         )
+    # A poor successor is for the gate to refuse.
+    if origin == "adopted" and isinstance(model, Path) and not (hints and hints.classes) and not names_classes(content):
+        refuse_turned_round(loaded, table, target_of(schema), record.classes)
     return record
 
 
@@ -181,12 +173,12 @@ def _graph_of(
 ) -> tuple[bytes, Manifest, dict[str, bytes]]:
     """The graph, the draft of its manifest and further files: of a file as it is, of an object as it answers."""
     if isinstance(model, Path):
-        if hints.given:
+        if hints.example is not None or hints.outputs:
             raise BackstayError(
-                "example, outputs and classes are for torch modules, and an ONNX file was named", fix="leave them out"
+                "example and outputs are for torch modules, and an ONNX file was named", fix="leave them out"
             )
         features = tuple(schema.column(name) for name in schema.features)
-        draft = inspect_onnx(model, features, classes, task=ws.settings.task)
+        draft = inspect_onnx(model, features, classes, task=ws.settings.task, order=hints.classes)
         return model.read_bytes(), draft, {}
     try:
         from backstay.train.bring import graph_of

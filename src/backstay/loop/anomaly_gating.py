@@ -94,7 +94,7 @@ def _raw(rows: GateRows, training: pa.Table | None, normal: npt.NDArray[np.bool_
     tables = (
         [rows.table.select(features)] if training is None else [training.select(features), rows.table.select(features)]
     )
-    raw = raw_matrix(pa.concat_tables(tables), rows.schema)
+    raw = raw_matrix(pa.concat_tables(tables), rows.schema, learned=tables[0].num_rows)
     if training is None:
         groups = groups_of(rows.table, rows.schema)
         codes = np.arange(len(raw)) if groups is None else groups

@@ -118,7 +118,8 @@ def controls(
         apart = np.arange(len(truth)) if groups is None else groups
     else:
         known = positions(classes, texts(training, target_of(rows.schema)))
-        both = raw_matrix(pa.concat_tables([training.select(features), rows.table.select(features)]), rows.schema)
+        together = pa.concat_tables([training.select(features), rows.table.select(features)])
+        both = raw_matrix(together, rows.schema, learned=training.num_rows)
         gallery, queries = both[: training.num_rows], both[training.num_rows :]
         apart = None
     scores = raw_knn(gallery, known, queries, k=NEIGHBOURS, classes=len(classes), leave_out=apart)

@@ -63,6 +63,8 @@ def joined(rows: Rows, labels: list[Label], schema: Schema) -> pa.Table:
     for column in schema.columns:
         if column.name == schema.target:
             columns[column.name] = pa.array([label.value for _, label in known], pa.string())
+        elif column.name in schema.features and chosen.inputs is not None and column.name in chosen.inputs.column_names:
+            columns[column.name] = chosen.inputs.column(column.name)
         elif column.name == schema.id:
             columns[column.name] = pa.array([str(i) for i in chosen.ids], pa.string())
         elif column.name == schema.time:

@@ -97,7 +97,8 @@ def controls(
         groups = groups_of(table, schema)
         apart = np.arange(rows) if groups is None else groups
     else:
-        both = raw_matrix(pa.concat_tables([training.select(features), table.select(features)]), schema)
+        together = pa.concat_tables([training.select(features), table.select(features)])
+        both = raw_matrix(together, schema, learned=training.num_rows)
         gallery, queries, apart = both[: training.num_rows], both[training.num_rows :], None
     shares = raw_knn_sets(gallery, known, queries, k=NEIGHBOURS, leave_out=apart)
     found: dict[str, tuple[BoolArray, FloatArray | None]] = {

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from backstay.data.project_text import minded
 from backstay.data.proposal import propose, propose_adoption
 from backstay.kernel.errors import BackstayError
 from backstay.loop.whole_file import write_whole
@@ -17,10 +18,11 @@ from backstay.settings import FILE_NAME, Settings, StoreSettings, parse, read
 
 @dataclass(frozen=True)
 class Begun:
-    """The project file that was written."""
+    """The project file that was written. `notes`: what to know of it before the first run."""
 
     file: str
     text: str
+    notes: tuple[str, ...] = ()
 
 
 def begin(
@@ -40,7 +42,7 @@ def begin(
         raise BackstayError(f"{file} is already there", fix="edit it, or replace it with --force")
     text = propose(source, target=target, time=time, group=group, name=name, folder=folder, task=task)
     write(file, text)
-    return Begun(str(file), text)
+    return Begun(str(file), text, minded(text))
 
 
 def project_for_adoption(

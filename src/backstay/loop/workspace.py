@@ -11,6 +11,8 @@ import pyarrow as pa
 
 from backstay.bundle.manifest import Manifest
 from backstay.bundle.model import Model, load
+from backstay.data.row_names import with_text_names
+from backstay.data.schema import conform
 from backstay.data.snapshot import load as load_rows
 from backstay.journal.reader import Journal
 from backstay.kernel.clock import Clock
@@ -126,6 +128,7 @@ class Workspace:
         return self.catalog.get("data", standing(self.catalog, data_id), DataVersion)
 
     def rows_of(self, data_id: str) -> tuple[pa.Table, Schema]:
-        """The rows of a data version, checked against its id."""
+        """The rows of a data version, checked against its id; ids and groups as text, also where it kept numbers."""
         version = self.data_version(data_id)
-        return load_rows(version, self.blobs), version.schema
+        table, schema = load_rows(version, self.blobs), with_text_names(version.schema)
+        return (table, schema) if schema == version.schema else (conform(table, schema), schema)

@@ -47,7 +47,8 @@ class TrainSettings(Section):
     epochs: int = Field(20, ge=1, le=10_000)
     """Most passes over the training rows."""
     patience: int = Field(4, ge=1)
-    """Epochs without progress on the tuning rows after which training stops."""
+    """Epochs without progress on the tuning rows after which training stops. Of few rows an epoch is a step or two:
+    wait for more of them (and allow more `epochs`), or lower `batch_size`."""
     early_stopping: Literal["auto", "loss", "knn"] = "auto"
     """What progress is: a lower "loss" of the tuning rows, or more of them whose nearest training rows are of their
     class ("knn"; under `distil` nearest in the teacher's space); "auto" takes loss for objectives that learn from

@@ -25,6 +25,8 @@ _COLLAPSED_EPOCHS = 2
 # A loss this near to that of a single point, with embeddings this narrow, is on its way to one.
 _NEAR_POINT = 0.01
 _NARROW = 0.2
+# Steps below which a run that stopped early is told that it may have stopped too early.
+FEW_STEPS = 100
 # One cycle: the share of steps in which the step size rises, and where it begins.
 _RISING, _FIRST = 0.2, 0.04
 
@@ -81,6 +83,8 @@ def run_course(course: Course, recipe: TrainSettings, *, saved: Path, progress: 
         pace = Pace(tick, network.kind, course.rows, course.epochs - len(history))
         for epoch in range(len(history), course.epochs):
             if stopped(history, recipe.patience):
+                best_at = history.index(kept(history)) + 1
+                tick(0, note=_early(course, recipe, len(history), best_at))
                 break
             loss = _epoch(course, optimiser, recipe, epoch, pace)
             history.append({"loss": loss, **course.look()})
@@ -95,6 +99,15 @@ def run_course(course: Course, recipe: TrainSettings, *, saved: Path, progress: 
     network.load_state_dict(best)
     network.cpu()
     return history
+
+
+def _early(course: Course, recipe: TrainSettings, epochs: int, best: int) -> str:
+    """What is told of a run that ends before its last epoch; of few steps, that patience waits for more."""
+    steps = epochs * len(course.order(torch.Generator().manual_seed(0)))
+    said = f"stopped after epoch {epochs} of {course.epochs} ({steps:,} steps), that of epoch {best} is kept"
+    if steps >= FEW_STEPS:
+        return said
+    return f"{said}; so few steps teach little: raise train.patience above {recipe.patience}, or lower train.batch_size"
 
 
 def device_of(recipe: TrainSettings) -> torch.device:

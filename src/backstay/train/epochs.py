@@ -15,6 +15,7 @@ from backstay.train.augment import checked
 from backstay.train.course import Course, run_course
 from backstay.train.fitted import prepare
 from backstay.train.heads.examples import ByExamples
+from backstay.train.heads.linear import LinearHead
 from backstay.train.held_out import Look
 from backstay.train.network import Network, embed, told
 from backstay.train.objectives.contract import Batch, Objective
@@ -105,9 +106,13 @@ def _seed(recipe: TrainSettings, epoch: int) -> int:
 
 def _finish(network: Network, objective: Objective, train: Part, tune: Part) -> None:
     """The head: fitted on frozen embeddings unless it has learned already, and calibrated on the tune part."""
-    if network.frozen or not objective.trains_head:
-        network.head.fit(embed(network, train.tensors), train.labels, train.weights)  # type: ignore[operator] # a head of the shelf has `fit`
     held_out = embed(network, tune.tensors)
+    if network.frozen or not objective.trains_head:
+        known = (embed(network, train.tensors), train.labels, train.weights)
+        if isinstance(network.head, LinearHead):
+            network.head.fit_choosing(*known, held_out, tune.labels)
+        else:
+            network.head.fit(*known)  # type: ignore[operator] # a head of the shelf has `fit`
     if isinstance(network.head, ByExamples):
         network.head.bound(held_out)
     logits = told(network, held_out, tune.tensors)

@@ -186,7 +186,9 @@ def _target(value: Any) -> str:
 
 
 def _numbers(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
-    values: npt.NDArray[np.float64] = np.asarray(table.column(name).cast(pa.float64()).to_numpy(), dtype=np.float64)
+    # A whole number beyond 2**53 is the nearest double.
+    whole = table.column(name).cast(pa.float64(), safe=False)
+    values: npt.NDArray[np.float64] = np.asarray(whole.to_numpy(), dtype=np.float64)
     return values
 
 

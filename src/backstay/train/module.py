@@ -130,7 +130,9 @@ def _in_a_row(answer: Any) -> tuple[Tensor, ...]:
 
 def _two_rows(example: Any) -> tuple[Tensor, ...]:
     """The example with two rows or more: from a single row the exporter would conclude that there is always one."""
-    given = (example,) if isinstance(example, Tensor) else tuple(example or ())
+    if isinstance(example, (Tensor, np.ndarray)):
+        example = (example,)
+    given = tuple(torch.from_numpy(e) if isinstance(e, np.ndarray) else e for e in example or ())
     if not given or not all(isinstance(e, Tensor) and e.dim() > 0 and len(e) for e in given):
         raise BackstayError(
             "a torch module needs an example of its input",
@@ -176,7 +178,8 @@ def _inferred(found: tuple[Tensor, ...], classes: int, task: str) -> tuple[str, 
         raise BackstayError(
             f"which of the module's {len(found)} outputs are the scores of {classes} classes is not clear "
             f"(shapes {[tuple(v.shape) for v in found]})",
-            fix='name them in their order: `outputs=("logits", "embedding")`',
+            fix='name them in their order: `outputs=("logits", "embedding")`. Of one number a row for two classes, '
+            'outputs=("logits",) before the sigmoid and ("scores",) after it',
         )
     roles = ["value"] * len(found)
     roles[place] = "scores" if sure else "logits"

@@ -33,10 +33,12 @@ CHECKS = Shelf(
             "label_errors",
             "label_sets",
             "missing",
+            "numbers_as_text",
             "single_class",
             "target_leak",
             "time_order",
             "unread_columns",
+            "wild_values",
         )
     },
 )

@@ -8,6 +8,8 @@ from backstay.data.audit.subject import Subject
 from backstay.kernel.records import Finding, Severity
 
 CHECK = "single_class"
+MANY = 30
+"""Different numbers as classes, above which they may be a measured number."""
 
 
 def check(subject: Subject) -> Iterable[Finding]:
@@ -28,11 +30,23 @@ def check(subject: Subject) -> Iterable[Finding]:
             )
     strangers = sorted(by_part.get("gate", set()) - by_part.get("train", by_part.get("gate", set())))
     if strangers:
+        numbers = len(set(subject.labels.tolist())) > MANY and all(_is_number(c) for c in set(subject.labels.tolist()))
         yield subject.finding(
             "unseen_classes",
             Severity.HIGH,
             f"the gate has classes that no training row has: {', '.join(strangers[:5])}",
-            "bring training rows of them, or take them out",
+            'if the target is a measured number, set task = "regression" in the project file; else '
+            "bring training rows of them, or take them out"
+            if numbers
+            else "bring training rows of them, or take them out",
             columns=(target,),
             count=len(strangers),
         )
+
+
+def _is_number(label: object) -> bool:
+    try:
+        float(str(label))
+    except ValueError:
+        return False
+    return True

@@ -15,6 +15,7 @@ PSNR, DAMAGED = "psnr", "control:damaged_input"
 LINEAR = "control:raw_linear"
 # A side of the interval where only its p-value is known; and what nobody has of gate rows, so that it is not advised.
 SIDE, MOST_ROWS = 0.025, 1_000_000
+NO_USE = "the encoder may be of no use: "
 ENCODER_CONTROLS = ("control:raw_knn", "control:random_encoder")
 
 
@@ -54,12 +55,14 @@ def check(report: Report, rule: Rule, _context: Context) -> RuleOutcome:
         reasons += _surely_behind(found, rule)
     refusal = _enhancer(report, name) or (_encoder(report, rule, name) if measured and wanted is None else None)
     if reasons:
-        return RuleOutcome(name, False, "; ".join(reasons + ([refusal.message] if refusal else [])), evidence)
+        told = any(NO_USE in r for r in reasons)
+        also = [refusal.message.removeprefix(NO_USE if told else "")] if refusal else []
+        return RuleOutcome(name, False, "; ".join(reasons + also), evidence)
     if refusal is not None:
         return refusal
     gaps = ", ".join(f"{_named(c)} by {_interval(c)}" for c in found if c.difference < 0)
-    also = f"; measured behind {gaps}" if gaps else ""
-    return RuleOutcome(name, True, f"behind none of {len(found)} controls by {rule.margin:g}{also}", evidence)
+    behind = f"; measured behind {gaps}" if gaps else ""
+    return RuleOutcome(name, True, f"behind none of {len(found)} controls by {rule.margin:g}{behind}", evidence)
 
 
 def _named(found: Comparison) -> str:
@@ -102,12 +105,18 @@ def _interval(found: Comparison) -> str:
     return f"{-found.difference:.3f} ({least} to {far:.3f}{'' if near >= 0 else ' behind'})"
 
 
-def _gap(found: Comparison, allowed: float) -> str:
-    """What was measured, the bound, and whether it is rows that are lacking and roughly how many would do."""
+def _gap(found: Comparison, allowed: float, rule: Rule) -> str:
+    """What was measured, the bound, and whether it is rows that are lacking and roughly how many would do.
+
+    Who is measured behind by more than half of what is allowed, or surely behind, is told no number of rows: more of
+    them would rather refuse it again.
+    """
     by, worst = found.difference, max(0.0, -found.one_sided_low)
     said = "level" if abs(by) < 0.0005 else f"{abs(by):.3f} {'ahead' if by > 0 else 'behind'}"
     if by <= allowed:
         return f"{said}, {worst:.3f} at worst"
+    if by < allowed / 2 or _surely(found, rule):
+        return f"{said}, {worst:.3f} at worst, where a better recipe helps rather than more rows"
     said += f", but {found.n:,} rows cannot exclude {worst:.3f} behind"
     # A bound's distance shrinks with the root of the rows, and faster where hardly a row differs: at most so many.
     needed = found.n * ((by - found.one_sided_low) / (by - allowed)) ** 2
@@ -121,7 +130,7 @@ def _told(behind: list[Comparison], rule: Rule) -> list[str]:
     """Sentences on constant answers, on the linear control, which tells what the encoder is worth, and on the rest."""
 
     def gaps(chosen: list[Comparison]) -> str:
-        return ", ".join(f"{_named(c)} ({_gap(c, _allowed(c, rule))})" for c in chosen)
+        return ", ".join(f"{_named(c)} ({_gap(c, _allowed(c, rule), rule)})" for c in chosen)
 
     constants = [c for c in behind if c.against in CONSTANTS]
     others = [c for c in behind if c.against not in (*CONSTANTS, LINEAR)]
@@ -130,8 +139,8 @@ def _told(behind: list[Comparison], rule: Rule) -> list[str]:
         others
     )
     return found + [
-        "the encoder may be of no use: the model may be behind a linear one on the same columns "
-        f"by more than the margin of {rule.margin:g} ({_gap(c, -rule.margin)})"
+        f"{NO_USE}the model may be behind a linear one on the same columns "
+        f"by more than the margin of {rule.margin:g} ({_gap(c, -rule.margin, rule)})"
         for c in behind
         if c.against == LINEAR
     ]
@@ -165,13 +174,13 @@ def _encoder(report: Report, rule: Rule, name: str) -> RuleOutcome | None:
     sure = [c for c in found if c not in behind and _surely(c, rule)]
     if not behind and not sure:
         return None
-    may = " and ".join(f"{words[c.against]} ({_gap(c, -rule.margin)})" for c in behind)
+    may = " and ".join(f"{words[c.against]} ({_gap(c, -rule.margin, rule)})" for c in behind)
     are = " and ".join(f"{words[c.against]} by {_interval(c)}" for c in sure)
     parts = [f"may be behind those by {may}, by more than the margin of {rule.margin:g}"] if behind else []
     parts += [f"are surely behind those by {are}"] if sure else []
     return refused(
         name,
-        f"the encoder may be of no use: nearest neighbours in its space {', and '.join(parts)}",
+        f"{NO_USE}nearest neighbours in its space {', and '.join(parts)}",
         margin=rule.margin,
         controls=[facts(c) for c in found],
     )

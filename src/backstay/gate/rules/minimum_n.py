@@ -16,6 +16,6 @@ def check(report: Report, rule: Rule, context: Context) -> RuleOutcome:
     return RuleOutcome(
         "minimum_n",
         found.n >= context.minimum_n,
-        f"measured on {found.n} rows, the policy asks for {context.minimum_n}",
+        f"measured on {found.n} rows, the policy asks for {context.minimum_n} (gate.minimum_n)",
         {"n": found.n, "asked": context.minimum_n, "data": found.data_id},
     )

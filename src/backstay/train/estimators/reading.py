@@ -17,7 +17,7 @@ from backstay.train.examples import Profile
 def numbers_of(profile: Profile, table: pa.Table) -> FloatArray:
     """[n, p] in double precision: a model may ask on which side of a value a row lies, and float32 could move it."""
     columns = [
-        (np.asarray(table.column(name).cast(pa.float64()).to_numpy(), dtype=np.float64) - mean) / deviation
+        (np.asarray(table.column(name).cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64) - mean) / deviation
         for name, mean, deviation in zip(profile.numbers, profile.means, profile.deviations, strict=True)
     ]
     return np.column_stack(columns) if columns else np.zeros((table.num_rows, 0))
