@@ -26,6 +26,7 @@ def test_every_figure_is_printed_with_its_interval(capsys):
     )
     trend(Momentum("m", "e", 365.0, 4, 0.02, (told,), episodes, nothing, Share(0, 0, None, "not known"), nothing))
     lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "m in e: quality over 1 release"
     assert "86.2% (79.9% to 91.2%)" in lines[2]
     assert "-4.57 (-8.21 to -0.94)" in lines[2]
     assert [line.partition("): ")[2] for line in lines[-4:]] == [

@@ -12,7 +12,7 @@ from backstay.journal.entries import Feedback
 from backstay.journal.writer import JournalWriter
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import LabelUse
-from backstay.loop.label import ingest_feedback
+from backstay.loop.label import add, ingest_feedback
 
 
 def post(place, *said: tuple[str, str, str], model: str = "orders", environment: str = "production") -> None:
@@ -159,3 +159,24 @@ def test_with_nothing_to_export_no_file_is_written_and_that_is_said(trained, cap
     assert "nothing to export: no file was written" in capsys.readouterr().out
     trained.open().labels.request(2)
     assert trained.open().labels.queue(export=file).exported == str(file)
+
+
+def test_what_a_stranger_says_answers_no_request(trained):
+    ws = trained.open().ws
+    asked = trained.open().labels.request(3).requests
+    given = [(request.prediction_id, "yes", ws.clock.now()) for request in asked]
+    assert not add(ws, given, source="key:stranger").trusted
+    assert trained.open().labels.queue().requests == asked
+    assert add(ws, given, source="review").trusted
+    assert trained.open().labels.queue().requests == ()
+
+
+def test_rows_that_were_answered_are_not_asked_about_again(trained):
+    labels = trained.open().labels
+    first = labels.request(30).requests
+    labels.answer([{"id": request.prediction_id, "label": "yes"} for request in first])
+    with pytest.raises(BackstayError, match="121 rows were asked for and 120"):
+        labels.request(121)
+    again = labels.request(120).requests
+    assert len(again) == 120
+    assert not {r.prediction_id for r in first} & {r.prediction_id for r in again}

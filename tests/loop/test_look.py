@@ -27,6 +27,14 @@ def test_status_counts_what_is_there(trained):
     assert (status.ledger_rows, status.ledger_head) == project.ws.ledger.head()
 
 
+@pytest.mark.parametrize("kind", ["worse", "challenger"])
+def test_history_tells_of_what_no_detector_said(trained, kind):
+    project = trained.open()
+    with project.ws.ledger.transaction() as tx:
+        tx.append(kind, {"release": project.releases.champion().id}, actor="ada")
+    assert [row.kind for row in project.releases.history().events].count(kind) == 1
+
+
 def test_verify_names_what_was_changed(trained):
     project = trained.open()
     assert project.verify().problems == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -129,6 +130,8 @@ def test_labels_tell_the_mean_error_and_a_dearer_world_convicts(live: Place) -> 
     assert mean.interval is not None
     assert mean.kind == "ppi"
     assert "were right; the mean error is between" in calm.headline
+    assert re.search(r"On the reference accuracy was 9\d\.\d% \(.* rows\), the mean error \d", calm.headline)
+    assert "confident_errors" not in " ".join(calm.advice)
     # The true mean error is 8; one interval in twenty may miss it, and rows are drawn anew in each run.
     assert mean.interval.low < 9.5
     assert mean.interval.high > 6.5

@@ -172,11 +172,13 @@ def test_confident_mistakes_alone_make_somebody_label():
 def test_confident_mistakes_that_are_rare_by_chance_raise_a_doubt_before_they_alarm():
     def seen(chance: float, beyond: bool) -> Signal:
         figures = {"judged": True, "p_value": chance, "beyond_tolerance": beyond}
+        figures |= {"sure_wrong": 3, "sure_labels": 10, "sure_expected": 0.52}
         return Signal("confident_errors", 0.7, False, 0.004, 12, "errs where it may", figures=figures)
 
     doubted = summarise(facts((QUIET, seen(0.02, True)), FREE, GOOD))
     assert doubted.condition is Condition.UNKNOWN
-    assert "Labels look worse than the reference" in doubted.headline
+    assert "Mistakes where the model was sure: 3 of the last 10, 0.5 expected; too few for an alarm" in doubted.headline
+    assert "Labels look worse" not in doubted.headline  # their interval holds the reference's accuracy
     assert doubted.labels_wanted == 50
     for quiet in (seen(0.03, True), seen(0.02, False)):
         assert summarise(facts((QUIET, quiet), FREE, GOOD)).condition is Condition.FINE
@@ -189,3 +191,48 @@ def test_both_alarms_of_labels_say_both():
         "Worse: labels say that the model is wrong more often than it may be. Mistakes where the model was sure: 5 of"
     )
     assert "The traffic moved" not in summary.headline
+
+
+def test_the_rows_of_the_reference_are_those_that_were_given_not_what_they_are_worth():
+    known = KnownAccuracy(0.95, Bounds(0.93, 0.97), 500, 210.0)
+    assert "95.0% (93.0% to 97.0%, 500 rows)" in summarise(facts(known=known)).headline
+
+
+def test_what_the_reference_had_is_named_and_so_is_the_figure_that_the_project_goes_by():
+    primary = Estimate("ppi", "mae", 1.6, Interval(1.114, 2.043), 900, "", labels=34, labels_needed=102)
+    known = Estimate("labels", "mae", 0.9134, Interval(0.88, 0.95), 3000, "", labels=3000)
+    for labelled in (GOOD, BAD):
+        said = summarise(facts(labelled=labelled, primary=primary, known_primary=known)).headline
+        assert "the mean error is between 1.114 and 2.043" in said
+        assert "On the reference accuracy was 95.0% (93.0% to 97.0%, 500 rows), the mean error 0.9134" in said
+    assert "it was" not in summarise(facts()).headline
+
+
+def test_labels_below_the_reference_say_so_whatever_confident_mistakes_do():
+    low = labels(50, 38, 0.62, 0.87, limit=0.99)
+    figures = {"judged": True, "p_value": 0.02, "beyond_tolerance": True, "sure_wrong": 3, "sure_labels": 9}
+    suspected = Signal("confident_errors", 0.7, False, 0.004, 12, "", figures={**figures, "sure_expected": 0.5})
+    for signals in ((QUIET,), (QUIET, suspected)):
+        assert "Labels look worse than the reference" in summarise(facts(signals, FREE, low)).headline
+
+
+def test_nothing_is_said_to_have_stayed_where_no_detector_looked():
+    unjudged = Signal("columns", 0.0, False, 0.0, 9, "not judged: too few", figures={"judged": False})
+    for signals in ((), (unjudged,)):
+        summary = summarise(facts(signals, REFUSED, GOOD, absent={"columns": "too few reference rows"}))
+        assert summary.condition is Condition.FINE
+        assert summary.headline.startswith("Probably fine by its labels alone: no detector could compare the traffic")
+        assert "has moved" not in summary.headline
+
+
+def test_a_model_stays_worse_while_the_alarm_that_said_so_stands():
+    fell = labels(50, 44, 0.76, 0.95, limit=0.97)
+    up = labels(50, 47, 0.84, 0.99)
+    assert summarise(facts((QUIET, SURPRISED), FREE, fell)).condition is Condition.WORSE
+    stays = summarise(facts((QUIET, SURPRISED), FREE, up, stood=True))
+    assert stays.condition is Condition.WORSE
+    assert stays.headline.startswith("Worse: the alarm that labels raised stands; they do not say yet")
+    assert "wrong more often than it may be" not in stays.headline
+    again = summarise(facts((QUIET, SURPRISED), FREE, fell, stood=True)).headline
+    assert again.startswith("Worse: labels say that the model is wrong more often")
+    assert summarise(facts((QUIET,), FREE, up, stood=True)).condition is Condition.FINE  # the alarm fell

@@ -109,6 +109,12 @@ def test_the_decay_is_the_line_through_the_counted_labels():
     assert "points a week" in found.sentence
 
 
+def test_one_of_a_kind_is_said_as_one():
+    windows = [window(0, cells=[counted(0, 1, 1)])]
+    said = answer(windows, [release(1, 0, "a")]).releases[0].sentence
+    assert "there is 1 label in 1 window and 0 estimates without labels; a line takes" in said
+
+
 def test_a_label_counts_once_however_late_it_comes():
     whole = [
         window(0, cells=[counted(0, 40, 38)]),

@@ -270,3 +270,19 @@ def test_a_window_of_a_moment_is_judged_all_the_same(world, settings, begin):
     judged = [s for s in result[0].signals if s.alpha]
     assert {"embedding", "columns", "prediction"} <= {s.detector for s in judged}
     assert all(s.alpha == LEAST_ALPHA for s in judged if s.detector != "labelled_error")
+
+
+def test_the_model_stays_worse_until_the_alarm_on_confident_errors_falls(world, make_settings, begin):
+    settings = make_settings(watch={"tolerance": 0.1})
+    detectors = Detectors.fit(world.reference(2000), settings)
+    (_,), memory = watch_all([world.window(0, labels=100)], detectors, settings, begin)
+    recent = memory.detectors["confident_errors"]["recent"]
+    alarmed = {"recent": recent, "standing": [1.0]}
+    for convicted, condition in ((True, Condition.WORSE), (False, Condition.UNKNOWN)):
+        states = {**memory.detectors, "confident_errors": {**alarmed, **({"convicted": True} if convicted else {})}}
+        start = restart(replace(memory, detectors=states))
+        few, after = watch_window(start, world.window(1, labels=5), detectors, settings, ManualClock(begin))
+        assert few.condition is condition
+        many, after = watch_window(restart(after), world.window(2, labels=100), detectors, settings, ManualClock(begin))
+        assert many.condition is Condition.FINE
+        assert "convicted" not in after.detectors["confident_errors"]

@@ -338,6 +338,14 @@ def test_commands_are_shown_as_code_and_nothing_else_becomes_markup(results):
     assert_self_contained(html)
 
 
+def test_no_line_break_parts_an_arrow(results):
+    moved = replace(results[12], headline="Moved: x: 47.6% -> 17.0%. See `a -> b`.", advice=("from 3 -> 4",))
+    html = watch_page(moved, model="m", environment="e")
+    assert "x: 47.6% → 17.0%." in html
+    assert "from 3 → 4" in html
+    assert "<code>a -&gt; b</code>" in html
+
+
 def test_the_caption_speaks_of_what_is_drawn(results, report_html):
     text = Page(watch_page(results[12], results[:12], model="m", environment="e")).text
     assert "Vertical lines are releases" not in text

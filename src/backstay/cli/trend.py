@@ -6,13 +6,14 @@ from pathlib import Path
 
 from backstay.cli.show import say
 from backstay.kernel.momentum import Episode, Momentum, ReleaseTrend
+from backstay.kernel.plural import counted
 
 HEADS = ("no.", "live from", "windows", "labels", "accuracy (95%)", "points a week (95%)", "known from")
 
 
 def trend(value: Momentum, page: Path | None = None) -> None:
     """The whole answer as text."""
-    say(f"{value.model} in {value.environment}: quality over {len(value.releases)} releases")
+    say(f"{value.model} in {value.environment}: quality over {counted(len(value.releases), 'release')}")
     rows = [HEADS, *(_row(release) for release in value.releases)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADS))]
     for row in rows:

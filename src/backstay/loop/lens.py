@@ -14,7 +14,7 @@ from backstay.bundle.manifest import NONE
 from backstay.data.batches import Batches
 from backstay.data.schema import conform, infer_schema
 from backstay.data.watching import unwatched
-from backstay.journal.importing import lists_of, scores_of, utc_times
+from backstay.journal.importing import lists_of, refuse_no_times, scores_of, utc_times
 from backstay.kernel.errors import BackstayError, nearest
 from backstay.kernel.records import ColumnKind, Schema
 from backstay.labels.known import refuse_unlike
@@ -24,7 +24,7 @@ from backstay.maths.classification import declined
 from backstay.maths.sketches.hashes import hash_ids
 from backstay.monitor.inputs import columns_of
 from backstay.monitor.reference import MOST_REFERENCE_ROWS, NO_ANSWER, Reference, fit_reference
-from backstay.monitor.traffic import WindowData
+from backstay.monitor.traffic import SCORES, WindowData
 from backstay.settings import PredictionSettings
 
 MOST_CLASSES = 2000
@@ -152,7 +152,7 @@ class Lens:
         """
         roles = self.roles
         rows = table.num_rows
-        scores = self._scores(table)
+        scores = self._scores(table, gaps=True)
         embeddings = lists_of(table, roles.embedding)
         if embeddings is not None and embeddings.shape[1] != self.width:
             raise BackstayError(
@@ -165,7 +165,7 @@ class Lens:
         if roles.time is None:
             times = np.full(rows, np.datetime64(start.astimezone(UTC).replace(tzinfo=None), "us"))
         else:
-            times = utc_times(table.column(roles.time), roles.time, self.time_zone)
+            times = _times(table, roles.time, self.time_zone)
         return WindowData(
             start=start,
             end=start + timedelta(days=1),
@@ -176,7 +176,14 @@ class Lens:
             scores=scores,
             groups=None if roles.group is None else _labels(table.column(roles.group)),
             columns=columns,
+            lacks=_gaps(scores),
         )
+
+    def scoreless(self, source: Batches) -> bool:
+        """Whether some rows of the traffic have no score."""
+        roles = self.roles
+        named = [roles.score] if roles.score else list((roles.scores or {}).values())
+        return bool(named) and any(_gaps(self._scores(table, gaps=True)) for table in source.read(named))
 
     def _columns(self, table: pa.Table) -> dict[str, AnyArray]:
         read = tuple(name for name in self.schema.features if name not in self.presence)
@@ -191,12 +198,12 @@ class Lens:
         said = {name: table.column(name).cast(pa.large_string()) for name in names}
         return {name: _words(pc.utf8_slice_codeunits(of, 0, SHOWN_TEXT), None) for name, of in said.items()}
 
-    def _scores(self, table: pa.Table) -> AnyArray | None:
+    def _scores(self, table: pa.Table, *, gaps: bool = False) -> AnyArray | None:
         roles = self.roles
         if roles.score is None and not roles.scores:
             return None
         names = PredictionSettings(score=roles.score, scores=dict(roles.scores or {}), positive=roles.positive)
-        found = scores_of(table, names, self.classes)
+        found = scores_of(table, names, self.classes, gaps=gaps)
         return None if found is None else found.astype(np.float64)
 
     def _reference(self, table: pa.Table, answers: AnyArray | None, timed_by: str | None) -> Reference:
@@ -221,8 +228,20 @@ class Lens:
             columns=self._columns(table),
             learned=np.zeros(table.num_rows, dtype=np.bool_),
             none_label=self.none_label,
-            times=None if timed_by is None else utc_times(table.column(timed_by), timed_by, self.time_zone),
+            times=None if timed_by is None else _times(table, timed_by, self.time_zone),
         )
+
+
+def _gaps(scores: AnyArray | None) -> dict[str, AnyArray]:
+    """Which rows have no score, where some have none."""
+    if scores is None or not np.isnan(scores).any():
+        return {}
+    return {SCORES: np.asarray(np.isnan(scores).any(axis=1))}
+
+
+def _times(table: pa.Table, name: str, time_zone: str | None) -> AnyArray:
+    refuse_no_times(table.column(name), name)
+    return utc_times(table.column(name), name, time_zone)
 
 
 def _answers(table: pa.Table, roles: Roles) -> AnyArray:
@@ -269,6 +288,10 @@ def _labels(column: pa.ChunkedArray) -> AnyArray:
 
 def _words(column: pa.ChunkedArray, gap: str | None) -> AnyArray:
     """Each distinct value is put into words once."""
+    if pa.types.is_nested(column.type):
+        raise BackstayError(
+            f"a column of answers, labels, groups or ids holds {column.type}", fix="give one value in each row"
+        )
     coded = column.combine_chunks().dictionary_encode()
     words = np.array([*(text(value) for value in coded.dictionary.to_pylist()), gap], dtype=object)
     places = coded.indices.fill_null(len(words) - 1).to_numpy(zero_copy_only=False)

@@ -31,6 +31,8 @@ TOLD = (
     "rollback_refused",
     "signed",
     "alarm",
+    "worse",
+    "challenger",
     "verdict",
     "erased",
     "expired",

@@ -17,7 +17,8 @@ from backstay.kernel.records import Label, LabelUse, WindowResult
 from backstay.labels.known import refuse_unlike
 from backstay.loop.lens import LABEL, Lens, Roles
 from backstay.loop.seen import NAME, PLACE, Seen, examples_of, missed_of, reference_examples, wanted_of
-from backstay.loop.standalone_checks import check_cuts
+from backstay.loop.standalone_checks import check_budget, check_cuts, check_names, class_name, listed, named
+from backstay.loop.standalone_settings import DEFAULT_DAYS, is_alpha, settings_of, spending
 from backstay.loop.standalone_words import plainly, told_alone
 from backstay.maths.arrays import AnyArray
 from backstay.maths.classification import declined
@@ -28,11 +29,11 @@ from backstay.monitor.memory import Memory
 from backstay.monitor.reference import Reference
 from backstay.monitor.sample import RowSample, joined, take
 from backstay.monitor.sketch import WindowSketch
-from backstay.monitor.traffic import LabelledRow, WindowData
+from backstay.monitor.traffic import SCORES, LabelledRow, WindowData
 from backstay.monitor.watch import watch_window
 from backstay.monitor.windows import stamp
 from backstay.render.examples import Example
-from backstay.settings import Settings, parse
+from backstay.settings import Settings
 
 RELEASE = "reference"
 # Detectors that need no log, no release before and no slices.
@@ -50,7 +51,6 @@ ALONE = (
 SAMPLED = 10_000
 # So many labels of classes that are never answered are written in another way; fewer may be of a new class.
 FEWEST_TO_REFUSE = 10
-DEFAULT_DAYS = 7.0
 EPOCH = datetime(1970, 1, 5, tzinfo=UTC)  # a Monday, so that weeks begin as people's do
 
 
@@ -61,8 +61,8 @@ def watch(
     reference: Any,
     prediction: str | None = None,
     score: str | None = None,
-    scores: Mapping[str, str] | None = None,
-    positive: str | None = None,
+    scores: Mapping[Any, str] | None = None,
+    positive: object = None,
     embedding: str | None = None,
     label: str | None = None,
     time: str | None = None,
@@ -91,7 +91,8 @@ def watch(
         traffic: a path, a pandas, polars or pyarrow frame, or embeddings as a NumPy array [rows, width].
         reference: rows of the same kind that the model was known to do well on.
         prediction: column of the answers. `score` is the probability of `positive`, or `scores` names a column for
-            each class. `embedding` holds lists of numbers. `label`: true values, null where they are not known.
+            each class; rows of the traffic may lack it. `embedding` holds lists of numbers. `label`: true values, null
+            where they are not known.
         time, group, id: columns of times, of whose rows belong together, and of names for rows.
         features: the inputs to watch; all columns without a role unless named. `ignore` leaves some out.
         window_days: cut by time into windows of this length, from a Monday at midnight UTC. `window_rows`: cut by
@@ -112,21 +113,25 @@ def watch(
     Raises:
         BackstayError: a column that is not there, values that cannot be read, or a reference that is too small.
     """
+    check_names(prediction=prediction, score=score, embedding=embedding, label=label, time=time, group=group, id=id)
     check_cuts(window_days, window_rows, time)
+    check_budget(false_alarms_per_year)
+    metrics, ignore = listed(metrics), listed(ignore)
+    features, detectors = (None if names is None else listed(names) for names in (features, detectors))
     if season != "none" and time is None:
         raise BackstayError(f"a season of the {season} needs times", fix="name the column with time=")
-    if alpha is not None and not _is_alpha(alpha):
+    if alpha is not None and not is_alpha(alpha):
         raise BackstayError(f"alpha is {alpha!r}", fix="give a chance of a false alarm between 1e-9 and .25")
     unknown = sorted(set(metrics) - set(METRICS))
     if unknown:
         raise BackstayError(f"no estimate without labels of {unknown[0]!r}", fix=nearest(unknown[0], METRICS))
     strange = [name for name in detectors or () if name not in ALONE]
-    if strange or (detectors is not None and not tuple(detectors)):
+    if strange or (detectors is not None and not detectors):
         what = f"no detector {strange[0]!r} without a project" if strange else "detectors is empty: nothing would look"
         raise BackstayError(what, fix=nearest(strange[0], ALONE) if strange else f"name some of {', '.join(ALONE)}")
-    if features is not None and not tuple(features) and prediction is None and embedding is None:
+    if features is not None and not features and prediction is None and embedding is None:
         raise BackstayError("features is empty, so there is nothing to watch", fix="name columns, or leave it out")
-    roles = Roles(prediction, score, scores, positive, embedding, label, time, group, id)
+    roles = Roles(prediction, score, named(scores), class_name(positive), embedding, label, time, group, id)
     clock = clock or SystemClock()
     known = Batches.of(reference, array_name=embedding or "embedding")
     live = Batches.of(traffic, array_name=embedding or "embedding")
@@ -135,20 +140,21 @@ def watch(
     lens, rows = Lens.fit(
         known,
         roles,
-        features=None if features is None else tuple(features),
-        ignore=tuple(ignore),
+        features=features,
+        ignore=ignore,
         time_zone=time_zone,
         timed=season != "none",
         live=live.names,
     )
-    settings = _settings(false_alarms_per_year, window_days, season, metrics, detectors)
+    settings = settings_of(false_alarms_per_year, window_days, season, metrics, detectors)
     fitted = Detectors.fit(rows, settings, key=RELEASE)
     cutting = _Cutting(window_days, window_rows, clock.now(), live.rows)
     profiles: dict[str, ColumnProfile] = {}
-    # So few rows are all in the sample that goes with a sketch: sketches of them would spare nothing.
-    gathered = _Gathered(fitted, keep_rows=season != "none" or live.rows <= SAMPLED)
+    # So few rows are all in the sample that goes with a sketch: sketches of them would spare nothing. Nor does a sketch
+    # tell which rows have no score.
+    gathered = _Gathered(fitted, keep_rows=season != "none" or live.rows <= SAMPLED or lens.scoreless(live))
     windows = _read(live, lens, gathered, cutting, progress or NoProgress(), profiles if profile else None)
-    seen = _judged(windows, fitted, settings, alpha, clock)
+    seen = _judged(windows, fitted, settings, alpha, clock, timed=time is not None)
     seen = replace(seen, timed=time is not None)
     return replace(seen, profile=profiles, reference_examples=reference_examples(rows)).noting(lens.notes)
 
@@ -210,7 +216,7 @@ class _Gathered:
         for number in sorted(self.sketches):
             yield number, self.sketches.pop(number).window()
         for number in sorted(self.rows):
-            whole = joined(self.rows.pop(number))
+            whole = _scored(joined(self.rows.pop(number)))
             start, end = (at.astype("datetime64[us]").astype(datetime) for at in (whole.times.min(), whole.times.max()))
             yield (
                 number,
@@ -218,6 +224,12 @@ class _Gathered:
                     whole, start=start.replace(tzinfo=UTC), end=end.replace(tzinfo=UTC) + timedelta(microseconds=1)
                 ),
             )
+
+
+def _scored(window: WindowData) -> WindowData:
+    """A window of which no row has a score has none."""
+    missing = window.lacks.get(SCORES)
+    return window if missing is None or not missing.all() else replace(window, scores=None, lacks={})
 
 
 def _read(
@@ -255,7 +267,13 @@ def _profile(part: WindowData, profiles: dict[str, ColumnProfile]) -> None:
 
 
 def _judged(
-    windows: Iterator[WindowData], detectors: Detectors, settings: Settings, alpha: float | None, clock: Clock
+    windows: Iterator[WindowData],
+    detectors: Detectors,
+    settings: Settings,
+    alpha: float | None,
+    clock: Clock,
+    *,
+    timed: bool,
 ) -> Seen:
     memory: Memory | None = None
     results: list[WindowResult] = []
@@ -268,9 +286,9 @@ def _judged(
             end = max(window.end, memory.last_end + timedelta(microseconds=1))
             window = replace(window, start=memory.last_end, end=end)
         window = replace(window, labels=_labelled(window, detectors.reference))
-        given = settings if alpha is None else _spending(settings, alpha, window.days)
+        given = settings if alpha is None else spending(settings, alpha, window.days)
         result, memory = watch_window(memory, window, detectors, given, clock)
-        results.append(told_alone(result))
+        results.append(told_alone(result, timed))
         if any(signal.alarm for signal in result.signals):
             shown |= examples_of(window, wanted_of(result), hidden=LABEL)
             missed |= missed_of(result, detectors.reference)
@@ -305,34 +323,9 @@ def _labelled(window: WindowData, reference: Reference) -> tuple[LabelledRow, ..
             group=None if window.groups is None else str(window.groups[place] or "") or None,
         )
         scores = None if window.scores is None else tuple(window.scores[place].tolist())
+        if scores is not None and not np.all(np.isfinite(scores)):
+            scores = None
         answer = str(window.predicted[place])
         none = declined(answer, labels[place], reference.classes, reference.none_label)
         found.append(LabelledRow(label, answer, at, scores, census=True, declined=none))
     return tuple(found)
-
-
-def _settings(
-    per_year: float, days: float | None, season: str, metrics: Sequence[str], detectors: Sequence[str] | None
-) -> Settings:
-    chosen = {} if detectors is None else {"detectors": list(detectors)}
-    return parse(
-        {
-            "version": 1,
-            "name": NAME,
-            "environment": PLACE,
-            "budget": {"false_alarms_per_year": per_year},
-            "watch": {"window_days": days or DEFAULT_DAYS, "season": season, **chosen},
-            # Estimated is what some rule of the gate reads; here is no gate.
-            "gate": {"rules": [{"rule": "at_least", "metric": name, "value": 0.0} for name in metrics]},
-        }
-    )
-
-
-def _is_alpha(value: object) -> bool:
-    return isinstance(value, (int, float)) and 1e-9 <= value <= 0.25
-
-
-def _spending(settings: Settings, alpha: float, days: float) -> Settings:
-    """The same settings with the yearly budget that makes a window of this length spend `alpha`."""
-    budget = settings.budget.model_copy(update={"false_alarms_per_year": alpha * 365.0 / days})
-    return settings.model_copy(update={"budget": budget})

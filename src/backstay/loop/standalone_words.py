@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import WindowResult
+from backstay.loop.standalone_settings import DEFAULT_DAYS
 
 COMMAND = "`backstay "
 _PHRASES = tuple(
@@ -30,6 +31,7 @@ _PHRASES = tuple(
         (r"(?<!['\w.])data\.target\b", "label="),
     )
 )
+_OLD = r"(?:no row has a label since the watch began,|the newest labelled row is from)"
 _INSTEAD = {
     "label --request": "Have {} more rows labelled, drawn at random, and look again with their column as label=.",
     "rollback": "Train a new model on newer rows; if a new model did it, go back to the one before.",
@@ -58,15 +60,36 @@ def plainly() -> Iterator[None]:
         raise type(error)(argued(error.what), fix=argued(error.fix)) from error
 
 
-def told_alone(result: WindowResult) -> WindowResult:
-    """The window in words that fit: advice to use the command line becomes advice on what to give."""
+def told_alone(result: WindowResult, timed: bool = True) -> WindowResult:
+    """The window in words that fit: advice to use the command line becomes advice on what to give.
+
+    Args:
+        timed: rows have times; of rows without, nothing is said of days.
+    """
+    said = argued if timed else _undated
     return replace(
         result,
-        headline=argued(result.headline),
+        headline=said(result.headline),
         advice=tuple(line for line in (_advice(line, result.labels_requested) for line in result.advice) if line),
-        estimates=tuple(replace(e, refusals=tuple(map(argued, e.refusals))) for e in result.estimates),
+        estimates=tuple(replace(e, refusals=tuple(map(said, e.refusals))) for e in result.estimates),
         signals=tuple(replace(s, message=argued(s.message)) for s in result.signals),
     )
+
+
+def _undated(text: str) -> str:
+    """Without the days that a window of rows without times counts as.
+
+    >>> _undated("Of 50 labelled in the last 7 days 44 were right; accuracy is between 75.7% and 95.5%.")
+    'Of 50 labelled 44 were right; accuracy is between 75.7% and 95.5%.'
+    >>> _undated("no row has a label since the watch began, 98 days ago: at most 90 are allowed")
+    'no row of the last 14 windows has a label'
+    """
+    text = re.sub(r" labelled in the last (?:month|\d+ (?:days|hours|minutes))", " labelled", text)
+    return argued(re.sub(rf"{_OLD} (\d+) days ago: at most \d+ are allowed", _unlabelled, text))
+
+
+def _unlabelled(days: re.Match[str]) -> str:
+    return f"no row of the last {round(int(days[1]) / DEFAULT_DAYS)} windows has a label"
 
 
 def _advice(line: str, wanted: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from backstay.kernel.records import Condition, Estimate
+from backstay.kernel.records import Condition, Estimate, Signal
 from backstay.monitor.asking import ask_for, please
 from backstay.monitor.detectors import OF_LABELS
 from backstay.monitor.facts import Facts
@@ -98,13 +98,19 @@ def _between(estimate: Estimate) -> str:
     """The interval of another figure than accuracy, in words."""
     if estimate.interval is None:
         return ""
-    low, high = estimate.interval.low, estimate.interval.high
-    name = SHOWN.get(estimate.metric, estimate.metric.replace("_", " "))
-    if estimate.metric == "mae":
-        return f"{name} is between {low:.4g} and {high:.4g}"
-    return f"{name} is between " + (
-        f"{low:.3f} and {high:.3f}" if estimate.metric == "auc" else f"{low:.1%} and {high:.1%}"
-    )
+    low, high = (_shown(estimate.metric, limit) for limit in (estimate.interval.low, estimate.interval.high))
+    return f"{_named(estimate.metric)} is between {low} and {high}"
+
+
+def _named(metric: str) -> str:
+    return SHOWN.get(metric, metric.replace("_", " "))
+
+
+def _shown(metric: str, value: float) -> str:
+    """A figure as people write it: a mean error in the target's unit, an AUC as a fraction, others as shares."""
+    if metric == "mae":
+        return f"{value:.4g}"
+    return f"{value:.3f}" if metric == "auc" else f"{value:.1%}"
 
 
 def drawn_sentence(estimate: Estimate) -> str:
@@ -137,8 +143,12 @@ def within(limit: float) -> str:
     return f"A number counts as right within {shown} of the truth, as nine in ten were on the reference."
 
 
+SAID = "Worse: labels say that the model is wrong more often than it may be."
+LINGERS = "Worse: the alarm that labels raised stands; they do not say yet that the model is right as often again."
+
+
 def _worse(facts: Facts) -> str:
-    parts = ["Worse: labels say that the model is wrong more often than it may be.", _surprise(facts)]
+    parts = [LINGERS if facts.lingers else SAID, _surprise(facts)]
     if facts.labelled is not None:
         parts.append(labels_sentence(facts.labelled, facts.primary))
     parts += _drawn(facts)
@@ -159,10 +169,24 @@ DOUBT = "Labels look worse than the reference, and not yet by as much as an alar
 def _doubt(facts: Facts) -> str:
     """Why labels make somebody doubt who is not convinced yet."""
     if facts.surprised is None:
-        return DOUBT
+        return DOUBT if facts.labels_below or facts.suspected is None else _suspicion(facts.suspected)
     return (
         f"What is right seems to have changed. {_surprise(facts)} Labels do not say yet that accuracy has fallen by "
         "more than is accepted."
+    )
+
+
+def _suspicion(signal: Signal) -> str:
+    """The same count where it raises no alarm yet.
+
+    >>> _suspicion(Signal("confident_errors", .7, False, .004, 12, "", figures={
+    ...     "sure_wrong": 3, "sure_labels": 10, "sure_expected": .52}))
+    'Mistakes where the model was sure: 3 of the last 10, 0.5 expected; too few for an alarm, enough to ask for more.'
+    """
+    wrong, labels, expected = (signal.figures.get(f"sure_{what}", 0) for what in ("wrong", "labels", "expected"))
+    return (
+        f"Mistakes where the model was sure: {wrong} of the last {labels}, {expected:.1f} expected; too few for an "
+        "alarm, enough to ask for more."
     )
 
 
@@ -211,7 +235,9 @@ def _blind(facts: Facts) -> str:
 
 
 def _fine(facts: Facts) -> str:
-    return _known(facts, "Probably fine: nothing that is watched has moved.")
+    if facts.compared:
+        return _known(facts, "Probably fine: nothing that is watched has moved.")
+    return _known(facts, "Probably fine by its labels alone: no detector could compare the traffic with the reference.")
 
 
 def _known(facts: Facts, verdict: str) -> str:
@@ -244,7 +270,21 @@ def _before(facts: Facts) -> str:
     if facts.known is None:
         return ""
     low, high = facts.known.bounds
-    return f"On the reference it was {facts.known.value:.1%} ({low:.1%} to {high:.1%}, {facts.known.n} rows)."
+    accuracy = f"accuracy was {facts.known.value:.1%} ({low:.1%} to {high:.1%}, {facts.known.n} rows)"
+    return f"On the reference {accuracy}{_primary_before(facts.known_primary)}."
+
+
+def _primary_before(known: Estimate | None) -> str:
+    """What the project goes by, on the reference.
+
+    >>> from backstay.kernel.records import Interval
+    >>> _primary_before(Estimate("labels", "mae", .9134, Interval(.88, .95), 3000, "", labels=3000))
+    ', the mean error 0.9134 (0.88 to 0.95)'
+    """
+    if known is None or known.value is None or known.interval is None:
+        return ""
+    value, low, high = (_shown(known.metric, one) for one in (known.value, known.interval.low, known.interval.high))
+    return f", {_named(known.metric)} {value} ({low} to {high})"
 
 
 def _please(facts: Facts) -> str:

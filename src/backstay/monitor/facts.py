@@ -31,6 +31,8 @@ class Facts:
         absent: detectors that could not be fitted, with the reason.
         unasked: logged rows that can still be drawn at random for a label; None where nobody counted.
         primary: what labels say of the figure that the project goes by, where that is not accuracy.
+        known_primary: that figure on the reference.
+        stood: an alarm on confident errors that called the model worse at an earlier look.
         answered: False where only inputs are known, so that there is no accuracy to speak of.
     """
 
@@ -48,6 +50,8 @@ class Facts:
     drawn: Estimate | None = None
     unasked: int | None = None
     primary: Estimate | None = None
+    known_primary: Estimate | None = None
+    stood: bool = False
 
     @property
     def drifted(self) -> tuple[Signal, ...]:
@@ -55,8 +59,16 @@ class Facts:
 
     @property
     def convicted(self) -> Signal | None:
-        """The alarm on labelled errors, if it stands, or that on confident ones where accuracy fell as well."""
-        return self._alarm(LABELLED) or (self.surprised if self.labels_fell else None)
+        """The alarm on labelled errors, if it stands, or that on confident ones where accuracy fell as well.
+
+        Once it has, it convicts for as long as the alarm stands: accuracy by a few labels goes up and down.
+        """
+        return self._alarm(LABELLED) or (self.surprised if self.labels_fell or self.stood else None)
+
+    @property
+    def lingers(self) -> bool:
+        """Only that an earlier look called the model worse, and that nothing has ended it, still does."""
+        return self._alarm(LABELLED) is None and self.stood and not self.labels_fell and not self.labels_say_worse
 
     @property
     def surprised(self) -> Signal | None:
@@ -85,9 +97,13 @@ class Facts:
 
         Or mistakes where the model was sure are as rare by chance, or raise an alarm while accuracy has not fallen.
         """
+        return self.labels_below or self.surprised is not None or self.suspected is not None
+
+    @property
+    def labels_below(self) -> bool:
+        """The 95% interval of some labels lies below the reference's, with the tolerance between them."""
         said = (self.labelled, self.drawn)
-        fell = any(e is not None and e.labels >= FEWEST and self._below(e) for e in said)
-        return fell or self.surprised is not None or self._suspected
+        return any(e is not None and e.labels >= FEWEST and self._below(e) for e in said)
 
     @property
     def estimate_says_worse(self) -> bool:
@@ -101,13 +117,20 @@ class Facts:
     @property
     def blind(self) -> bool:
         """No detector could judge the window, and labels do not speak for it either."""
-        looked = any(signal.figures.get("judged", True) for signal in self.signals if signal.detector not in OF_LABELS)
-        return not looked and not self.enough_labels
+        return not self.compared and not self.enough_labels
 
     @property
-    def _suspected(self) -> bool:
-        figures = next((signal.figures for signal in self.signals if signal.detector == CONFIDENT), {})
-        return bool(figures.get("beyond_tolerance")) and float(figures.get("p_value", 1.0)) <= DOUBTED
+    def compared(self) -> bool:
+        """Some detector compared the traffic with the reference."""
+        return any(signal.figures.get("judged", True) for signal in self.signals if signal.detector not in OF_LABELS)
+
+    @property
+    def suspected(self) -> Signal | None:
+        """Mistakes where the model was sure that are rare by chance, and no alarm yet."""
+        signal = next((signal for signal in self.signals if signal.detector == CONFIDENT), None)
+        if signal is None or not signal.figures.get("beyond_tolerance"):
+            return None
+        return signal if float(signal.figures.get("p_value", 1.0)) <= DOUBTED else None
 
     def _alarm(self, name: str) -> Signal | None:
         return next((signal for signal in self.signals if signal.alarm and signal.detector == name), None)

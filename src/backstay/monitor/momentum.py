@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from backstay.kernel.momentum import Deadline, Decay, Momentum, Point, Reach, ReleaseTrend
+from backstay.kernel.plural import counted
 from backstay.kernel.records import Interval, Release, WindowResult
 from backstay.maths.intervals import clopper_pearson
 from backstay.maths.trend import LEAST_POINTS, Crossing, Line, crossing, fit_line, worth
@@ -181,10 +182,10 @@ def _line(cells: Sequence[_Cell], part: float, free: Sequence[Point], since: dat
         # What windows share through the reference is at most all of the error of the best of them.
         shared = float(np.min(values.mean() * (1.0 - values.mean()) / rows))
         return fit_line(np.asarray([_days(since, p.at) for p in usable]), values, rows, shared), "label-free", ""
-    seen = "1 window" if len(cells) == 1 else f"{len(cells)} windows"
-    have = f"{labels} labels in {seen} and {len(usable)} estimates without labels"
+    seen = counted(len(cells), "window")
+    have = f"{counted(labels, 'label')} in {seen} and {counted(len(usable), 'estimate')} without labels"
     want = f"{LEAST_LABELS} labels in {LEAST_POINTS} windows, or {LEAST_POINTS} estimates"
-    return None, "", f"there are {have}; a line takes {want}"
+    return None, "", f"there {'is' if labels == 1 else 'are'} {have}; a line takes {want}"
 
 
 def _decay(

@@ -12,7 +12,7 @@ from backstay.kernel.records import Estimate, Json, Signal, WindowResult
 from backstay.maths.budget import Episodes
 from backstay.monitor.condition import summarise, within
 from backstay.monitor.conviction import PART, alpha_of_look, may_convict
-from backstay.monitor.detectors import LABELLED, OF_LABELS, Detector, Look
+from backstay.monitor.detectors import CONFIDENT, LABELLED, OF_LABELS, Detector, Look
 from backstay.monitor.detectors.verdict import not_judged
 from backstay.monitor.drawn import from_draw
 from backstay.monitor.error_model import ErrorModel
@@ -27,6 +27,7 @@ from backstay.monitor.estimate import (
 )
 from backstay.monitor.facts import Facts
 from backstay.monitor.fitted import Detectors
+from backstay.monitor.known_figures import on_reference
 from backstay.monitor.label_counts import labels_by_window
 from backstay.monitor.label_free import without_labels
 from backstay.monitor.labelled_loss import mae_from_labels, remember_errors
@@ -44,6 +45,8 @@ from backstay.settings import Settings
 
 # No window spends more than this, however long it is and however large the budget.
 MOST_ALPHA = 0.05
+# Kept beside the state of the detector on confident errors: its alarm has called the model worse.
+CONVICTED = "convicted"
 # Nor less, and be it a window of seconds that `--now` closed: thresholds are computed down to a tenth of this, and a
 # detector splits it. A look a minute the whole year round spends 0.005 false alarms more than its share.
 LEAST_ALPHA = 1e-8
@@ -81,6 +84,7 @@ def watch_window(
     free_error = mae_without_labels(detectors, described, settings, doubts, mean_error, wanted)
     by_metric = (*by_metric, *(e for e in (mean_error, free_error) if e is not None), *search_estimates(window))
     age = label_age_days(memory, utc(window.end))
+    primary = primary_of(by_metric, settings)
     facts = Facts(
         signals=signals,
         label_free=label_free,
@@ -95,8 +99,12 @@ def watch_window(
         answered=detectors.reference.answered,
         drawn=drawn,
         unasked=window.unasked,
-        primary=primary_of(by_metric, settings),
+        primary=primary,
+        stood=bool(memory.detectors.get(CONFIDENT, {}).get(CONVICTED)),
+        known_primary=None if primary is None else on_reference(primary.metric, detectors.reference),
     )
+    if facts.surprised is not None and (facts.stood or facts.labels_fell):
+        states[CONFIDENT] = {**states[CONFIDENT], CONVICTED: True}
     if facts.labels_doubt:
         # The month's share has given rise to the doubt: another month's share, at once, is what settles it.
         more = settings.budget.labels_per_month or 50

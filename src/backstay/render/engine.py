@@ -68,12 +68,13 @@ class Escaped:
 
 
 def coded(text: object) -> Escaped:
-    """Text with its `commands` as code, everything in it escaped.
+    """Text with its `commands` as code, everything in it escaped; an arrow is one sign, which no line break parts.
 
-    >>> print(coded("say `backstay watch <FILE>` & look").html)
-    say <code>backstay watch &lt;FILE&gt;</code> &amp; look
+    >>> print(coded("say `backstay watch <FILE>` & look: 47.6% -> 17.0%").html)
+    say <code>backstay watch &lt;FILE&gt;</code> &amp; look: 47.6% → 17.0%
     """
-    parts = (escape(part) for part in _CODE.split(str(text)))
+    pieces = _CODE.split(str(text))
+    parts = (escape(piece if place % 2 else piece.replace(" -> ", " → ")) for place, piece in enumerate(pieces))
     return Escaped("".join(f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts)))
 
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from backstay.kernel.momentum import Momentum, Reach, ReleaseTrend
+from backstay.kernel.plural import counted
 from backstay.render.chart_part import ChartPart, Key, MarkLine
 from backstay.render.charts import ESTIMATES, MARKS, lanes, paint_marks, x_of
 from backstay.render.prose import estimate_name, mark_name, moment, percent
@@ -54,7 +55,7 @@ def _figure(found: Momentum, marks: Sequence[Mark], *, narrow: bool, name: str) 
 
 def describe(found: Momentum) -> str:
     """The figure in words, for those who cannot see it."""
-    told = [f"Accuracy over {len(found.releases)} releases"]
+    told = [f"Accuracy over {counted(len(found.releases), 'release')}"]
     for release in found.releases:
         if release.decay is not None:
             low, high = release.decay.interval.low * 100, release.decay.interval.high * 100

@@ -76,9 +76,11 @@ class ConfidentErrorsDetector:
     surprise: Surprise
 
     @classmethod
-    def fit(cls, reference: Reference) -> ConfidentErrorsDetector:
-        """Raises BackstayError where answers are no classes with scores, or too few labelled rows are known."""
-        if not reference.of_classes or reference.scores is None or reference.correct is None:
+    def fit(cls, reference: Reference) -> ConfidentErrorsDetector | None:
+        """None where answers are no classes. Raises BackstayError without scores, or with too few labelled rows."""
+        if not reference.of_classes:
+            return None
+        if reference.scores is None or reference.correct is None:
             raise BackstayError(
                 "how sure the model is of an answer is known of classes with scores only",
                 fix="log scores and give labelled reference rows, or leave it out of watch.detectors",
