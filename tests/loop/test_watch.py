@@ -63,6 +63,14 @@ def test_of_two_looks_at_once_one_is_kept(trained, monkeypatch):
     assert [w.rows for w in trained.later(10).monitor.watch().windows] == [120]
 
 
+def test_a_look_at_rest_alarms_as_long_as_the_model_is_worse(trained):
+    trained.later(8).monitor.watch()
+    rest = trained.open().monitor.watch()
+    assert rest.windows == ()
+    assert not rest.alarming
+    assert replace(rest, latest=replace(rest.latest, condition=Condition.WORSE)).alarming
+
+
 def test_each_window_puts_its_share_of_the_standing_sample_into_the_queue(trained):
     project = trained.later(8)
     watched = project.monitor.watch()

@@ -15,7 +15,7 @@ from backstay.journal.importing import rows_from, utc_times
 from backstay.journal.rows import Rows
 from backstay.kernel.errors import BackstayError, nearest
 from backstay.kernel.records import ModelRecord, Release, Schema, Task, WindowResult
-from backstay.loop.examples import texts
+from backstay.loop.examples import group_names
 from backstay.loop.kept_rows import Gathered, empty_window
 from backstay.loop.lookup import window_results
 from backstay.loop.record import refuse_wrong_times
@@ -215,7 +215,7 @@ class _Reading:
                 predictions=outputs.labels,
                 scores=outputs.scores,
                 embeddings=outputs.embeddings,
-                groups=texts(table, schema.group) if schema.group and schema.group in table.column_names else None,
+                groups=group_names(table, schema.group),
                 inputs=table,
             )
             first += table.num_rows

@@ -99,6 +99,13 @@ def texts(table: pa.Table, name: str) -> npt.NDArray[np.object_]:
     return np.array([text(v) for v in values], dtype=object)
 
 
+def group_names(table: pa.Table, name: str | None) -> npt.NDArray[np.object_] | None:
+    """The group of each row as text, None where it has none: such a row is of a group of its own."""
+    if name is None or name not in table.column_names:
+        return None
+    return np.array([None if v is None else text(v) for v in table.column(name).to_pylist()], dtype=object)
+
+
 def text(value: Any) -> str:
     """One value as label text: whole numbers without a point, truth values in lower case.
 

@@ -13,8 +13,9 @@ from backstay.bundle.model import Outputs
 from backstay.bundle.sets import labels_in
 from backstay.data.write import check_place, write_table
 from backstay.journal.rows import Rows
+from backstay.kernel.errors import BackstayError
 from backstay.kernel.ids import event_id
-from backstay.loop.examples import bring, texts
+from backstay.loop.examples import bring, group_names, texts
 from backstay.loop.workspace import Workspace
 from backstay.monitor.windows import stamp
 
@@ -42,6 +43,12 @@ def predict(ws: Workspace, source: Any, *, output: Path | None = None, record: b
     outputs = model.predict(table)
     _, schema = ws.rows_of(str(release.reference_id))
     if schema.id is not None and schema.id in table.column_names:
+        nameless = table.column(schema.id).null_count
+        if nameless and record:
+            raise BackstayError(
+                f"{nameless} of {table.num_rows} rows have nothing in the column {schema.id!r}",
+                fix="give each row that is to be logged an id, or leave the column out: ids are then made",
+            )
         ids = texts(table, schema.id)
     else:
         ids = np.array([event_id("p") for _ in range(table.num_rows)], dtype=object)
@@ -68,7 +75,7 @@ def predict(ws: Workspace, source: Any, *, output: Path | None = None, record: b
             predictions=outputs.labels,
             scores=outputs.scores,
             embeddings=outputs.embeddings,
-            groups=texts(table, schema.group) if schema.group and schema.group in table.column_names else None,
+            groups=group_names(table, schema.group),
             inputs=table.select([c for c in schema.names if c in table.column_names and c != schema.target]),
         )
         try:

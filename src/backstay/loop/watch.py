@@ -18,7 +18,7 @@ from backstay.kernel.ids import fraction
 from backstay.kernel.records import Condition, Decision, Release, Schema, WindowResult
 from backstay.labels.queue import draw_requests
 from backstay.loop.act import carry_out, decide, tidy
-from backstay.loop.examples import bring, texts
+from backstay.loop.examples import bring, group_names
 from backstay.loop.gating import Offered
 from backstay.loop.label import ingest_feedback, live_log, unasked
 from backstay.loop.labelled import labelled_rows
@@ -82,8 +82,9 @@ class Watched:
 
     @property
     def alarming(self) -> bool:
-        """Whether somebody should look: an alarm was raised, or labels say that the model is worse."""
-        return bool(self.new_alarms) or any(w.condition is Condition.WORSE for w in self.windows)
+        """Whether somebody should look: an alarm was raised, or labels say (at rest: said last) that it is worse."""
+        seen = self.windows or ((self.latest,) if self.latest is not None else ())
+        return bool(self.new_alarms) or any(w.condition is Condition.WORSE for w in seen)
 
 
 def watch(
@@ -270,7 +271,7 @@ def examine(ws: Workspace, source: Any) -> Watched:
             predictions=outputs.labels,
             scores=outputs.scores,
             embeddings=outputs.embeddings,
-            groups=texts(table, schema.group) if schema.group and schema.group in table.column_names else None,
+            groups=group_names(table, schema.group),
             inputs=table,
         )
     rows, broken = with_numbers(rows)
