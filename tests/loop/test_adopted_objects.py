@@ -291,3 +291,22 @@ def test_columns_that_the_model_does_not_read_are_no_features(tmp_path: Path) ->
     backstay.adopt(model, reference=path, target="truth", row_id="id", folder=tmp_path)
     table = pa.table({"tenure": [1.0, None], "plan": ["a", "new"], "id": ["x", "y"]})
     assert backstay.open(tmp_path).models.predict(table).rows == 2
+
+
+def test_a_pipeline_fitted_on_a_whole_frame_is_asked_for_the_columns_that_it_reads(tmp_path: Path) -> None:
+    frame, stays = customers(300, 0)
+    whole = frame.assign(truth=stays, id=[f"r{i}" for i in range(300)])[["id", "plan", "truth", "tenure"]]
+    columns = make_column_transformer(
+        (make_pipeline(SimpleImputer(), StandardScaler()), ["tenure"]),
+        (OneHotEncoder(handle_unknown="ignore"), ["plan"]),
+    )
+    model = make_pipeline(columns, LogisticRegression()).fit(whole, stays)
+    path = tmp_path / "reference.parquet"
+    pq.write_table(pa.Table.from_pandas(whole, preserve_index=False), path)
+    adopted = backstay.adopt(model, reference=path, target="truth", row_id="id", folder=tmp_path)
+    project = backstay.open(tmp_path)
+    assert project.settings.data.features == ("plan", "tenure")
+    assert adopted.report.find("accuracy").n == 300
+    found = project.models.predict(path)
+    assert found.table.column("label").to_pylist() == model.predict(whole).tolist()
+    assert adopted.report.find("accuracy").value == pytest.approx(np.mean(model.predict(whole) == np.array(stays)))

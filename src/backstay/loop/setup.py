@@ -65,7 +65,9 @@ def project_for_adoption(
     if file.exists():
         parse(read(file))
         return file
-    names = features or getattr(model, "feature_names_in_", None)
+    from backstay.train.convert.frames import names_read
+
+    names = features or names_read(model)
     text = propose_adoption(
         reference,
         target=target,

@@ -18,13 +18,38 @@ NUMERIC = (ColumnKind.NUMBER, ColumnKind.INTEGER)
 READABLE = (*NUMERIC, ColumnKind.BOOLEAN, ColumnKind.CATEGORY, ColumnKind.TEXT)
 
 
+def names_read(model: Any) -> tuple[str, ...] | None:
+    """Names of the columns that a model asks for, None where it knows none.
+
+    A `ColumnTransformer` at its head asks for those of its steps alone: it may have been fitted on a whole frame, with
+    ids and the target among the columns.
+    """
+    names = getattr(model, "feature_names_in_", None)
+    if names is None:
+        return None
+    places = places_read(model)
+    return tuple(str(name) for name in (names if places is None else [names[i] for i in places]))
+
+
+def places_read(model: Any) -> list[int] | None:
+    """Which of the columns that it was fitted on the `ColumnTransformer` at the head of a model reads; None without."""
+    model = getattr(model, "best_estimator_", model)
+    if type(model).__name__ == "Pipeline":
+        return places_read(model.steps[0][1])
+    if type(model).__name__ != "ColumnTransformer":
+        return None
+    places = model._transformer_to_input_indices
+    steps = [name for name, step, _ in model.transformers_ if not (isinstance(step, str) and step == "drop")]
+    return sorted({int(i) for name in steps for i in places.get(name, [])})
+
+
 def columns_read(model: Any, schema: Schema) -> tuple[str, ...]:
     """The columns that a fitted model reads, in its order.
 
     Raises:
         BackstayError: it was fitted on other columns, or on another number of them.
     """
-    names = getattr(model, "feature_names_in_", None)
+    names = names_read(model)
     wide = vector_length(schema.features, schema)
     if names is None and wide:
         if getattr(model, "n_features_in_", wide) != wide:

@@ -19,6 +19,7 @@ from backstay.maths.arrays import FloatArray
 from backstay.train.convert import elementwise, foreign, matrices, splines, vectorizers
 from backstay.train.convert.blocks import Block, Unsupported, matrix, single_columns, width_of
 from backstay.train.convert.classifiers import is_missing, is_text
+from backstay.train.convert.frames import places_read
 from backstay.train.convert.graph import ML, Graph
 from backstay.train.convert.parity import UNSEEN
 from backstay.train.convert.shelf import function
@@ -86,10 +87,12 @@ def pipeline(graph: Graph, model: Any, blocks: list[Block]) -> list[Block]:
 def column_transformer(graph: Graph, model: Any, blocks: list[Block]) -> list[Block]:
     """Each step reads its columns; what they make stands side by side, in the order of the steps."""
     single = single_columns(graph, blocks)
-    places = model._transformer_to_input_indices
+    places, read = model._transformer_to_input_indices, places_read(model)
+    # At the head of a model only the columns that it reads are there; behind other steps all that these made.
+    there = read if read is not None and len(single) == len(read) else list(range(len(single)))
     made: list[Block] = []
     for name, step, _ in model.transformers_:
-        chosen = [single[i] for i in places.get(name, [])]
+        chosen = [single[there.index(i)] for i in places.get(name, []) if i in there]
         if chosen:
             made += _weighted(graph, apply(graph, step, chosen), model.transformer_weights, name)
     return made
