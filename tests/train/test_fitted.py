@@ -226,7 +226,9 @@ def test_pipelines_answer_alike(name: str) -> None:
     fresh, asked, _ = customers(300, seed=9)
     np.testing.assert_allclose(answered(content, draft, fresh), model.predict_proba(asked), atol=1e-6)
     assert draft.classes == ("go", "stay")
-    assert {i.name: i.datatype for i in draft.inputs}["plan"] == "BYTES"
+    # What no step of the columns reads is not asked for.
+    read = None if name == "numbers as categories" else "BYTES"
+    assert {i.name: i.datatype for i in draft.inputs}.get("plan") == read
 
 
 @pytest.mark.parametrize("name", ["logistic", "boosting on categories"])
