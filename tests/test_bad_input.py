@@ -242,7 +242,7 @@ TABLE = [
     Bad("log: an id that was logged before", logged_twice, ("p2", "logged")),
     Bad("log: a class that the model lacks", log_of(HEADER + "p1,yes\np2,perhaps\n"), ("perhaps", "known: no, yes")),
     Bad("log: an empty id", log_of(HEADER + ",yes\n"), ("id",)),
-    Bad("log: a probability that is NaN", with_scores("nan"), ("'score'", "has no score in row 2", "leave the row out")),
+    Bad("log: a probability that is NaN", with_scores("nan"), ("'score'", "no score in row 2", "the row out")),
     Bad("log: a probability above one", with_scores("1.5"), ("'score'", "1.5 in row 2", "probabilities")),
     Bad("log: no such file", plain("log", "@nowhere.csv"), ("nowhere.csv", "check the path")),
     Bad("log: an unknown ending", lambda t: ["log", text(t, "day.docx", "x")], (".docx", ".parquet")),
