@@ -5,7 +5,6 @@ from __future__ import annotations
 from backstay.kernel.ids import digest
 from backstay.kernel.records import LabelUse, Release
 from backstay.loop.gating import Offered
-from backstay.loop.label import still_logged
 from backstay.loop.workspace import Workspace
 
 
@@ -44,8 +43,11 @@ def _key(ws: Workspace, release: Release) -> str:
 
 
 def _of(ws: Workspace, release: Release) -> str:
-    """A mark of the labels that a challenger is made and judged by, and of the settings that say how."""
-    labels = still_logged(ws, ws.catalog.labels(ws.name, ws.environment))
+    """A mark of the labels that a challenger is made and judged by, and of the settings that say how.
+
+    Labels whose rows have left the log count: that a row is too old for it is nothing new to learn from.
+    """
+    labels = ws.catalog.labels(ws.name, ws.environment)
     used = sorted((one.prediction_id, one.use, one.value) for one in labels if one.use is not LabelUse.STANDING)
     settings = ws.settings
     how = [settings.train.model_dump(mode="json"), settings.labels.model_dump(mode="json"), settings.retrain.replay]
