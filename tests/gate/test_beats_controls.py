@@ -156,3 +156,8 @@ def test_a_constant_answer_is_to_be_beaten_not_only_met(report, compared):
         "not shown to be ahead of majority (0.010 ahead, but 500 rows cannot exclude 0.010 behind: "
         "up to 2,000 may be needed)"
     )
+    # Nobody has a million rows for the gate: no such number is told.
+    outcome = ask(report(compared(0.001, -0.05, against="control:majority")))
+    assert outcome.message == (
+        "not shown to be ahead of majority (0.001 ahead, but 500 rows cannot exclude 0.050 behind)"
+    )
