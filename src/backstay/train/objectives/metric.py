@@ -39,7 +39,6 @@ from backstay.kernel.errors import BackstayError, nearest
 from backstay.train.objectives.contract import EmbeddingObjective, Problem
 from backstay.train.options import Options, Value
 
-_LIBRARY = "pytorch_metric_learning"
 _FILLED = {"num_classes": "classes", "embedding_size": "dimension", "l": "dimension"}
 # Bases and wrappers: what a wrapper does is an option here (`memory`, `two_views`), and several losses are not offered.
 _NOT_LOSSES = frozenset(
@@ -144,8 +143,9 @@ class TwoViews(Unlabelled):
 def library(module: str) -> ModuleType:
     """One of its modules. Raises BackstayError where the library is not installed."""
     try:
-        import_module(_LIBRARY)
-        return import_module(f"{_LIBRARY}.{module}")
+        import pytorch_metric_learning as found
+
+        return import_module(f"{found.__name__}.{module}")
     except ModuleNotFoundError as error:
         raise BackstayError(
             f"the objective metric needs {error.name}, which is not installed",
