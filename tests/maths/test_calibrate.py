@@ -37,6 +37,14 @@ def test_temperature_finds_the_map_that_made_the_labels(bias: bool) -> None:
     assert np.allclose(found.apply(z[:5]).sum(axis=1), 1)
 
 
+@pytest.mark.parametrize("n", [15, 300])
+def test_where_all_rows_are_right_the_next_one_is_not_certain(n: int) -> None:
+    """Without smoothed targets the scores would be 1, and the first mistake would cost 37 nats and more."""
+    codes = np.arange(n) % 3
+    found = Temperature.fit(8.0 * np.eye(3)[codes], codes)
+    assert found.apply(8.0 * np.eye(3))[0] == pytest.approx([(n + 1) / (n + 2), *[0.5 / (n + 2)] * 2], rel=1e-2)
+
+
 def test_temperature_takes_log_probabilities_for_logits() -> None:
     z = np.random.default_rng(0).normal(size=(50, 3))
     same = z - np.log(np.exp(z).sum(axis=1, keepdims=True))

@@ -58,7 +58,11 @@ class Temperature:
 
     @staticmethod
     def fit(logits: FloatArray, labels: IntArray, bias: bool = False) -> Temperature:
-        """Fit on logits [n, k] and class codes [n] by log loss; `bias` adds an offset by class, lightly penalised."""
+        """Fit on logits [n, k] and class codes [n] by log loss; `bias` adds an offset by class, lightly penalised.
+
+        Targets are smoothed as by Platt: of n rows that all are right the next one is with a chance of
+        (n + 1) / (n + 2), not for certain.
+        """
         from scipy.optimize import minimize  # slow to import, and serving needs only `apply`
 
         z, codes = matrix(logits, "logits"), np.asarray(labels).astype(np.int64)
@@ -66,14 +70,15 @@ class Temperature:
         n, k = z.shape
         if k < 2 or codes.min() < 0 or codes.max() >= k:
             raise BackstayError("class codes outside the columns of the logits", fix="give one logit for each class")
-        hot = np.eye(k)[codes]
+        right = (n + 1) / (n + 2)
+        targets = np.where(np.eye(k)[codes] > 0, right, (1.0 - right) / (k - 1))
 
         def objective(parameters: FloatArray) -> tuple[float, FloatArray]:
             inverse, offset = float(np.exp(parameters[0])), parameters[1:] if bias else np.zeros(k)
             log_p = log_softmax(z * inverse + offset, axis=1)
-            residual = (np.exp(log_p) - hot) / n
+            residual = (np.exp(log_p) - targets) / n
             gradient = np.concatenate([[inverse * np.sum(residual * z)], residual.sum(axis=0) + offset / n])
-            loss = -float(np.mean(np.sum(hot * log_p, axis=1))) + 0.5 * float(np.sum(offset**2)) / n
+            loss = -float(np.mean(np.sum(targets * log_p, axis=1))) + 0.5 * float(np.sum(offset**2)) / n
             return loss, gradient if bias else gradient[:1]
 
         bounds = [(-5.0, 5.0), *[(None, None)] * (k if bias else 0)]
