@@ -224,16 +224,16 @@ def test_of_two_promoters_one_wins_and_the_other_is_told_why(tiny, threshold):
     assert {refused.body["candidate"], won["model_id"]} == set(candidates)
 
 
-def interrupt(process: subprocess.Popen[str]) -> str:
-    """Ctrl-C; answers what the process wrote to standard error until it ended.
+def interrupt(process: subprocess.Popen[str], number: signal.Signals = signal.SIGINT) -> str:
+    """Ctrl-C, or what a service manager sends; answers what the process wrote to standard error until it ended.
 
     Python loses an interrupt that comes while an object is being finalised; a person then presses the keys again.
     """
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     try:
         _, err = process.communicate(timeout=2)
     except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, err = process.communicate(timeout=60)
     return err
 
@@ -248,7 +248,8 @@ def background(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def test_ctrl_c_in_a_run_leaves_the_champion_and_a_sound_store(tiny):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_is_told_to_stop_leaves_the_champion_and_a_sound_store(tiny, number, code):
     file = tiny.folder / "backstay.toml"
     file.write_text(file.read_text() + "\n[train]\nepochs = 5000\npatience = 5000\n")
     before = tiny.tables()
@@ -263,8 +264,8 @@ def test_ctrl_c_in_a_run_leaves_the_champion_and_a_sound_store(tiny):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    err = interrupt(process)
-    assert process.returncode == 130
+    err = interrupt(process, number)
+    assert process.returncode == code
     assert "stopped" in err
     assert "Traceback" not in err
     assert len(assert_sound(tiny.folder)) == 1

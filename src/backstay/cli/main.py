@@ -37,6 +37,8 @@ def _root(
 
 STOPPED = 130
 """The exit code after Ctrl-C; the parser turns it into this number by itself."""
+TERMINATED = 143
+"""The exit code after SIGTERM, which service managers send and take for a clean end."""
 
 first.register(app)
 more.register(app)
@@ -45,11 +47,25 @@ care.register(app)
 
 
 def main() -> None:
-    """Entry point: runs a verb and turns what went wrong into one clear message and an exit code."""
+    """Entry point: runs a verb and turns what went wrong into one clear message and an exit code.
+
+    To be told to end by a service manager is to be stopped by a person: what a verb began is put away, leases and
+    processes of its own among it.
+    """
+    terminated = False
+
+    def end(*_: object) -> None:
+        nonlocal terminated
+        terminated = True
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
     code = run(sys.argv[1:])
     if code == STOPPED:
         # All is said and done: pressing the keys again while the interpreter ends adds nothing but its traceback.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        code = TERMINATED if terminated else STOPPED
     sys.exit(code)
 
 
