@@ -30,13 +30,15 @@ FEATURES = ("tenure", "charges", "calls")
 DEADLINE = 60
 
 
-def customers(rows: int, seed: int) -> pa.Table:
-    """Customers of whom the unhappy leave: three numbers that tell it, and one odd customer in twenty."""
+def customers(rows: int, seed: int, fading: bool = False) -> pa.Table:
+    """Customers of whom the unhappy leave: three numbers that tell it, and one odd customer in twenty. `fading`: calls
+    for help count the less the longer somebody has stayed, so that an encoder sees what a line does not."""
     rng = np.random.default_rng(seed)
     tenure = rng.gamma(2.0, 12.0, rows)
     charges = rng.normal(60.0, 15.0, rows)
     calls = rng.poisson(2.0, rows).astype(float)
-    unhappy = 0.9 * calls + 0.05 * (charges - 60.0) - 0.06 * (tenure - 24.0) > 2.2
+    line = 0.9 * calls + 0.05 * (charges - 60.0) - 0.06 * (tenure - 24.0) > 2.2
+    unhappy = 1.8 * calls * np.exp(-tenure / 24.0) + 0.05 * (charges - 60.0) > 1.8 if fading else line
     leaves = unhappy ^ (rng.random(rows) < 0.05)
     return pa.table(
         {
@@ -81,8 +83,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pq.write_table(before.select(["id", *inputs]), folder / "training.parquet")
     pq.write_table(answered(customers(400, 3), 0), folder / "yesterday.parquet")
     pq.write_table(answered(customers(1200, 4), 0, keep="churn"), folder / "answered_quarter.parquet")
-    pq.write_table(customers(900, 5), folder / "customers.parquet")
-    pq.write_table(customers(300, 6).drop_columns(["churn"]), folder / "new_customers.parquet")
+    pq.write_table(customers(900, 5, fading=True), folder / "customers.parquet")
+    pq.write_table(customers(300, 6, fading=True).drop_columns(["churn"]), folder / "new_customers.parquet")
     return folder
 
 
@@ -182,7 +184,7 @@ class Shell:
 
 def truth() -> dict[str, str]:
     """The label of every row that an example may have logged, by id; those without one, logged from Python, stay."""
-    rows = pa.concat_tables([customers(400, 3), customers(300, 6)])
+    rows = pa.concat_tables([customers(400, 3), customers(300, 6, fading=True)])
     return dict(zip(rows.column("id").to_pylist(), rows.column("churn").to_pylist(), strict=True))
 
 

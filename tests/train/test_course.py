@@ -17,6 +17,7 @@ from backstay.train import course
 from backstay.train.course import Course, run_course
 from backstay.train.heads.linear import LinearHead
 from backstay.train.held_out import kept, stopped
+from backstay.train.length import Length, length_of
 from backstay.train.network import Network
 
 RECIPE = TrainSettings(epochs=8, patience=2, learning_rate=0.01, device="cpu")
@@ -48,6 +49,7 @@ class Run:
         torch.manual_seed(0)
         self.network = Network(nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.2), nn.Linear(8, 4)), LinearHead(4, 2))
         self.losses, self.killed_in = losses, killed_in
+        self.recipe = RECIPE.model_copy(update={"epochs": len(losses)})
         self.after: list[State] = []
         self.seeds: list[int] = []
         self.looked = 0
@@ -58,13 +60,17 @@ class Run:
             network=self.network,
             learner=self.network,
             rows=12,
-            epochs=len(self.losses),
             seed=self._seed,
             order=lambda generator: list(torch.randperm(12, generator=generator).split(4)),
             loss=lambda rows, _generator, _device: self.network.encoder(x[rows]).square().mean(),
             look=self._look,
         )
-        return run_course(whole, RECIPE, saved=folder / "run.npz", progress=progress or NoProgress())
+        return run_course(
+            whole,
+            self.recipe,
+            saved=folder / "run.npz",
+            progress=progress or NoProgress(),
+        )
 
     def _seed(self, epoch: int) -> int:
         self.seeds.append(epoch)
@@ -130,3 +136,25 @@ def test_a_killed_run_goes_on_where_it_was_and_ends_at_the_same_weights(tmp_path
     assert again.to_end(tmp_path) == wanted
     assert again.seeds == [2, 3]
     assert same(again.network.state_dict(), whole.network.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("steps", "given", "wanted"),
+    [
+        (1, {}, Length(300, 60)),
+        (7, {}, Length(43, 9)),
+        (15, {}, Length(20, 4)),
+        (900, {}, Length(20, 4)),
+        (2, {"epochs": 3}, Length(3, 30)),
+        (2, {"patience": 5}, Length(150, 5)),
+    ],
+)
+def test_few_rows_have_more_epochs_unless_the_recipe_says(steps: int, given: dict[str, int], wanted: Length) -> None:
+    assert length_of(TrainSettings(**given), steps) == wanted
+
+
+def test_a_run_of_few_steps_an_epoch_waits_by_steps(tmp_path: Path) -> None:
+    """Three steps an epoch: twenty epochs without progress end it, of at most a hundred."""
+    run = Run([2.0, 1.0, *[1.5] * 98])
+    run.recipe = TrainSettings(learning_rate=0.01, device="cpu")
+    assert len(run.to_end(tmp_path)) == 22

@@ -285,7 +285,7 @@ def test_a_gpu_that_is_not_there(monkeypatch) -> None:
 
 def test_one_cycle_rises_for_a_fifth_and_falls_to_nothing_step_by_step():
     recipe = TrainSettings(schedule="one_cycle", learning_rate=1.0, epochs=5)
-    rates = [step_size(recipe, epoch, place / 10) for epoch in range(5) for place in range(10)]
+    rates = [step_size(recipe, 5, epoch, place / 10) for epoch in range(5) for place in range(10)]
     top = rates.index(max(rates))
     assert (rates[0], top, rates[top]) == (pytest.approx(0.04), 10, pytest.approx(1.0))
     assert all(a < b for a, b in pairwise(rates[: top + 1]))
@@ -295,7 +295,7 @@ def test_one_cycle_rises_for_a_fifth_and_falls_to_nothing_step_by_step():
 
 def test_cosine_falls_by_epochs_alone():
     recipe = TrainSettings(learning_rate=1.0, epochs=4)
-    assert [step_size(recipe, e, 0.9) for e in range(4)] == pytest.approx([1.0, 0.853553, 0.5, 0.146447], abs=1e-6)
+    assert [step_size(recipe, 4, e, 0.9) for e in range(4)] == pytest.approx([1.0, 0.853553, 0.5, 0.146447], abs=1e-6)
 
 
 def test_each_epoch_of_each_seed_draws_anew():

@@ -17,6 +17,7 @@ slices = ["office"]
 encoder = "conv"
 objective = "supcon"
 epochs = 20
+patience = 4
 batch_size = 128
 dimension = 32
 

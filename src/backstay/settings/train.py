@@ -44,11 +44,10 @@ class TrainSettings(Section):
     """Leave the encoder as it starts (`start_from`): the head alone learns, and the space of embeddings stays."""
     pairs_weight: float = Field(1.0, ge=0)
     """Weight of the loss of judged pairs (`data.pairs`) beside the objective's."""
-    epochs: int = Field(20, ge=1, le=10_000)
-    """Most passes over the training rows."""
-    patience: int = Field(4, ge=1)
-    """Epochs without progress on the tuning rows after which training stops. Of few rows an epoch is a step or two:
-    wait for more of them (and allow more `epochs`), or lower `batch_size`."""
+    epochs: int = Field(0, ge=0, le=10_000)
+    """Most passes over the training rows; 0 takes 20, or more where rows are so few that 300 steps need more."""
+    patience: int = Field(0, ge=0)
+    """Epochs without progress on the tuning rows after which training stops; 0 takes 4, or as many as make 60 steps."""
     early_stopping: Literal["auto", "loss", "knn"] = "auto"
     """What progress is: a lower "loss" of the tuning rows, or more of them whose nearest training rows are of their
     class ("knn"; under `distil` nearest in the teacher's space); "auto" takes loss for objectives that learn from

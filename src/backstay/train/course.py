@@ -17,6 +17,7 @@ from backstay.settings import TrainSettings
 from backstay.train import checkpoint
 from backstay.train.collapse import COLLAPSED
 from backstay.train.held_out import behind, finite, kept, stopped
+from backstay.train.length import Length, length_of
 from backstay.train.network import Network
 from backstay.train.pace import Pace
 
@@ -40,7 +41,6 @@ class Course:
     Args:
         learner: all that training changes: the network, or it and what its objective learns.
         rows: how many are learned from in an epoch.
-        epochs: most of them.
         seed: of an epoch, for all that is random in it.
         order: row numbers of each batch of an epoch, by a generator of the CPU.
         loss: of these rows on this device, with its graph, by a generator of the device.
@@ -51,7 +51,6 @@ class Course:
     network: Network
     learner: nn.Module
     rows: int
-    epochs: int
     seed: Callable[[int], int]
     order: Callable[[torch.Generator], list[Tensor]]
     loss: Callable[[Tensor, torch.Generator, torch.device], Tensor]
@@ -70,6 +69,10 @@ def run_course(course: Course, recipe: TrainSettings, *, saved: Path, progress: 
         BackstayError: the loss is not finite, or the encoder has collapsed.
     """
     network, learner, device = course.network, course.learner, device_of(recipe)
+    steps = len(course.order(torch.Generator().manual_seed(0)))
+    length = length_of(recipe, steps)
+    # Under a frozen encoder nothing is left to do but the head's fit: one look at the rows, for the record.
+    epochs = 1 if network.frozen else length.epochs
     learner.to(device)
     optimiser = torch.optim.AdamW(learner.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     best: checkpoint.State = _copy(network)
@@ -77,18 +80,17 @@ def run_course(course: Course, recipe: TrainSettings, *, saved: Path, progress: 
     found = checkpoint.restore(saved, learner, optimiser)
     if found is not None:
         best, history = found[0], found[1]["history"]
-    with progress.step("train", total=recipe.epochs) as tick:
+    with progress.step("train", total=epochs) as tick:
         if history:
             tick(len(history), note="resumed")
-        pace = Pace(tick, network.kind, course.rows, course.epochs - len(history))
-        for epoch in range(len(history), course.epochs):
-            if stopped(history, recipe.patience):
-                best_at = history.index(kept(history)) + 1
-                tick(0, note=_early(course, recipe, len(history), best_at))
+        pace = Pace(tick, network.kind, course.rows, epochs - len(history))
+        for epoch in range(len(history), epochs):
+            if stopped(history, length.patience):
+                tick(0, note=_early(history, length, steps))
                 break
-            loss = _epoch(course, optimiser, recipe, epoch, pace)
+            loss = _epoch(course, optimiser, recipe, epochs, epoch, pace)
             history.append({"loss": loss, **course.look()})
-            _refuse(history, recipe, course.point)
+            _refuse(history, recipe, epochs, course.point)
             if behind(history[-1]) <= min(behind(h) for h in history):
                 best = _copy(network)
             checkpoint.save(saved, learner, optimiser, best, {"history": history})
@@ -101,13 +103,14 @@ def run_course(course: Course, recipe: TrainSettings, *, saved: Path, progress: 
     return history
 
 
-def _early(course: Course, recipe: TrainSettings, epochs: int, best: int) -> str:
-    """What is told of a run that ends before its last epoch; of few steps, that patience waits for more."""
-    steps = epochs * len(course.order(torch.Generator().manual_seed(0)))
-    said = f"stopped after epoch {epochs} of {course.epochs} ({steps:,} steps), that of epoch {best} is kept"
-    if steps >= FEW_STEPS:
+def _early(history: list[Figures], length: Length, steps: int) -> str:
+    """What is told of a run that ends before its last epoch; of few steps, that patience waits for more. Args: steps:
+    of an epoch."""
+    done, best = len(history), history.index(kept(history)) + 1
+    said = f"stopped after epoch {done} of {length.epochs} ({done * steps:,} steps), that of epoch {best} is kept"
+    if done * steps >= FEW_STEPS:
         return said
-    return f"{said}; so few steps teach little: raise train.patience above {recipe.patience}, or lower train.batch_size"
+    return f"{said}; so few steps teach little: raise train.patience above {length.patience}, or lower train.batch_size"
 
 
 def device_of(recipe: TrainSettings) -> torch.device:
@@ -118,11 +121,11 @@ def device_of(recipe: TrainSettings) -> torch.device:
     return torch.device("cuda" if there and recipe.device != "cpu" else "cpu")
 
 
-def step_size(recipe: TrainSettings, epoch: int, within: float) -> float:
-    """The step size in this epoch (from 0), with the share `within` of it done."""
+def step_size(recipe: TrainSettings, epochs: int, epoch: int, within: float) -> float:
+    """The step size in this epoch (from 0) of so many, with the share `within` of it done."""
     if recipe.schedule == "cosine":
-        return _falling(recipe.learning_rate, epoch / recipe.epochs)
-    done = (epoch + within) / recipe.epochs
+        return _falling(recipe.learning_rate, epoch / epochs)
+    done = (epoch + within) / epochs
     if done < _RISING:
         return recipe.learning_rate * (_FIRST + (1 - _FIRST) * done / _RISING)
     return _falling(recipe.learning_rate, (done - _RISING) / (1 - _RISING))
@@ -133,7 +136,9 @@ def _falling(highest: float, done: float) -> float:
     return highest * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def _epoch(course: Course, optimiser: torch.optim.Optimizer, recipe: TrainSettings, epoch: int, pace: Pace) -> float:
+def _epoch(
+    course: Course, optimiser: torch.optim.Optimizer, recipe: TrainSettings, epochs: int, epoch: int, pace: Pace
+) -> float:
     course.learner.train()
     seed, device = course.seed(epoch), device_of(recipe)
     generator = torch.Generator().manual_seed(seed)
@@ -146,7 +151,7 @@ def _epoch(course: Course, optimiser: torch.optim.Optimizer, recipe: TrainSettin
     with nullcontext() if device.type == "cpu" else device:
         for place, rows in enumerate(order):
             for group in optimiser.param_groups:
-                group["lr"] = step_size(recipe, epoch, place / len(order))
+                group["lr"] = step_size(recipe, epochs, epoch, place / len(order))
             value = _step(course.learner, optimiser, course.loss(rows, generator, device), epoch)
             total += value * len(rows)
             seen += len(rows)
@@ -170,14 +175,14 @@ def _step(learner: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor, ep
     return value
 
 
-def _refuse(history: list[Figures], recipe: TrainSettings, point: float | None) -> None:
+def _refuse(history: list[Figures], recipe: TrainSettings, epochs: int, point: float | None) -> None:
     last, epoch = history[-1], len(history) - 1
     if not finite(last):
         raise BackstayError(
             f"the tune loss became {last['tune_loss']} in epoch {epoch + 1}", fix="lower train.learning_rate"
         )
     recent = history[-_COLLAPSED_EPOCHS:]
-    if len(recent) < min(_COLLAPSED_EPOCHS, recipe.epochs):
+    if len(recent) < min(_COLLAPSED_EPOCHS, epochs):
         return
     flat = all(h["feature_std"] < COLLAPSED for h in recent)
     at_point = point is not None and all(

@@ -100,7 +100,6 @@ def direct_epochs(
         network,
         network,
         len(train.truth),
-        1 if network.frozen else recipe.epochs,
         partial(_seed, recipe),
         order,
         lost,

@@ -80,13 +80,10 @@ def run_epochs(
     def order(generator: torch.Generator) -> list[Tensor]:
         return batches(objective, taught.labels, recipe.batch_size, recipe.samples_per_class, generator)
 
-    # Under a frozen encoder nothing is left to do but the head's fit: one look at the rows, for the record.
-    epochs = 1 if network.frozen else recipe.epochs
     course = Course(
         network,
         learner,
         len(taught),
-        epochs,
         partial(_seed, recipe),
         order,
         loss,
