@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from tests.train.fake_gpu import CPU, GPU, Drawn, Elsewhere, FakeGPU
-from tests.train.test_contract import (
+from tests.train.shelves import (
     CLASSES,
     LABELS,
     NAMES,
@@ -21,7 +21,7 @@ from tests.train.test_contract import (
     prepared,
     with_target,
 )
-from tests.train.test_contract import recipe_of as contract_recipe
+from tests.train.shelves import recipe_of as contract_recipe
 
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.ports import NoProgress
