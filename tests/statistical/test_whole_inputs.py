@@ -20,11 +20,12 @@ from backstay.maths.meanshift import LEAST_ALPHA, MeanShift
 from backstay.maths.threshold import find_threshold
 from backstay.monitor.detectors import DETECTORS
 from backstay.monitor.detectors.columns import TOGETHER
+from backstay.monitor.detectors.copies import BLOCK, in_blocks
 from backstay.monitor.detectors.distances import distances_to, projected
 from backstay.monitor.detectors.geometry import GeometryDetector
 from backstay.monitor.detectors.novelty import NoveltyDetector
 from backstay.monitor.detectors.rates import Share, _needed
-from backstay.monitor.detectors.schema import BLOCK, SchemaDetector
+from backstay.monitor.detectors.schema import SchemaDetector
 from backstay.monitor.reference import Reference, fit_reference
 from backstay.monitor.traffic import WindowData
 
@@ -174,18 +175,35 @@ class Coded:
             inside = found[2][bank.rows]
             self.alike[name] = np.all(inside == inside[:, :1], axis=1)
         whole = np.unique(np.stack(list(self.codes.values()), axis=1), axis=0, return_inverse=True)[1].reshape(-1)
-        blocks = np.sort(whole[bank.rows].reshape(len(bank.rows), -1, BLOCK), axis=2)
+        self.whole = whole[bank.rows]
+        blocks = np.sort(self.whole.reshape(len(bank.rows), -1, BLOCK), axis=2)
         self.copies = np.any(blocks[:, :, 1:] == blocks[:, :, :-1], axis=2).sum(axis=1)
+        self._dealt: dict[int, np.ndarray] = {}
+
+    def again(self, rows: int) -> np.ndarray:
+        """Copies in each block of so many random rows, of each window [windows, blocks]."""
+        if rows not in self._dealt:
+            every = np.arange(self.whole.shape[1])
+            self._dealt[rows] = np.array([in_blocks(keys, every, rows)[0] for keys in self.whole])
+        return self._dealt[rows]
 
 
-def schema(detector: SchemaDetector, coded: Coded, bank: Any, alpha: float, exact: bool = False) -> np.ndarray:
-    """`exact`: the mutant that takes the reference's shares for those of the traffic."""
+def schema(
+    detector: SchemaDetector, coded: Coded, bank: Any, alpha: float, exact: bool = False, anywhere: bool = True
+) -> np.ndarray:
+    """`exact`: the mutant that takes the reference's shares for those of the traffic. Without `anywhere` copies are
+    sought among neighbours alone."""
     each = alpha / (3 * len(detector.known) + 1)
 
-    def against(share: Share, marked: np.ndarray, n: float) -> np.ndarray:
-        return marked / _needed(n, max(share.value, 1e-9) if exact else share.allowed, each)
+    def against(share: Share, marked: np.ndarray, n: float, level: float = each) -> np.ndarray:
+        return marked / _needed(n, max(share.value, 1e-9) if exact else share.allowed, level)
 
-    found = [against(detector.copies, coded.copies, float(bank.size // BLOCK))]
+    size = detector.anywhere.size_for(bank.size) if anywhere else None
+    level = each if size is None else each / 2
+    found = [against(detector.copies, coded.copies, float(bank.size // BLOCK), level)]
+    if size is not None:
+        blocks = coded.again(size.rows)
+        found.append(against(size.more, (blocks > size.most).sum(axis=1), float(blocks.shape[1]), level))
     for part in detector.known:
         codes = coded.codes[part.name]
         gaps = np.array([value is None or value != value for value in coded.values[part.name]])[codes]
@@ -222,13 +240,15 @@ def fitted(name: str, traffic: Traffic, rng: np.random.Generator, rows: int) -> 
     return DETECTORS[name].fit(traffic.reference(rng.integers(0, POOL, rows)))
 
 
-@pytest.mark.parametrize("name", list(JUDGES))
-def test_windows_are_judged_as_the_detector_judges_them(name: str, draw_bank: Any, look_at: Any) -> None:
+@pytest.mark.parametrize(("name", "size"), [*((name, 100) for name in JUDGES), ("schema", 400)])
+def test_windows_are_judged_as_the_detector_judges_them(name: str, size: int, draw_bank: Any, look_at: Any) -> None:
+    """Windows of 100 rows are too short to look for copies anywhere, those of 400 are not."""
     traffic, rng, alpha = TRAFFIC[name](), np.random.default_rng(3), 0.25
-    bank = draw_bank(POOL, 12, 100)
+    bank = draw_bank(POOL, 12, size)
     for _ in range(2):
         detector = fitted(name, traffic, rng, 600)
         found = JUDGES[name](detector, traffic, bank, alpha)
+        assert name != "schema" or (detector.anywhere.size_for(size) is None) == (size == 100)
         signals = [detector.look({}, traffic.window(rows), look_at(alpha))[0] for rows in bank.rows]
         assert np.allclose(found, [signal.evidence for signal in signals], rtol=1e-3, atol=1e-6)
         assert [bool(one >= 1.0) for one in found] == [signal.alarm for signal in signals]
@@ -256,6 +276,7 @@ def test_mutants_of_whole_detectors_fail_quick(draw_bank: Any) -> None:
     bank, alpha = draw_bank(POOL, 1000, 300), 0.02
     for name, rows in (("embedding", 600), ("schema", 1000)):
         (mutant,) = MUTANTS[name].values()
+        mutant = mutant if name != "schema" else {**mutant, "anywhere": False}  # that is slow; test_copies.py has it
         assert rates(name, TRAFFIC[name](), bank, 10, rows, alpha, **mutant).max() > 1.5 * alpha
 
 

@@ -54,7 +54,7 @@ from backstay.train.value_network import build_value, loss_of
 
 
 def test_every_entry_of_the_shelves_has_been_decided_on() -> None:
-    """A new encoder or objective is not in the suite by itself: what it reads, or learns from, is to be said in shelves.py."""
+    """A new encoder or objective is not in the suite by itself: shelves.py is to say what it reads, or learns from."""
     assert set(ENCODERS.built_in) == set(READS)
     assert set(OBJECTIVES.built_in) == set(LEARNS_FROM)
     for objective in (*VALUE_OBJECTIVES, "mean"):
