@@ -189,9 +189,9 @@ def new_key(folder: Path, name: str, *scopes: str) -> str:
     return Project.open(folder).keys.create(name, scopes=scopes).token
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def serving_process() -> Iterator[Callable[..., Serving]]:
-    """Starts servers with a key to predict and send feedback; ends those that are left running at the end."""
+    """Starts servers with a key to predict and send feedback; ends those that a file's tests have left running."""
     started: list[Serving] = []
 
     def start(folder: Path, token: str = "") -> Serving:

@@ -658,7 +658,7 @@ REQUESTS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(tiny_original: Path, serving_process, tmp_path_factory: pytest.TempPathFactory):
     """A server of the tiny project with narrow limits; its tests change nothing."""
     folder = tmp_path_factory.mktemp("served") / "project"
@@ -668,7 +668,7 @@ def server(tiny_original: Path, serving_process, tmp_path_factory: pytest.TempPa
     return serving_process(folder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def journal_of(server) -> Callable[[], dict[str, bytes]]:
     folder = Path(server.folder) / ".backstay" / "journal"
     return lambda: {str(p): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}

@@ -96,9 +96,11 @@ def test_the_server_is_pointed_at_the_live_release(trained, tmp_path):
 
 def test_serve_passes_on_what_was_said_and_nothing_else(trained, monkeypatch):
     seen = {}
-    monkeypatch.setattr(
-        "backstay.loop.serve.run_server", lambda settings, **wired: seen.update(settings=settings, **wired)
-    )
+
+    def run_server(settings, *, pointer, keys, **_):
+        seen.update(settings=settings, release=pointer().release, keys=[k.name for k in keys()])
+
+    monkeypatch.setattr("backstay.loop.serve.run_server", run_server)
     project = trained.open()
     with pytest.raises(BackstayError, match="no key yet"):
         project.releases.serve()
@@ -106,11 +108,12 @@ def test_serve_passes_on_what_was_said_and_nothing_else(trained, monkeypatch):
     assert seen["settings"].serve.port == 9
     assert seen["settings"].serve.host == "127.0.0.1"
     assert seen["settings"].serve.require_key is False
-    assert seen["pointer"]().release == project.releases.champion()
+    assert seen["release"] == project.releases.champion()
+    assert seen["keys"] == []
     project.keys.create("app")
     project.releases.serve()
     assert seen["settings"].serve.require_key is True
-    assert [k.name for k in seen["keys"]()] == ["app"]
+    assert seen["keys"] == ["app"]
 
 
 def test_collecting_compacts_what_no_server_writes_any_more(trained):

@@ -182,9 +182,9 @@ def place(tmp_path: Path) -> Iterator[Place]:
     _end(made)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """One place for tests that change nothing but the log."""
+    """One place for the tests of a file that change nothing but the log."""
     made = Place(tmp_path_factory.mktemp("shared"))
     made.token, *others = made.keys(("predict", "feedback", "read"), ("feedback",), ("predict",), ("read",))
     (made.folder / "tokens.json").write_text(json.dumps(others))
@@ -193,7 +193,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     _end(made)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(shared: Place) -> Server:
     return shared.start(max_rows=8, max_body_bytes=4096)
 

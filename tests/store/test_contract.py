@@ -155,3 +155,29 @@ def test_requests_are_opened_and_closed(store, clock):
     assert store.requests("m", "production", status="open") == asked[1100:]
     assert store.requests("m", "production", status="answered")[0] == replace(asked[0], status="answered")
     assert len(store.requests("m", "production")) == 1200
+
+
+def test_a_revision_is_the_same_until_something_is_committed(store, clock):
+    def given_up():
+        with store.transaction() as tx:
+            tx.set_state("a", {})
+            raise ZeroDivisionError
+
+    with store.revisions() as revision:
+        first = revision()
+        store.head()
+        with pytest.raises(ZeroDivisionError):
+            given_up()
+        assert revision() == first
+        seen = [first]
+        for change in (
+            lambda: put(store, "note", "a", Note("one")),
+            lambda: store.add_labels([label("p1", at=clock.now())]),
+            lambda: store.erase("m", "production", ["p1"]),
+        ):
+            change()
+            assert revision() not in seen
+            seen.append(revision())
+        assert len(set(seen)) == 4
+    with store.revisions() as other:
+        assert other() == other()

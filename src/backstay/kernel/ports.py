@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -83,6 +83,13 @@ class Ledger(Protocol):
 
 class Catalog(Protocol):
     """Records of every kind, detector state, labels, releases. Reading needs no transaction."""
+
+    def revisions(self) -> AbstractContextManager[Callable[[], object]]:
+        """Within it a question that costs next to nothing: an answer equal to an earlier one means nothing changed.
+
+        What is asked raises BackstayError when the store is gone, held by others or damaged.
+        """
+        ...
 
     def get(self, kind: str, record_id: str, as_type: type[T]) -> T:
         """Raises NotFound with the nearest ids."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from backstay.kernel.errors import BackstayError
 from backstay.loop.gallery import files
@@ -13,6 +14,8 @@ from backstay.loop.sign import trust
 from backstay.loop.workspace import Workspace
 from backstay.serve.live import LiveRelease
 from backstay.serve.server import run_server
+
+T = TypeVar("T")
 
 
 def serve(
@@ -33,17 +36,37 @@ def serve(
             "there is no key yet, and the server asks for one",
             fix="make one with `backstay key create NAME`, or serve on loopback with --no-key",
         )
-    run_server(
-        settings,
-        pointer=lambda: pointer(ws),
-        keys=lambda: active(ws),
-        trust=trust(ws),
-        watched=lambda: newest_window(ws),
-        galleries=lambda: files(ws),
-        journal_directory=ws.state / "journal",
-        clock=ws.clock,
-        announce=announce,
-    )
+    with ws.catalog.revisions() as revision:
+        run_server(
+            settings,
+            pointer=unless_same(revision, lambda: pointer(ws)),
+            keys=unless_same(revision, lambda: active(ws)),
+            trust=trust(ws),
+            watched=lambda: newest_window(ws),
+            galleries=lambda: files(ws),
+            journal_directory=ws.state / "journal",
+            clock=ws.clock,
+            announce=announce,
+        )
+
+
+def unless_same(revision: Callable[[], object], read: Callable[[], T]) -> Callable[[], T]:
+    """`read`, but what it answered is answered again while the revision is the same. A reading that failed is not kept.
+
+    Args:
+        read: depends on nothing but what the revision is of, so not on the time.
+    """
+    kept: tuple[object, T] | None = None
+
+    def answer() -> T:
+        nonlocal kept
+        # Asked first: what is committed while it is read makes the next revision another one.
+        now = revision()
+        if kept is None or kept[0] != now:
+            kept = now, read()
+        return kept[1]
+
+    return answer
 
 
 def pointer(ws: Workspace) -> LiveRelease | None:

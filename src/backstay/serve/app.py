@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 import time
@@ -17,7 +16,7 @@ import msgspec
 from backstay.access.keys import Forbidden, KeyRecord, Unauthenticated, verify
 from backstay.bundle.gallery import GalleryFile
 from backstay.bundle.model import Outputs
-from backstay.journal.entries import FAILURE, Feedback, Predictions, tensor
+from backstay.journal.entries import FAILURE, Feedback
 from backstay.journal.writer import JournalFull, JournalWriter
 from backstay.kernel.clock import Clock
 from backstay.kernel.errors import BackstayError
@@ -29,8 +28,9 @@ from backstay.serve.live import Live, Loaded
 from backstay.serve.loopback import is_loopback
 from backstay.serve.metrics import Metrics
 from backstay.serve.outside import outside_entries
+from backstay.serve.prediction_log import prediction_entry
 from backstay.serve.problems import Problem
-from backstay.serve.protocol import Question, answer, metadata, parse
+from backstay.serve.protocol import answer, metadata, parse
 from backstay.serve.search import Galleries
 from backstay.serve.search_log import SearchLog
 from backstay.settings import Settings
@@ -288,31 +288,9 @@ class App:
             raise
 
     def _record(self, answered: list[tuple[Ticket, Outputs]]) -> None:
-        """Write a batch to the log: what the policy says of inputs, all of the answers."""
+        """Write a batch to the log."""
         at = int(self._clock.now().timestamp() * 1_000_000)
-        self._journal.append_predictions([self._entry(ticket, outputs, at) for ticket, outputs in answered])
-
-    def _entry(self, ticket: Ticket, outputs: Outputs, at: int) -> Predictions:
-        question: Question = ticket.question
-        release = ticket.loaded.release
-        kinds = {spec.name: spec.datatype for spec in ticket.loaded.model.manifest.inputs}
-        whole = self._serve.log_inputs == "all"
-        return Predictions(
-            model=self._settings.name,
-            environment=self._settings.environment,
-            release=release.id,
-            model_id=release.model_id,
-            at=at,
-            ids=ticket.ids,
-            labels=[str(v) for v in outputs.labels],
-            scores=None if outputs.scores is None else tensor(outputs.scores, "FP32"),
-            embeddings=None if outputs.embeddings is None else tensor(outputs.embeddings, "FP32"),
-            inputs={n: tensor(v, kinds[n]) for n, v in question.arrays.items()} if whole else {},
-            hashes=_hashes(question) if self._serve.log_inputs == "hashed" else [],
-            groups=question.groups,
-            context=question.context if whole else {},
-            waited=max(int((time.perf_counter() - ticket.arrived) * 1e6), 1),
-        )
+        self._journal.append_predictions([prediction_entry(*one, self._settings, at) for one in answered])
 
     def _take_predictions(self, body: bytes) -> Reply:
         """Log answers that were given elsewhere: all of a request, or none."""
@@ -345,18 +323,6 @@ class App:
             raise Problem(507, f"the feedback could not be kept: {error.what}", error.fix) from error
         self._metrics.feedback.inc(len(entries))
         return _json({"accepted": len(entries)})
-
-
-def _hashes(question: Question) -> list[str]:
-    """SHA-256 of each row's input bytes: shows that two rows were the same, and nothing else."""
-    return [
-        hashlib.sha256(b"".join(_row_bytes(values[row]) for values in question.arrays.values())).hexdigest()
-        for row in range(question.rows)
-    ]
-
-
-def _row_bytes(value: Any) -> bytes:
-    return repr(value.tolist()).encode() if hasattr(value, "tolist") else repr(value).encode()
 
 
 def _length(headers: dict[bytes, bytes]) -> int | None:

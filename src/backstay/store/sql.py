@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -24,6 +24,7 @@ from backstay.store.chain import problems, release_problems
 from backstay.store.create import create_database
 from backstay.store.engine import explained, make_engine, reading, refuse_network_folder, writing
 from backstay.store.files import FileBlobs
+from backstay.store.revisions import revisions
 from backstay.store.transaction import SqlTransaction, champion_of, head_of, ledger_row, state_of
 
 T = TypeVar("T")
@@ -112,6 +113,9 @@ class Store:
         return problems(rows, expected_head) + release_problems(rows, filed)
 
     # Catalog
+    def revisions(self) -> AbstractContextManager[Callable[[], object]]:
+        return revisions(self.folder / FILE)
+
     def get(self, kind: str, record_id: str, as_type: type[T]) -> T:
         if kind == "release":
             table, query = tables.releases, select(tables.releases.c.body).where(tables.releases.c.id == record_id)
