@@ -76,7 +76,6 @@ def test_changed_rows_are_noticed(people: pa.Table, tmp_path: Path) -> None:
     pq.write_table(forged, tmp_path / version.blob)
     with pytest.raises(Tampered, match="now hash to"):
         load(version, blobs)
-    assert load(version, blobs, verify=False).num_rows == 600
     (tmp_path / version.blob).write_bytes(b"nothing")
     with pytest.raises(Tampered, match="cannot be read"):
         load(version, blobs)

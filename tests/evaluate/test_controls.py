@@ -56,6 +56,14 @@ def test_a_large_gallery_is_thinned(monkeypatch: pytest.MonkeyPatch, apart: bool
     assert scores.shape == (400, 2)
 
 
+def test_neighbours_in_a_thinned_gallery_are_those_of_the_whole_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controls, "MOST_GALLERY", 50)
+    x = np.arange(400, dtype=np.float32)[:, None]
+    y = (np.arange(400) >= 200).astype(np.int64)
+    kept = controls.thinned(400)
+    assert (raw_knn(x, y, x[kept], k=1, classes=2).argmax(axis=1) == y[kept]).all()
+
+
 def test_a_row_of_every_kind_becomes_numbers() -> None:
     pixels = np.arange(3 * 2 * 2, dtype=np.uint8).reshape(3, 4)
     image = pa.ExtensionArray.from_storage(

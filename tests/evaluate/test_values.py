@@ -95,6 +95,15 @@ def test_a_comparison_is_positive_where_the_challenger_errs_less() -> None:
     assert better["mae"].p_better < 1e-6 < 0.5 < worse["mae"].p_better
 
 
+@pytest.mark.parametrize("deviation", [0.0, np.inf, np.nan])
+def test_true_numbers_without_a_spread_have_no_skill_to_compare(deviation: float) -> None:
+    cases = [ValueCase(np.full(5, 3.0), 3.0 + answers, None, deviation) for answers in (TRUTH, ANSWERS)]
+    found = {c.metric: c for c in compare_values(cases[0], cases[1], against="b", data_id="d", slices={})}
+    assert np.isnan(found["skill"].difference)
+    assert np.isnan(found["skill"].one_sided_low)
+    assert np.isfinite(found["mae"].difference)
+
+
 def test_models_of_other_rows_are_not_compared() -> None:
     first, other = ValueCase.of(TRUTH, ANSWERS, None), ValueCase.of(TRUTH + 1, ANSWERS, None)
     with pytest.raises(BackstayError, match="same rows"):

@@ -9,10 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from backstay.journal.column_types import as_numbers, as_text, no_numbers, unified
+from backstay.journal.column_types import as_numbers, as_text, at_odds, no_numbers, recast
 
 A = pa.array
 NOON = datetime(2026, 3, 1, 12)
+
+
+def unified(tables):
+    odd = at_odds([(table.schema, table.num_rows) for table in tables])
+    return [recast(table, odd) for table in tables]
 
 
 def both(*columns):

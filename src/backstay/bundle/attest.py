@@ -16,6 +16,7 @@ from typing import Any
 from backstay.access.signing import PublicKey, SigningKey, seal, unseal
 from backstay.bundle.manifest import Manifest
 from backstay.bundle.write import MANIFEST_FILE
+from backstay.kernel.disk import write_synchronised
 from backstay.kernel.errors import BackstayError, Tampered
 from backstay.kernel.ids import canonical_json
 
@@ -43,10 +44,7 @@ def sign_bundle(directory: Path, key: SigningKey) -> Path:
     fresh = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         target.parent.mkdir(exist_ok=True)
-        with fresh.open("wb") as file:
-            file.write(envelope)
-            file.flush()
-            os.fsync(file.fileno())
+        write_synchronised(fresh, envelope)
         fresh.replace(target)
     except OSError as error:
         with suppress(OSError):

@@ -50,7 +50,11 @@ def table_from(manifest: Manifest, arrays: Arrays) -> pa.Table:
 
 
 def text_of(value: Any) -> str:
-    """One category as the graph compares it: null is "", bytes are UTF-8."""
+    """One category as the graph compares it: null is "", bytes are UTF-8, and 3.0 is "3": one gap makes floats of all.
+
+    >>> [text_of(v) for v in (3.0, 3, 1.5, True, b"x", None)]
+    ['3', '3', '1.5', 'true', 'x', '']
+    """
     if value is None:
         return ""
     if isinstance(value, bytes):
@@ -62,6 +66,8 @@ def text_of(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, float) and value != value:
         return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
     return str(value)
 
 
@@ -106,11 +112,12 @@ def channels_first(spec: InputSpec) -> bool:
     if len(spec.shape) != 4:
         return False
     height, width, channels = spec.column_shape
-    fits_last = _fits(spec.shape[1:], (height, width, channels))
-    return not fits_last and _fits(spec.shape[1:], (channels, height, width))
+    fits_last = fits(spec.shape[1:], (height, width, channels))
+    return not fits_last and fits(spec.shape[1:], (channels, height, width))
 
 
-def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+def fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Whether a tensor's shape, -1 where any size will do, takes this one."""
     return all(s in (-1, w) for s, w in zip(shape, wanted, strict=True))
 
 
@@ -140,6 +147,8 @@ def _values(spec: InputSpec, name: str, column: pa.ChunkedArray) -> npt.NDArray[
         texts = np.empty(len(column), dtype=object)
         texts[:] = [text_of(v) for v in column.to_pylist()]
         return texts
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.float64())  # as training reads them
     if column.null_count and spec.datatype not in FLOATS:
         raise BackstayError(
             f"{column.null_count} values of {name!r} are missing and the model takes {spec.datatype} there",

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import onnx
-import onnxruntime
 
-from backstay.bundle.datatypes import FLOATS, from_onnx, numpy_dtype
+from backstay.bundle.datatypes import FLOATS, from_onnx
 from backstay.bundle.graph import read_graph
 from backstay.bundle.heads import names_in
-from backstay.bundle.inputs import Arrays
+from backstay.bundle.inputs import fits
 from backstay.bundle.manifest import InputSpec, Manifest, OutputSpec, format_for
-from backstay.bundle.model import both_sides, label_texts, open_session
+from backstay.bundle.model import open_session
+from backstay.bundle.probe import made_up, probe
 from backstay.bundle.roles import classes_of, number_outputs_of, outputs_of, set_outputs_of, shape_of
 from backstay.kernel.errors import BackstayError, nearest
 from backstay.kernel.ids import content_id
 from backstay.kernel.records import Column, ColumnKind, Task
 
-_PROBE_ROWS = 8
 _WHOLE = re.compile(r"-?[0-9]+")
 _NUMERIC = (ColumnKind.NUMBER, ColumnKind.INTEGER, ColumnKind.BOOLEAN)
 _TEXTUAL = (ColumnKind.CATEGORY, ColumnKind.TEXT, ColumnKind.BOOLEAN)
@@ -66,37 +65,17 @@ def inspect_onnx(
         raise BackstayError(
             f"the graph names its classes itself, as {', '.join(named[:12])}", fix="leave out the order that was said"
         )
-    session = open_session(content)
     taken = named or order or tuple(_in_order(classes or ()))
-    _, widths = _probe(session, inputs, outputs, taken, own=bool(named))
-    has_embedding = any(o.role == "embedding" for o in outputs)
-    return Manifest(
-        format_version=format_for(inputs, outputs),
-        task=Task.CLASSIFICATION.value,
-        inputs=inputs,
-        outputs=tuple(replace(o, shape=widths.get(o.name, o.shape)) for o in outputs),
-        classes=taken,
-        space_id=content_id("space", sha256(content).hexdigest()) if has_embedding else "",
-        versions=_versions(model),
-        none_label=names_in(model)[1],
-    )
+    outputs = _as_probed(outputs, probe(open_session(content), inputs, outputs, taken, own=bool(named)))
+    manifest = _manifest(model, content, inputs, outputs, Task.CLASSIFICATION, taken)
+    return replace(manifest, none_label=names_in(model)[1])
 
 
 def _of_numbers(model: onnx.ModelProto, content: bytes, inputs: tuple[InputSpec, ...]) -> Manifest:
     """The manifest of a model that answers a number, in the target's unit."""
     outputs = number_outputs_of(model)
-    _, widths = _probe(open_session(content), inputs, outputs, (), own=True)
-    named = tuple(replace(o, shape=widths.get(o.name, o.shape)) for o in outputs)
-    has_embedding = any(o.role == "embedding" for o in named)
-    return Manifest(
-        format_version=format_for(inputs, named),
-        task=Task.REGRESSION.value,
-        inputs=inputs,
-        outputs=named,
-        classes=(),
-        space_id=content_id("space", sha256(content).hexdigest()) if has_embedding else "",
-        versions=_versions(model),
-    )
+    outputs = _as_probed(outputs, probe(open_session(content), inputs, outputs, (), own=True))
+    return _manifest(model, content, inputs, outputs, Task.REGRESSION, ())
 
 
 def _of_sets(
@@ -105,37 +84,48 @@ def _of_sets(
     """The manifest of a model that answers sets of these labels, which its outputs have in this order."""
     outputs = set_outputs_of(model)
     session = open_session(content)
-    _, widths = _probe(session, inputs, tuple(replace(o, role="value") for o in outputs), (), own=True)
-    named = tuple(replace(o, shape=widths.get(o.name, o.shape)) for o in outputs)
-    for output in (o for o in named if o.role in ("members", "scores")):
+    shapes = probe(session, inputs, tuple(replace(o, role="value") for o in outputs), (), own=True)
+    outputs = _as_probed(outputs, shapes)
+    for output in (o for o in outputs if o.role in ("members", "scores")):
         if output.shape != (-1, len(labels)):
             raise BackstayError(
                 f"the output {output.name!r} has {output.shape[-1]} columns, the reference rows have {len(labels)} "
                 f"labels ({', '.join(labels[:12])})",
                 fix="give reference rows with every label that the model knows, and no other",
             )
-    chances = session.run([o.name for o in named if o.role == "scores"], _made_up(inputs))[0]
+    chances = session.run([o.name for o in outputs if o.role == "scores"], made_up(inputs))[0]
     if not bool(np.all((chances >= -1e-6) & (chances <= 1.0 + 1e-6))):
         raise BackstayError(
             "the scores are not chances between 0 and 1", fix="export the model with its sigmoid inside"
         )
-    has_embedding = any(o.role == "embedding" for o in named)
+    return _manifest(model, content, inputs, outputs, Task.MULTILABEL, labels)
+
+
+def _as_probed(outputs: tuple[OutputSpec, ...], shapes: Mapping[str, tuple[int, ...]]) -> tuple[OutputSpec, ...]:
+    return tuple(replace(o, shape=shapes[o.name]) for o in outputs)
+
+
+def _manifest(
+    model: onnx.ModelProto,
+    content: bytes,
+    inputs: tuple[InputSpec, ...],
+    outputs: tuple[OutputSpec, ...],
+    task: Task,
+    classes: tuple[str, ...],
+) -> Manifest:
+    has_embedding = any(o.role == "embedding" for o in outputs)
     return Manifest(
-        format_version=format_for(inputs, named),
-        task=Task.MULTILABEL.value,
+        format_version=format_for(inputs, outputs),
+        task=task.value,
         inputs=inputs,
-        outputs=named,
-        classes=labels,
+        outputs=outputs,
+        classes=classes,
         space_id=content_id("space", sha256(content).hexdigest()) if has_embedding else "",
-        versions=_versions(model),
+        versions={
+            "producer": f"{model.producer_name} {model.producer_version}".strip(),
+            **{f"opset {o.domain or 'ai.onnx'}": str(o.version) for o in model.opset_import},
+        },
     )
-
-
-def _versions(model: onnx.ModelProto) -> dict[str, str]:
-    return {
-        "producer": f"{model.producer_name} {model.producer_version}".strip(),
-        **{f"opset {o.domain or 'ai.onnx'}": str(o.version) for o in model.opset_import},
-    }
 
 
 def names_classes(content: bytes) -> bool:
@@ -215,9 +205,9 @@ def _image(name: str, datatype: str, shape: tuple[int, ...], column: Column) -> 
     height, width, channels = column.shape
     pixels = height * width * channels
     flat = len(shape) == 2 and shape[1] in (-1, pixels)
-    plane = len(shape) == 3 and channels == 1 and _agree(shape[1:], (height, width))
+    plane = len(shape) == 3 and channels == 1 and fits(shape[1:], (height, width))
     cube = len(shape) == 4 and (
-        _agree(shape[1:], (height, width, channels)) or _agree(shape[1:], (channels, height, width))
+        fits(shape[1:], (height, width, channels)) or fits(shape[1:], (channels, height, width))
     )
     if datatype == "BYTES" or not (flat or plane or cube):
         raise BackstayError(
@@ -236,10 +226,6 @@ def _vector(name: str, datatype: str, shape: tuple[int, ...], column: Column) ->
             fix="export it for vectors of this length",
         )
     return InputSpec(name, datatype, (-1, length), "vector", (column.name,))
-
-
-def _agree(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
-    return all(s in (-1, w) for s, w in zip(shape, wanted, strict=True))
 
 
 def _one_column(value: onnx.ValueInfoProto, column: Column) -> InputSpec:
@@ -263,92 +249,3 @@ def _same_kind(column: Column, datatype: str) -> None:
             fix="correct the kind under data.columns, or name the columns that the model reads: "
             "`adopt --features a,b`, or data.features of the project file",
         )
-
-
-def _probe(
-    session: onnxruntime.InferenceSession,
-    inputs: tuple[InputSpec, ...],
-    outputs: tuple[OutputSpec, ...],
-    classes: tuple[str, ...],
-    *,
-    own: bool,
-) -> tuple[tuple[str, ...], dict[str, tuple[int, ...]]]:
-    """Run it on made-up rows: the class order, and the shapes that the outputs really have."""
-    wanted = [o.name for o in outputs]
-    try:
-        found = dict(zip(wanted, session.run(wanted, _made_up(inputs)), strict=True))
-    except Exception as error:  # ONNX Runtime raises bare types of its own; the model is refused
-        reason = str(error).strip().splitlines()[0][:200]
-        raise BackstayError(
-            f"the model fails on made-up rows: {reason}", fix="export it so that it takes any number of rows"
-        ) from error
-    for name, values in found.items():
-        if values.shape[:1] != (_PROBE_ROWS,):
-            raise BackstayError(
-                f"asked with {_PROBE_ROWS} rows, the output {name!r} has shape {values.shape}",
-                fix="export it with the rows as the first dimension of each output",
-            )
-    by_role = {o.role: found[o.name] for o in outputs if o.role != "value"}
-    if "scores" in by_role:
-        _check_scores(by_role["scores"], by_role.get("label"), classes, own=own)
-    return classes, {name: (-1, *values.shape[1:]) for name, values in found.items()}
-
-
-def _check_scores(
-    raw: npt.NDArray[np.float32], label: npt.NDArray[np.object_] | None, classes: tuple[str, ...], *, own: bool
-) -> None:
-    scores = both_sides(raw, len(classes))
-    if scores.shape[1] != len(classes):
-        raise BackstayError(
-            f"the model scores {scores.shape[1]} classes, the {'graph names' if own else 'reference rows have'} "
-            f"{len(classes)} ({', '.join(classes[:12])})",
-            fix="give reference rows with every class that the model knows",
-        )
-    sums = scores.sum(axis=1)
-    if not (np.all(np.abs(sums - 1) < 1e-3) and np.all(scores >= -1e-6)):
-        raise BackstayError(
-            f"the scores are not probabilities: {_worst(scores)}",
-            fix="export the model with its softmax (or sigmoid) inside",
-        )
-    if label is None or own:
-        return
-    said, top = label_texts(label, classes), np.array(classes, dtype=object)[scores.argmax(axis=1)]
-    if np.all(said != top):
-        raise BackstayError(
-            f"the model's label {said[0]!r} is not its highest score's class, taking them as {', '.join(classes[:12])}",
-            fix="say the classes in the order of its scores (`adopt --classes a,b`), or export it with class names "
-            "inside (skl2onnx does)",
-        )
-
-
-def _worst(scores: npt.NDArray[np.float32]) -> str:
-    """What speaks most clearly against chances."""
-    low, sums = float(scores.min()), scores.sum(axis=1)
-    if not low >= -1e-6:
-        return f"one of them is {low:.4g}"
-    return f"they sum to {float(sums[int(np.abs(sums - 1).argmax())]):.4g} in a row"
-
-
-def _made_up(inputs: tuple[InputSpec, ...]) -> Arrays:
-    rng = np.random.Generator(np.random.PCG64(0))
-    arrays: Arrays = {}
-    for spec in inputs:
-        shape = (_PROBE_ROWS, *_inner(spec))
-        if spec.datatype == "BYTES":
-            arrays[spec.name] = np.full(shape, "", dtype=object)
-        elif spec.datatype in FLOATS and not spec.column_shape:
-            arrays[spec.name] = rng.normal(size=shape).astype(numpy_dtype(spec.datatype))
-        else:
-            high = 2 if not spec.column_shape else 256
-            arrays[spec.name] = rng.integers(0, high, size=shape).astype(numpy_dtype(spec.datatype))
-    return arrays
-
-
-def _inner(spec: InputSpec) -> tuple[int, ...]:
-    if not spec.column_shape or len(spec.shape) == 2:
-        return tuple(spec.shape[1:])
-    height, width, channels = spec.column_shape
-    if len(spec.shape) == 3:
-        return (height, width)
-    first = not _agree(spec.shape[1:], (height, width, channels))
-    return (channels, height, width) if first else (height, width, channels)

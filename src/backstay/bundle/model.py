@@ -175,7 +175,7 @@ class Model:
         )
 
 
-def load(directory: Path, *, expected_id: str | None = None, threads: int = 1) -> Model:
+def load(directory: Path, *, expected_id: str | None = None) -> Model:
     """Load a bundle after checking that it is what its id says.
 
     Raises:
@@ -199,15 +199,15 @@ def load(directory: Path, *, expected_id: str | None = None, threads: int = 1) -
             raise Tampered(f"the bundle {directory} names no {TOKENIZER_FILE}", fix="restore the bundle from a backup")
     enhancer = None
     if ENHANCE_FILE in content:
-        enhancer = Enhancer(open_session(content[ENHANCE_FILE], threads=threads))
-    return Model(directory, manifest, open_session(content[MODEL_FILE], threads=threads), tokens, enhancer)
+        enhancer = Enhancer(open_session(content[ENHANCE_FILE]))
+    return Model(directory, manifest, open_session(content[MODEL_FILE]), tokens, enhancer)
 
 
-def open_session(content: bytes, *, threads: int = 1) -> onnxruntime.InferenceSession:
-    """A CPU session over these bytes: no telemetry, no spinning threads, no file but these bytes."""
+def open_session(content: bytes) -> onnxruntime.InferenceSession:
+    """A CPU session of one thread over these bytes: no telemetry, no spinning threads, no file but these bytes."""
     onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from backstay.bundle.manifest import FileEntry, Manifest
+from backstay.kernel.disk import synchronise, write_synchronised
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.ids import canonical_json
 
@@ -37,15 +38,15 @@ def write_bundle(
             return model_id
         fresh.mkdir(parents=True, exist_ok=True)
         for name, data in {**content, MANIFEST_FILE: canonical_json(manifest.document())}.items():
-            _write(fresh / name, data)
-        _sync(fresh)
+            write_synchronised(fresh / name, data)
+        synchronise(fresh)
         try:
             fresh.rename(target)
         except OSError:
             # Somebody else was first with the same content; anything else is a real failure.
             if not (target / MANIFEST_FILE).is_file():
                 raise
-        _sync(directory)
+        synchronise(directory)
     except OSError as error:
         raise BackstayError(
             f"the bundle could not be written to {directory} ({error.strerror or error})",
@@ -54,18 +55,3 @@ def write_bundle(
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return model_id
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -58,7 +58,7 @@ def save(
     )
 
 
-def load(version: DataVersion, blobs: Blobs, verify: bool = True) -> pa.Table:
+def load(version: DataVersion, blobs: Blobs) -> pa.Table:
     """The rows of a version. Raises Tampered when they no longer hash to its id."""
     path = blobs.path(version.blob)
     try:
@@ -67,8 +67,7 @@ def load(version: DataVersion, blobs: Blobs, verify: bool = True) -> pa.Table:
         raise Tampered(
             f"the rows of {version.id} cannot be read ({error})", fix="restore them from a backup"
         ) from error
-    if verify:
-        found = identify(table, version.schema).id
-        if found != version.id:
-            raise Tampered(f"the rows of {version.id} now hash to {found}", fix="restore them from a backup")
+    found = identify(table, version.schema).id
+    if found != version.id:
+        raise Tampered(f"the rows of {version.id} now hash to {found}", fix="restore them from a backup")
     return table

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +10,7 @@ import pyarrow.csv as pacsv
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
 
+from backstay.kernel.disk import synchronise
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.ids import event_id
 
@@ -45,8 +45,7 @@ def write_table(table: pa.Table, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(table, fresh, suffix)
-        with fresh.open("rb") as file:
-            os.fsync(file.fileno())
+        synchronise(fresh)
         fresh.replace(path)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         fresh.unlink(missing_ok=True)

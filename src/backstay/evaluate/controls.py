@@ -25,6 +25,8 @@ FENCE = 9.0
 LARGEST = 1e100
 WORDS = 512
 FOLDS = 5
+# Of the thinning and of the folds: what a model is compared with is the same each time.
+SEED = 0
 MOST_WEIGHTS = 2_000_000
 MOST_TERMS = 30_000
 
@@ -47,26 +49,32 @@ def raw_knn(
     k: int,
     classes: int,
     leave_out: IntArray | None = None,
-    seed: int = 0,
 ) -> FloatArray:
     """Class shares among the k nearest raw rows [m, classes]. A larger gallery is thinned to 20,000 rows.
 
     Args:
         gallery: rows [n, d] of the classes `known` [n]; -1 for an unknown one, which has no vote.
         leave_out: group codes; then gallery and queries are the same rows, and a row's own group is no neighbour.
-        seed: of the thinning.
     """
-    kept = thinned(len(gallery), seed)
+    places, distances = raw_neighbours(gallery, queries, k, leave_out)
+    return vote(known, places, distances, classes)
+
+
+def raw_neighbours(
+    gallery: npt.NDArray[np.float32], queries: npt.NDArray[np.float32], k: int, leave_out: IntArray | None
+) -> tuple[IntArray, FloatArray]:
+    """Places [m, k] in the gallery, thinned to 20,000 rows, of each query's neighbours, and how far they are."""
+    kept = thinned(len(gallery))
     apart = None if leave_out is None else (leave_out[kept], leave_out)
     places, distances = nearest(gallery[kept], queries, k, apart=apart)
-    return vote(known[kept], places, distances, classes)
+    return kept[places], distances
 
 
-def thinned(rows: int, seed: int = 0) -> IntArray:
+def thinned(rows: int) -> IntArray:
     """The places of at most 20,000 rows, in order: the same draw for every control of one gallery."""
     if rows <= MOST_GALLERY:
         return np.arange(rows)
-    return np.sort(np.random.default_rng(seed).choice(rows, MOST_GALLERY, replace=False))
+    return np.sort(np.random.default_rng(SEED).choice(rows, MOST_GALLERY, replace=False))
 
 
 def tf_idf_linear(
@@ -76,7 +84,6 @@ def tf_idf_linear(
     *,
     classes: int,
     leave_out: IntArray | None = None,
-    seed: int = 0,
 ) -> FloatArray:
     """Probabilities [m, classes] of a logistic regression on weighted words, word pairs and letter runs.
 
@@ -87,9 +94,8 @@ def tf_idf_linear(
         gallery: texts of the classes `known` [n]; those of an unknown class (-1) teach nothing.
         leave_out: group codes; then gallery and queries are the same rows, and each row is answered by a model of the
             other groups (five folds).
-        seed: of the thinning, and of the folds.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(SEED)
     learned = np.flatnonzero(known >= 0)
     if len(learned) > MOST_GALLERY:
         learned = np.sort(rng.choice(learned, MOST_GALLERY, replace=False))

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from backstay.evaluate.controls import MOST_GALLERY
+from backstay.evaluate.controls import MOST_GALLERY, SEED
 from backstay.kernel.records import ColumnKind, Schema
 from backstay.maths.arrays import BoolArray, FloatArray, IntArray
 from backstay.maths.softmax import SparseSoftmax
@@ -31,7 +31,6 @@ def raw_linear(
     queries: npt.NDArray[np.float32],
     *,
     classes: int,
-    seed: int = 0,
 ) -> FloatArray:
     """Probabilities [m, classes] of a logistic regression on raw rows, as `evaluate.controls.raw_matrix` makes them.
 
@@ -41,9 +40,8 @@ def raw_linear(
 
     Args:
         gallery: rows [n, d] of the classes `known` [n]; those of an unknown class (-1) teach nothing.
-        seed: of the thinning.
     """
-    learned = _thinned(np.flatnonzero(known >= 0), gallery.shape[1] * classes, seed)
+    learned = _thinned(np.flatnonzero(known >= 0), gallery.shape[1] * classes)
     codes = known[learned]
     if len(np.unique(codes)) < 2:
         shares = np.bincount(codes, minlength=classes) + 1e-9
@@ -55,15 +53,14 @@ def raw_linear(
 
 
 def raw_linear_values(
-    gallery: npt.NDArray[np.float32], known: FloatArray, queries: npt.NDArray[np.float32], *, seed: int = 0
+    gallery: npt.NDArray[np.float32], known: FloatArray, queries: npt.NDArray[np.float32]
 ) -> FloatArray:
     """Numbers [m] of a ridge regression on raw rows: (y - Xw)^2 summed over rows + |w|^2, the mean free.
 
     Args:
         gallery: rows [n, d] with the numbers `known` [n]; those that are not finite teach nothing.
-        seed: of the thinning.
     """
-    learned = _thinned(np.flatnonzero(np.isfinite(known)), gallery.shape[1] * 10, seed)
+    learned = _thinned(np.flatnonzero(np.isfinite(known)), gallery.shape[1] * 10)
     rows, y = gallery[learned].astype(np.float64), known[learned]
     centre, mean = rows.mean(axis=0), float(y.mean())
     rows -= centre
@@ -71,24 +68,20 @@ def raw_linear_values(
     return np.asarray((queries.astype(np.float64) - centre) @ weights + mean)
 
 
-def raw_linear_sets(
-    gallery: npt.NDArray[np.float32], known: BoolArray, queries: npt.NDArray[np.float32], *, seed: int = 0
-) -> FloatArray:
+def raw_linear_sets(gallery: npt.NDArray[np.float32], known: BoolArray, queries: npt.NDArray[np.float32]) -> FloatArray:
     """The chance of each label [m, labels] by a logistic regression for each, as `raw_linear`.
 
     Args:
-        gallery: rows [n, d] with the labels `known` [n, labels]. seed: of the thinning.
+        gallery: rows [n, d] with the labels `known` [n, labels].
     """
-    return np.column_stack(
-        [raw_linear(gallery, has.astype(np.int64), queries, classes=2, seed=seed)[:, 1] for has in known.T]
-    )
+    return np.column_stack([raw_linear(gallery, has.astype(np.int64), queries, classes=2)[:, 1] for has in known.T])
 
 
-def _thinned(rows: IntArray, width: int, seed: int) -> IntArray:
+def _thinned(rows: IntArray, width: int) -> IntArray:
     most = min(MOST_GALLERY, max(LEAST_ROWS, MOST_WORK // max(width, 1)))
     if len(rows) <= most:
         return rows
-    return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+    return np.sort(np.random.default_rng(SEED).choice(rows, most, replace=False))
 
 
 def _sparse(rows: npt.NDArray[np.float32]) -> sp.csr_array:

@@ -10,7 +10,7 @@ from backstay.evaluate.case import Case
 from backstay.evaluate.slices import slice_rows
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Comparison, Interval
-from backstay.maths.arrays import AnyArray, FloatArray
+from backstay.maths.arrays import AnyArray, FloatArray, IntArray
 from backstay.maths.classification import log_losses
 from backstay.maths.paired import paired_difference
 
@@ -40,7 +40,7 @@ def compare(
             continue
         for part, rows in parts:
             groups = None if challenger.groups is None else challenger.groups[rows]
-            found.append(_comparison(metric, ours[rows], theirs[rows], groups, against, data_id, part))
+            found.append(compare_by_row(metric, ours[rows], theirs[rows], groups, against, data_id, part))
     return tuple(found)
 
 
@@ -63,9 +63,11 @@ def _scores(metric: str, case: Case, other: Case) -> FloatArray | None:
     return None if case.scores is None else -log_losses(case.labels, case.scores.astype(np.float64))
 
 
-def _comparison(
-    metric: str, ours: FloatArray, theirs: FloatArray, groups: AnyArray | None, against: str, data_id: str, part: str
+def compare_by_row(
+    metric: str, ours: FloatArray, theirs: FloatArray, groups: IntArray | None, against: str, data_id: str, part: str
 ) -> Comparison:
+    """Ours minus theirs, of what each row [n] adds to a figure; NaN, which a gate refuses, where one is not finite, or
+    of fewer than two rows."""
     if len(ours) < 2 or not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
         return Comparison(metric, against, NAN, None, NAN, NAN, NAN, len(ours), data_id, part)
     d = paired_difference(theirs, ours, groups)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from backstay.evaluate.controls import thinned
+from backstay.evaluate.controls import raw_neighbours
 from backstay.maths.arrays import BoolArray, FloatArray, IntArray
-from backstay.maths.neighbours import nearest
 
 
 def most_frequent_set(known: BoolArray, rows: int) -> BoolArray:
@@ -23,7 +22,6 @@ def raw_knn_sets(
     *,
     k: int,
     leave_out: IntArray | None = None,
-    seed: int = 0,
 ) -> FloatArray:
     """Share of the k nearest raw rows that have each label [m, labels]; of all rows where a row has no neighbour.
 
@@ -33,11 +31,8 @@ def raw_knn_sets(
         known: labels of the gallery [n, labels].
         leave_out: group codes; then gallery and queries are the same rows, and a row's own group is no neighbour.
     """
-    kept = thinned(len(gallery), seed)
-    apart = None if leave_out is None else (leave_out[kept], leave_out)
-    places, distances = nearest(gallery[kept], queries, k, apart=apart)
+    places, distances = raw_neighbours(gallery, queries, k, leave_out)
     counted = np.isfinite(distances)
-    labels = known[kept].astype(np.float64)
-    total = sum((labels[places[:, i]] * counted[:, i, None] for i in range(places.shape[1])), np.zeros((1, 1)))
+    total = sum((known[places[:, i]] & counted[:, i, None] for i in range(places.shape[1])), np.zeros((1, 1)))
     counts = counted.sum(axis=1)[:, None]
     return np.asarray(np.where(counts > 0, total / np.maximum(counts, 1), known.mean(axis=0)))

@@ -9,13 +9,13 @@ from functools import cached_property
 import numpy as np
 
 from backstay.evaluate.metrics.sets import SET_METRICS, SetMetric, micro_f1
+from backstay.evaluate.paired import compare_by_row
 from backstay.evaluate.slices import slice_rows
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Comparison, Interval, Measurement
 from backstay.maths.arrays import AnyArray, BoolArray, FloatArray, IntArray
 from backstay.maths.clusters import clusters
 from backstay.maths.intervals import bias_corrected, clopper_pearson, proportion
-from backstay.maths.paired import paired_difference
 
 USUAL = ("micro_f1", "macro_f1", "mean_average_precision", "subset_accuracy", "jaccard", "hamming_loss")
 SLICED = ("micro_f1", "subset_accuracy", "jaccard")
@@ -178,27 +178,11 @@ def compare_sets(
     found = []
     for part, rows in parts:
         ours, theirs = challenger.take(rows), baseline.take(rows)
-        found += [_comparison(metric, ours, theirs, against, data_id, part) for metric in COMPARED]
+        found += [
+            compare_by_row(m, _by_row(m, ours), _by_row(m, theirs), ours.groups, against, data_id, part)
+            for m in COMPARED
+        ]
     return tuple(found)
-
-
-def _comparison(metric: str, ours: SetCase, theirs: SetCase, against: str, data_id: str, part: str) -> Comparison:
-    mine, others = _by_row(metric, ours), _by_row(metric, theirs)
-    if len(ours) < 2 or not (np.isfinite(mine).all() and np.isfinite(others).all()):
-        return Comparison(metric, against, NAN, None, NAN, NAN, NAN, len(ours), data_id, part)
-    d = paired_difference(others, mine, ours.groups)
-    return Comparison(
-        metric=metric,
-        against=against,
-        difference=d.mean,
-        interval=Interval(d.low, d.high, LEVEL, "paired"),
-        one_sided_low=d.one_sided_low,
-        p_better=d.p_better,
-        p_worse=d.p_worse,
-        n=d.n,
-        data_id=data_id,
-        slice=part,
-    )
 
 
 def _by_row(metric: str, case: SetCase) -> FloatArray:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from backstay.evaluate.controls import thinned
+from backstay.evaluate.controls import raw_neighbours
 from backstay.maths.arrays import FloatArray, IntArray
-from backstay.maths.neighbours import nearest
 
 
 def raw_knn_values(
@@ -17,7 +16,6 @@ def raw_knn_values(
     *,
     k: int,
     leave_out: IntArray | None = None,
-    seed: int = 0,
 ) -> FloatArray:
     """Mean of the k nearest raw rows' numbers [m], of all where a row has no neighbour.
 
@@ -26,10 +24,8 @@ def raw_knn_values(
     Args:
         leave_out: group codes; then gallery and queries are the same rows, and a row's own group is no neighbour.
     """
-    kept = thinned(len(gallery), seed)
-    apart = None if leave_out is None else (leave_out[kept], leave_out)
-    places, distances = nearest(gallery[kept], queries, k, apart=apart)
+    places, distances = raw_neighbours(gallery, queries, k, leave_out)
     counted = np.isfinite(distances)
-    total = np.where(counted, known[kept][places], 0.0).sum(axis=1)
+    total = np.where(counted, known[places], 0.0).sum(axis=1)
     counts = counted.sum(axis=1)
     return np.asarray(np.where(counts > 0, total / np.maximum(counts, 1), known.mean()))

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backstay.evaluate.metrics.values import VALUE_METRICS
+from backstay.evaluate.metrics.values import VALUE_METRICS, ValueMetric
+from backstay.evaluate.paired import compare_by_row
 from backstay.evaluate.slices import slice_rows
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Comparison, Interval, Measurement
 from backstay.maths.arrays import AnyArray, FloatArray, IntArray
 from backstay.maths.clusters import clusters
 from backstay.maths.intervals import bias_corrected
-from backstay.maths.paired import paired_difference
 
 USUAL = ("mae", "rmse", "r2", "median_absolute_error", "skill")
 SLICED = ("mae", "skill")
@@ -86,12 +86,13 @@ def measure_values(
 
 
 def _measurement(name: str, case: ValueCase, data_id: str, part: str, of: str, seed: int) -> Measurement:
-    value = VALUE_METRICS[name](case) if len(case) else NAN
-    interval = _bootstrap(name, value, case, seed) if np.isfinite(value) else None
+    metric: ValueMetric = VALUE_METRICS[name]
+    value = metric(case) if len(case) else NAN
+    interval = _bootstrap(metric, value, case, seed) if np.isfinite(value) else None
     return Measurement(name, value if np.isfinite(value) else NAN, interval, len(case), data_id, part, of)
 
 
-def _bootstrap(name: str, value: float, case: ValueCase, seed: int) -> Interval | None:
+def _bootstrap(metric: ValueMetric, value: float, case: ValueCase, seed: int) -> Interval | None:
     grouping = clusters(case.groups, len(case))
     if grouping.count < 2:
         return None
@@ -105,7 +106,7 @@ def _bootstrap(name: str, value: float, case: ValueCase, seed: int) -> Interval 
     for _ in range(DRAWS):
         drawn = rng.integers(0, grouping.count, most)
         rows = order[drawn] if members is None else np.concatenate([members[g] for g in drawn])
-        figure = VALUE_METRICS[name](case.take(rows))
+        figure = metric(case.take(rows))
         if np.isfinite(figure):
             found.append(value + (figure - value) * shrink)
     if len(found) < DRAWS // 2:
@@ -132,35 +133,9 @@ def compare_values(
     found: list[Comparison] = []
     for metric in COMPARED:
         unit = 1.0 if metric == "mae" else challenger.deviation
+        unit = unit if 0.0 < unit < np.inf else NAN
         for part, rows in parts:
             groups = None if challenger.groups is None else challenger.groups[rows]
-            found.append(_comparison(metric, ours[rows], theirs[rows], unit, groups, against, data_id, part))
+            mine, others = ours[rows] / unit, theirs[rows] / unit
+            found.append(compare_by_row(metric, mine, others, groups, against, data_id, part))
     return tuple(found)
-
-
-def _comparison(
-    metric: str,
-    ours: FloatArray,
-    theirs: FloatArray,
-    unit: float,
-    groups: AnyArray | None,
-    against: str,
-    data_id: str,
-    part: str,
-) -> Comparison:
-    finite = np.isfinite(ours).all() and np.isfinite(theirs).all() and np.isfinite(unit) and unit > 0.0
-    if len(ours) < 2 or not finite:
-        return Comparison(metric, against, NAN, None, NAN, NAN, NAN, len(ours), data_id, part)
-    d = paired_difference(theirs / unit, ours / unit, groups)
-    return Comparison(
-        metric=metric,
-        against=against,
-        difference=d.mean,
-        interval=Interval(d.low, d.high, LEVEL, "paired"),
-        one_sided_low=d.one_sided_low,
-        p_better=d.p_better,
-        p_worse=d.p_worse,
-        n=d.n,
-        data_id=data_id,
-        slice=part,
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import msgspec
 
 from backstay.journal.entries import Feedback, pack, unpack
 from backstay.journal.segment import frame, frames
+from backstay.kernel.disk import write_synchronised
 
 BLANK = "-"
 
@@ -31,10 +31,7 @@ def blank_feedback(path: Path, wanted: Callable[[Feedback, int], bool]) -> tuple
             rest += 1
     if blanked:
         fresh = path.with_suffix(".tmp")
-        with fresh.open("wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
+        write_synchronised(fresh, data)
         fresh.replace(path)
     return blanked, rest
 

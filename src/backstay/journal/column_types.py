@@ -6,7 +6,7 @@ one file with another type must not end every look from then on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,15 +18,10 @@ GAPS = frozenset({"", "-", "na", "n/a", "nan", "none", "null", "#n/a", "missing"
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?[iI][nN][fF]([iI][nN][iI][tT][yY])?$"
 
 
-def unified(tables: Sequence[pa.Table]) -> list[pa.Table]:
-    """The same tables with one type a column: the value's of categories, int64 or float64 of numbers and truth values,
-    microseconds in UTC of times (those without a zone are taken as UTC), text of all else that is at odds."""
-    odd = at_odds([(table.schema, table.num_rows) for table in tables])
-    return [recast(table, odd) for table in tables]
-
-
 def at_odds(schemas: Iterable[tuple[pa.Schema, int]]) -> dict[str, pa.DataType]:
-    """The one type of each column that has several in these schemas, of so many rows each."""
+    """The one type of each column that has several in these schemas, of so many rows each: the value's of categories,
+    int64 or float64 of numbers and truth values, microseconds in UTC of times (those without a zone are taken as UTC),
+    text of all else."""
     kinds: dict[str, list[tuple[pa.DataType, int]]] = {}
     for schema, rows in schemas:
         for field in schema:

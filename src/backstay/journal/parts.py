@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from backstay.journal.rows import Rows
+from backstay.kernel.disk import synchronise
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.ids import event_id
 
@@ -54,15 +54,6 @@ def write_rows(path: Path, rows: Rows) -> None:
     head = {**(table.schema.metadata or {}), NO_NUMBERS: json.dumps(broken).encode()}
     pq.write_table(table.replace_schema_metadata(head), path, compression="zstd")
     synchronise(path)
-
-
-def synchronise(path: Path) -> None:
-    """Wait until a file's content, or a folder's names, are on disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from backstay.journal.lock import locked
-from backstay.journal.parts import synchronise, write_rows
+from backstay.journal.parts import write_rows
 from backstay.journal.rows import Rows
+from backstay.kernel.disk import synchronise
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Json
 

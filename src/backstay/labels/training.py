@@ -90,9 +90,10 @@ def _one_a_row(labels: Iterable[Label]) -> list[Label]:
 
 
 def _settle(row: str, labels: Sequence[Label]) -> Label | None:
-    adjudicated = [label for label in labels if label.adjudicated]
-    if adjudicated:
-        return max(adjudicated, key=lambda label: (label.at, label.value))
+    # A source says one thing of a row, and one source adjudicates: review.
+    adjudicated = next((label for label in labels if label.adjudicated), None)
+    if adjudicated is not None:
+        return adjudicated
     if len({label.value for label in labels}) > 1:
         return None
-    return min(labels, key=lambda label: (fraction(label.source, f"agree:{row}"), label.at))
+    return min(labels, key=lambda label: fraction(label.source, f"agree:{row}"))

@@ -14,11 +14,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from backstay.bundle.model import Model, Outputs
-from backstay.evaluate.controls import raw_matrix, thinned
+from backstay.evaluate.controls import thinned
 from backstay.evaluate.ranks import FEWEST, Ranking, compare_ranks, measure_ranks, raw_distance
 from backstay.kernel.records import Comparison, Measurement
 from backstay.loop.examples import groups_of, target_of, texts
 from backstay.loop.gate_case import GateRows, positions
+from backstay.loop.raw_rows import raw_rows
 from backstay.maths.arrays import FloatArray, IntArray
 
 HEAD = "anomaly"
@@ -90,20 +91,13 @@ def _strangeness(outputs: Outputs, classes: tuple[str, ...], anomalous: str) -> 
 
 def _raw(rows: GateRows, training: pa.Table | None, normal: npt.NDArray[np.bool_]) -> FloatArray:
     """How far each raw row lies from normal ones, of which at most 20,000 are looked at."""
-    features, codes = list(rows.schema.features), None
-    tables = (
-        [rows.table.select(features)] if training is None else [training.select(features), rows.table.select(features)]
-    )
-    raw = raw_matrix(pa.concat_tables(tables), rows.schema, learned=tables[0].num_rows)
-    if training is None:
-        groups = groups_of(rows.table, rows.schema)
-        codes = np.arange(len(raw)) if groups is None else groups
+    gallery, queries, codes = raw_rows(rows.table, rows.schema, training)
     places = np.flatnonzero(normal)
     if len(places) == 0:
         return np.full(rows.table.num_rows, np.inf)
     places = places[thinned(len(places))]
     apart = None if codes is None else (codes[places], codes)
-    return raw_distance(raw[places], raw[len(raw) - rows.table.num_rows :], k=NEIGHBOURS, apart=apart)
+    return raw_distance(gallery[places], queries, k=NEIGHBOURS, apart=apart)
 
 
 def _few(ranking: Ranking, normal: str) -> str:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from backstay.bundle.model import Model, Outputs
 from backstay.evaluate.case import Case
-from backstay.evaluate.controls import majority, raw_knn, raw_matrix, tf_idf_linear, thinned
+from backstay.evaluate.controls import majority, raw_knn, tf_idf_linear, thinned
 from backstay.evaluate.linear_controls import of_a_table, raw_linear
 from backstay.evaluate.paired import compare
 from backstay.evaluate.persistence import last_known
@@ -23,6 +23,7 @@ from backstay.loop.enhance import enhancement
 from backstay.loop.examples import groups_of, target_of, texts
 from backstay.loop.gate_case import GateRows, case, positions
 from backstay.loop.persistence import newest_known
+from backstay.loop.raw_rows import raw_rows
 from backstay.loop.workspace import Workspace
 
 NEIGHBOURS = 5
@@ -109,25 +110,16 @@ def controls(
     Args:
         linear: a linear model on the raw rows as well, which needs training rows.
     """
-    groups = groups_of(rows.table, rows.schema)
     truth = positions(classes, labels)
-    features = list(rows.schema.features)
-    if training is None:
-        known, gallery = truth, raw_matrix(rows.table, rows.schema)
-        queries = gallery
-        apart = np.arange(len(truth)) if groups is None else groups
-    else:
-        known = positions(classes, texts(training, target_of(rows.schema)))
-        together = pa.concat_tables([training.select(features), rows.table.select(features)])
-        both = raw_matrix(together, rows.schema, learned=training.num_rows)
-        gallery, queries = both[: training.num_rows], both[training.num_rows :]
-        apart = None
+    known = truth if training is None else positions(classes, texts(training, target_of(rows.schema)))
+    gallery, queries, apart = raw_rows(rows.table, rows.schema, training)
+    groups = groups_of(rows.table, rows.schema)
     scores = raw_knn(gallery, known, queries, k=NEIGHBOURS, classes=len(classes), leave_out=apart)
     answers = {"majority": (majority(known, len(truth)), None), "raw_knn": (scores.argmax(1), scores)}
     if linear and apart is None:
         chances = raw_linear(gallery, known, queries, classes=len(classes))
         answers["raw_linear"] = (chances.argmax(1), chances)
-    text = next((f for f in features if rows.schema.column(f).kind is ColumnKind.TEXT), None)
+    text = next((f for f in rows.schema.features if rows.schema.column(f).kind is ColumnKind.TEXT), None)
     if text is not None:
         asked = [v or "" for v in rows.table.column(text).to_pylist()]
         given = asked if training is None else [v or "" for v in training.column(text).to_pylist()]

@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from backstay.data.write import write_table
+from backstay.kernel.disk import write_synchronised
 from backstay.kernel.errors import BackstayError, NotFound, Tampered
 from backstay.kernel.ids import event_id
 from backstay.maths.arrays import FloatArray
@@ -57,8 +57,8 @@ def write(folder: Path, about: dict[str, Any], centres: FloatArray, rows: pa.Tab
     try:
         fresh.mkdir(parents=True)
         write_table(rows, fresh / ROWS)
-        _write(fresh / CENTRES, content)
-        _write(fresh / ABOUT, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
+        write_synchronised(fresh / CENTRES, content)
+        write_synchronised(fresh / ABOUT, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
         if folder.is_dir():
             folder.rmdir()
         fresh.rename(folder)
@@ -101,10 +101,3 @@ def read(folder: Path) -> Kept:
     if kept.distance not in DISTANCES or kept.centres.ndim != 2 or len(kept.centres) != len(limits) or not numbers:
         raise Tampered(f"{folder / ABOUT} does not fit its centres", fix="cluster again")
     return kept
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

@@ -15,7 +15,7 @@ from backstay.loop.examples import keep
 from backstay.loop.gate_case import GateRows
 from backstay.loop.label import still_logged
 from backstay.loop.reference import gate_rows
-from backstay.loop.workspace import USE_COLUMN, Workspace
+from backstay.loop.workspace import Workspace
 
 
 def freshest_gate(ws: Workspace, champion: Release, rows: Rows, schema: Schema) -> GateRows:
@@ -87,17 +87,6 @@ def _described(rows: Rows) -> dict[str, int]:
     """The places of rows that were logged with their inputs, by id."""
     has = np.full(len(rows), True) if rows.described is None else rows.described
     return {str(row_id): i for i, row_id in enumerate(rows.ids) if has[i]}
-
-
-def without_use(schema: Schema) -> Schema:
-    return Schema(
-        columns=tuple(c for c in schema.columns if c.name != USE_COLUMN),
-        features=schema.features,
-        target=schema.target,
-        id=schema.id,
-        time=schema.time,
-        group=schema.group,
-    )
 
 
 def _logged_answers(rows: Rows, table: pa.Table, schema: Schema) -> Outputs:

@@ -225,14 +225,7 @@ def gate_rows(ws: Workspace, release: Release) -> GateRows:
     chosen = table.take(pa.array(unseen))
     if USE_COLUMN in chosen.column_names:
         chosen = chosen.drop_columns([USE_COLUMN])
-        schema = Schema(
-            columns=tuple(c for c in schema.columns if c.name != USE_COLUMN),
-            features=schema.features,
-            target=schema.target,
-            id=schema.id,
-            time=schema.time,
-            group=schema.group,
-        )
+        schema = without_use(schema)
     schema = learned_from(ws, schema)
     version = keep(ws, chosen, schema, source=f"{release.reference_id}#gate", role="gate")
     outputs = None
@@ -241,3 +234,8 @@ def gate_rows(ws: Workspace, release: Release) -> GateRows:
         rows = rows_from(chosen, ws.settings.predictions, ws.settings.data.time_zone, classes=record.classes)
         outputs = Outputs(rows.predictions, rows.scores, rows.embeddings)
     return GateRows(chosen, schema, version.id, outputs)
+
+
+def without_use(schema: Schema) -> Schema:
+    """The schema of the same rows without the column that says what each was used for."""
+    return replace(schema, columns=tuple(c for c in schema.columns if c.name != USE_COLUMN))

@@ -10,12 +10,12 @@ import pyarrow as pa
 
 from backstay.bundle.model import Outputs
 from backstay.bundle.sets import labels_of, members
-from backstay.evaluate.controls import raw_matrix
 from backstay.evaluate.linear_controls import of_a_table, raw_linear_sets
 from backstay.evaluate.set_controls import most_frequent_set, raw_knn_sets
 from backstay.evaluate.sets import OF_OTHERS, SetCase, compare_sets, measure_sets
 from backstay.kernel.records import Comparison, Measurement, Schema
 from backstay.loop.examples import groups_of, target_of, texts
+from backstay.loop.raw_rows import raw_rows
 from backstay.maths.arrays import BoolArray, FloatArray
 
 NEIGHBOURS = 5
@@ -91,18 +91,10 @@ def controls(
         linear: with training rows, a linear model for each label on the raw rows as well.
     """
     known = truth if training is None else members(texts(training, target_of(schema)), labels)
-    features, rows = list(schema.features), len(truth)
-    if training is None:
-        gallery = queries = raw_matrix(table, schema)
-        groups = groups_of(table, schema)
-        apart = np.arange(rows) if groups is None else groups
-    else:
-        together = pa.concat_tables([training.select(features), table.select(features)])
-        both = raw_matrix(together, schema, learned=training.num_rows)
-        gallery, queries, apart = both[: training.num_rows], both[training.num_rows :], None
+    gallery, queries, apart = raw_rows(table, schema, training)
     shares = raw_knn_sets(gallery, known, queries, k=NEIGHBOURS, leave_out=apart)
     found: dict[str, tuple[BoolArray, FloatArray | None]] = {
-        "most_frequent_set": (most_frequent_set(known, rows), None),
+        "most_frequent_set": (most_frequent_set(known, len(truth)), None),
         "raw_knn": (shares >= SAID, shares),
     }
     if linear and apart is None:

@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from backstay.bundle.model import Outputs
 from backstay.bundle.numbers import parsed, target_values
-from backstay.evaluate.controls import raw_matrix
 from backstay.evaluate.linear_controls import of_a_table, raw_linear_values
 from backstay.evaluate.persistence import last_known
 from backstay.evaluate.value_controls import raw_knn_values
@@ -19,6 +18,7 @@ from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Comparison, Measurement, Schema, Task
 from backstay.loop.examples import groups_of, target_of
 from backstay.loop.persistence import newest_known
+from backstay.loop.raw_rows import raw_rows
 from backstay.maths.arrays import FloatArray
 
 NEIGHBOURS = 5
@@ -84,18 +84,10 @@ def controls(
         linear: with training rows, a linear model on the raw rows as well.
     """
     known = truth if training is None else target_values(training.column(target_of(schema)), target_of(schema))
-    features, rows = list(schema.features), len(truth)
-    if training is None:
-        gallery = queries = raw_matrix(table, schema)
-        groups = groups_of(table, schema)
-        apart = np.arange(rows) if groups is None else groups
-    else:
-        together = pa.concat_tables([training.select(features), table.select(features)])
-        both = raw_matrix(together, schema, learned=training.num_rows)
-        gallery, queries, apart = both[: training.num_rows], both[training.num_rows :], None
+    gallery, queries, apart = raw_rows(table, schema, training)
     found = {
-        "mean": np.full(rows, known.mean()),
-        "median": np.full(rows, np.median(known)),
+        "mean": np.full(len(truth), known.mean()),
+        "median": np.full(len(truth), np.median(known)),
         "raw_knn": raw_knn_values(gallery, known, queries, k=NEIGHBOURS, leave_out=apart),
     }
     if linear and apart is None:

@@ -35,7 +35,7 @@ class SpaceMap:
     caption: str
 
 
-def space_figure(space: SpaceMap, *, name: str = "space") -> str:
+def space_figure(space: SpaceMap) -> str:
     """The picture as `<svg>`."""
     named = shown_classes(space.classes)
     live = f" and {len(space.live)} rows of the newest traffic" if len(space.live) else ""
@@ -43,7 +43,7 @@ def space_figure(space: SpaceMap, *, name: str = "space") -> str:
         f"{len(space.reference)} reference rows of {len(set(space.classes))} classes{live}, placed in a plane. "
         f" {space.caption}"
     )
-    return draw(partial(_paint, space, named), name=name, alt=alt)
+    return draw(partial(_paint, space, named), name="space", alt=alt)
 
 
 def shown_classes(classes: tuple[str, ...]) -> tuple[str, ...]:

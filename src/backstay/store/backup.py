@@ -8,9 +8,10 @@ from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 
 from backstay.journal.reader import Journal
+from backstay.kernel.disk import synchronise
 from backstay.kernel.errors import BackstayError, NotFound, Tampered
 from backstay.store.engine import explained
-from backstay.store.files import TEMPORARY, synchronise, synchronise_tree
+from backstay.store.files import TEMPORARY, synchronise_tree
 from backstay.store.sql import FILE
 
 SIDE_FILES = (FILE, f"{FILE}-wal", f"{FILE}-shm")

@@ -9,10 +9,11 @@ from uuid import uuid4
 
 from sqlalchemy import insert
 
+from backstay.kernel.disk import synchronise
 from backstay.kernel.errors import BackstayError
 from backstay.store import tables
 from backstay.store.engine import make_engine, writing
-from backstay.store.files import TEMPORARY, synchronise
+from backstay.store.files import TEMPORARY
 
 
 def create_database(file: Path) -> None:

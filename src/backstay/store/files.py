@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
+from backstay.kernel.disk import synchronise
 from backstay.kernel.errors import BackstayError, NotFound
 
 TEMPORARY = ".tmp-"
@@ -60,15 +60,6 @@ class FileBlobs:
         if not blob_id or "/" in blob_id or "\\" in blob_id or blob_id.startswith("."):
             raise BackstayError(f"{blob_id!r} is not a content id", fix="use an id that Backstay printed")
         return self.folder / blob_id
-
-
-def synchronise(path: Path) -> None:
-    """Force a file's or folder's content to disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def synchronise_tree(folder: Path) -> None:

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-    from backstay.data.audit.subject import FitPredict
-
 CHECKS = Shelf(
     "audit check",
     "backstay.audits",
@@ -55,7 +53,6 @@ def audit(
     schema: Schema,
     parts: Mapping[str, npt.NDArray[np.int64]],
     *,
-    fit_predict: FitPredict | None = None,
     data_id: str,
     task: str = "classification",
     named: bool = False,
@@ -64,15 +61,13 @@ def audit(
 
     Args:
         parts: row numbers by part; checks that compare train with gate pass over rows that have no gate part.
-        fit_predict: `(x_train, y_train, x_test, classes) -> scores [n, classes]`, used out of fold to find label
-            errors; a ridge classifier when absent.
         data_id: id of these rows, written into every finding.
         task: what the target is; checks that speak of another kind of target do not apply.
         named: the features were named by hand, so that what they leave out is meant.
     """
     from backstay.data.audit.subject import Subject
 
-    subject = Subject(table, schema, dict(parts), data_id, fit_predict)
+    subject = Subject(table, schema, dict(parts), data_id)
     left_out = LEFT_OUT.get(task, OF_SETS) | (UNNAMED if named else frozenset())
     asked = [name for name in CHECKS if name not in left_out]
     found = [finding for name in asked for finding in CHECKS[name](subject)]

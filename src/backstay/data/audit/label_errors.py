@@ -6,7 +6,8 @@ Zhu, Dong and Liu, "Detecting corrupted labels without training a model to predi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from backstay.data.audit.nearest import nearest, shrink
 from backstay.data.audit.subject import Subject
 from backstay.kernel.records import Finding, Severity
 
+FitPredict: TypeAlias = Callable[[FloatRows, npt.NDArray[np.int64], FloatRows, int], npt.NDArray[np.float64]]
 CHECK = "label_errors"
 LARGEST = 6_000
 FEWEST = 100
@@ -37,7 +39,7 @@ def check(subject: Subject) -> Iterable[Finding]:
     if len(names) < 2:
         return
     (x,) = row_matrix([subject.table.take(pa.array(rows))], subject.schema)
-    agree, margin = doubts(x, labels.astype(np.int64), len(names), subject.fit_predict or ridge_scores)
+    agree, margin = doubts(x, labels.astype(np.int64), len(names))
     doubtful = np.flatnonzero((agree <= AGREE) & (margin <= MARGIN))
     if len(doubtful):
         order = doubtful[np.lexsort((margin[doubtful], agree[doubtful]))]
@@ -53,10 +55,14 @@ def check(subject: Subject) -> Iterable[Finding]:
 
 
 def doubts(
-    x: FloatRows, labels: npt.NDArray[np.int64], classes: int, fit_predict: object = None
+    x: FloatRows, labels: npt.NDArray[np.int64], classes: int, fit: FitPredict | None = None
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Of each row: the share of its 10 neighbours with its label, and its out-of-fold margin (own - best other)."""
-    fit = fit_predict if callable(fit_predict) else ridge_scores
+    """Of each row: the share of its 10 neighbours with its label, and its out-of-fold margin (own - best other).
+
+    Args:
+        fit: trains on the first two and answers scores [n, classes] for the third; `ridge_scores` if not given.
+    """
+    fit = fit or ridge_scores
     (small,) = shrink([x])
     _, places = nearest(small, small, NEIGHBOURS, itself=True)
     agree = (labels[places] == labels[:, None]).mean(axis=1)

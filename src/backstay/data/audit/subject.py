@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +14,6 @@ from backstay.data.fingerprints import Fingerprints, fingerprints
 from backstay.data.targets import class_texts
 from backstay.kernel.records import ColumnKind, Finding, Schema, Severity
 
-FitPredict: TypeAlias = Callable[
-    [npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.float32], int], npt.NDArray[np.float64]
-]
 EXAMPLES = 20
 WIDE = frozenset({ColumnKind.IMAGE, ColumnKind.VECTOR})
 
@@ -30,7 +26,6 @@ class Subject:
     schema: Schema
     parts: dict[str, npt.NDArray[np.int64]]
     data_id: str
-    fit_predict: FitPredict | None = None
 
     @cached_property
     def labels(self) -> npt.NDArray[np.object_]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
-from backstay.maths.arrays import FloatArray, IntArray
+from backstay.maths.arrays import AnyArray, FloatArray, IntArray
 from backstay.train.convert.answer import SMALLEST
 from backstay.train.convert.graph import Graph
 
@@ -27,6 +28,10 @@ class Rows:
     codes: IntArray
     labels: IntArray
     weights: FloatArray
+
+
+Learned: TypeAlias = tuple[Rows, AnyArray]
+"""Rows, and what is to be answered for each [n]: classes or numbers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ its questions are one story of several.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from backstay.train.estimators.contract import Estimator, Problem, Rows, Tensors
 from backstay.train.estimators.design import one_hot, write_one_hot
 from backstay.train.options import Options
 
-_DEEPEST = 16
+DEEPEST = 16
 
 
 class DecisionTree(Estimator):
@@ -32,26 +33,18 @@ class DecisionTree(Estimator):
 
     def __init__(self, problem: Problem, depth: int, leaf_rows: int) -> None:
         self._problem = problem
-        self._depths = [depth] if depth else list(range(1, _DEEPEST + 1))
+        self._depths = [depth] if depth else list(range(1, DEEPEST + 1))
         self._leaf_rows = leaf_rows
         self._model: Any = None
 
     def fit(self, train: Rows, tune: Rows) -> dict[str, float]:
-        x = one_hot(train, self._problem, filled=False)
-        least, chosen = np.inf, None
-        for depth in self._depths:
-            self._model = self._made(depth).fit(x, train.labels, sample_weight=train.weights)
-            loss = log_loss(self.probabilities(tune), tune)
-            if chosen is None or loss < least:
-                least, chosen = loss, self._model
-            if self._model.get_depth() < depth:
-                break
-        self._model = chosen
-        return {
-            "depth": float(self._model.get_depth()),
-            "leaves": float(self._model.get_n_leaves()),
-            "tune_loss": least,
-        }
+        x, asked = (one_hot(rows, self._problem, filled=False) for rows in (train, tune))
+        self._model, figures = of_least_loss(
+            self._depths,
+            lambda depth: self._made(depth).fit(x, train.labels, sample_weight=train.weights),
+            lambda model: log_loss(model.predict_proba(asked), tune),
+        )
+        return figures
 
     def _made(self, depth: int) -> Any:
         return DecisionTreeClassifier(
@@ -68,3 +61,20 @@ class DecisionTree(Estimator):
 def build(problem: Problem, options: Options) -> Estimator:
     """Options: `depth` (0 chooses from 1 to 16), `leaf_rows` (fewest rows of a leaf, 10)."""
     return DecisionTree(problem, options.whole("depth", 0, low=0, high=64), options.whole("leaf_rows", 10, low=1))
+
+
+def of_least_loss(
+    depths: Sequence[int], grown: Callable[[int], Any], loss_of: Callable[[Any], float]
+) -> tuple[Any, dict[str, float]]:
+    """The tree of the depth with the least loss (the first of equals) and its figures; once a tree is less deep than it
+    might be, deeper ones would be the same."""
+    least = np.inf
+    chosen: Any = None
+    for depth in depths:
+        tree = grown(depth)
+        loss = loss_of(tree)
+        if chosen is None or loss < least:
+            least, chosen = loss, tree
+        if tree.get_depth() < depth:
+            break
+    return chosen, {"depth": float(chosen.get_depth()), "leaves": float(chosen.get_n_leaves()), "tune_loss": least}

@@ -14,6 +14,7 @@ instead. A single tree reads better, a logistic regression goes beyond the range
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from backstay.maths.arrays import FloatArray
 from backstay.train.convert.classifiers import boosting
 from backstay.train.convert.graph import Graph
-from backstay.train.estimators.contract import Estimator, Problem, Rows, Tensors, log_loss
+from backstay.train.estimators.contract import Estimator, Learned, Problem, Rows, Tensors, log_loss
 from backstay.train.estimators.design import categories_first, to_be_binned, write_categories_first
 from backstay.train.options import Options
 
@@ -37,23 +38,11 @@ class GradientBoosting(Estimator):
         self._model: Any = None
 
     def fit(self, train: Rows, tune: Rows) -> dict[str, float]:
-        x, y, weights = to_be_binned(categories_first(train)), train.labels, train.weights
-        search = self._made(early_stopping=True, n_iter_no_change=self._patience, tol=0.0, scoring="loss")
-        search.fit(
-            x, y, sample_weight=weights, X_val=categories_first(tune), y_val=tune.labels, sample_weight_val=tune.weights
-        )
-        # scikit-learn gives the negative loss before the first tree and after each.
-        best = max(1, int(np.argmax(search.validation_score_)))
-        self._model = search
-        if best < search.n_iter_:
-            self._model = self._made(early_stopping=False, max_iter=best).fit(x, y, sample_weight=weights)
-        return {"trees": float(best), "tune_loss": log_loss(self.probabilities(tune), tune)}
-
-    def _made(self, **more: Any) -> Any:
-        categorical = list(range(len(self._problem.levels))) or None
-        return HistGradientBoostingClassifier(
-            categorical_features=categorical, random_state=self._problem.seed, **{**self._parameters, **more}
-        )
+        self._model = fitted(
+            HistGradientBoostingClassifier, self._problem, self._patience, self._parameters,
+            (train, train.labels), (tune, tune.labels),
+        )  # fmt: skip
+        return {"trees": float(self._model.n_iter_), "tune_loss": log_loss(self.probabilities(tune), tune)}
 
     def probabilities(self, rows: Rows) -> FloatArray:
         return np.asarray(self._model.predict_proba(categories_first(rows)), dtype=np.float64)
@@ -75,3 +64,28 @@ def build(problem: Problem, options: Options) -> Estimator:
         min_samples_leaf=options.whole("leaf_rows", 20, low=1),
         l2_regularization=options.number("l2", 0.0, low=0),
     )
+
+
+def fitted(
+    kind: Callable[..., Any],
+    problem: Problem,
+    patience: int,
+    parameters: Mapping[str, Any],
+    train: Learned,
+    tune: Learned,
+) -> Any:
+    """A model of this kind of scikit-learn's with the trees that did best on `tune`, sought until `patience` of them
+    did not help."""
+    (rows, y), (asked, wanted) = train, tune
+    x, categorical = to_be_binned(categories_first(rows)), list(range(len(problem.levels))) or None
+    always = {"categorical_features": categorical, "random_state": problem.seed, **parameters}
+    search = kind(**always, early_stopping=True, n_iter_no_change=patience, tol=0.0, scoring="loss")
+    search.fit(
+        x, y, sample_weight=rows.weights,
+        X_val=categories_first(asked), y_val=wanted, sample_weight_val=asked.weights,
+    )  # fmt: skip
+    # scikit-learn gives the negative loss before the first tree and after each.
+    best = max(1, int(np.argmax(search.validation_score_)))
+    if best >= search.n_iter_:
+        return search
+    return kind(**{**always, "max_iter": best}, early_stopping=False).fit(x, y, sample_weight=rows.weights)

@@ -13,6 +13,7 @@ rows.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from backstay.kernel.errors import BackstayError
 from backstay.maths.arrays import FloatArray
 from backstay.train.convert.classifiers import lightgbm
 from backstay.train.convert.graph import Graph
-from backstay.train.estimators.contract import Estimator, Problem, Rows, Tensors, log_loss
+from backstay.train.estimators.contract import Estimator, Learned, Problem, Rows, Tensors, log_loss
 from backstay.train.estimators.design import categories_first, write_categories_first
 from backstay.train.options import Options
 
@@ -36,23 +37,11 @@ class LightGbm(Estimator):
         self._model: Any = None
 
     def fit(self, train: Rows, tune: Rows) -> dict[str, float]:
-        loaded = library()
-        model = loaded.LGBMClassifier(
-            random_state=self._problem.seed, n_jobs=1, deterministic=True, force_row_wise=True, verbose=-1,
-            **self._parameters,
+        self._model = fitted(
+            "LGBMClassifier", self._problem, self._patience, self._parameters,
+            (train, train.labels), (tune, tune.labels),
         )  # fmt: skip
-        model.fit(
-            categories_first(train),
-            train.labels,
-            sample_weight=train.weights,
-            eval_X=categories_first(tune),
-            eval_y=tune.labels,
-            eval_sample_weight=[tune.weights],
-            categorical_feature=list(range(len(self._problem.levels))),
-            callbacks=[loaded.early_stopping(self._patience, verbose=False)],
-        )
-        self._model = model
-        return {"trees": float(model.best_iteration_), "tune_loss": log_loss(self.probabilities(tune), tune)}
+        return {"trees": float(self._model.best_iteration_), "tune_loss": log_loss(self.probabilities(tune), tune)}
 
     def probabilities(self, rows: Rows) -> FloatArray:
         return np.asarray(self._model.predict_proba(categories_first(rows)), dtype=np.float64)
@@ -74,6 +63,26 @@ def build(problem: Problem, options: Options) -> Estimator:
         min_child_samples=options.whole("leaf_rows", 20, low=1),
         reg_lambda=options.number("l2", 0.0, low=0),
         colsample_bytree=options.number("columns", 1.0, low=1e-3, high=1),
+    )
+
+
+def fitted(
+    kind: str, problem: Problem, patience: int, parameters: Mapping[str, Any], train: Learned, tune: Learned
+) -> Any:
+    """A model of this kind of the library's, with no more trees once `patience` of them did not help on `tune`."""
+    loaded, (rows, y), (asked, wanted) = library(), train, tune
+    model = getattr(loaded, kind)(
+        random_state=problem.seed, n_jobs=1, deterministic=True, force_row_wise=True, verbose=-1, **parameters
+    )
+    return model.fit(
+        categories_first(rows),
+        y,
+        sample_weight=rows.weights,
+        eval_X=categories_first(asked),
+        eval_y=wanted,
+        eval_sample_weight=[asked.weights],
+        categorical_feature=list(range(len(problem.levels))),
+        callbacks=[loaded.early_stopping(patience, verbose=False)],
     )
 
 

@@ -21,7 +21,8 @@ from backstay.maths.arrays import FloatArray
 from backstay.train.convert.graph import Graph
 from backstay.train.convert.regressors import boosting
 from backstay.train.estimators.contract import Problem, Rows, Tensors
-from backstay.train.estimators.design import categories_first, to_be_binned, write_categories_first
+from backstay.train.estimators.design import categories_first, write_categories_first
+from backstay.train.estimators.gradient_boosting import fitted
 from backstay.train.estimators.numbers import Regressor, squared_error
 from backstay.train.options import Options
 
@@ -38,23 +39,11 @@ class ValueBoosting(Regressor):
         self._model: Any = None
 
     def fit(self, train: Rows, y: FloatArray, tune: Rows, y_tune: FloatArray) -> dict[str, float]:
-        x, weights = to_be_binned(categories_first(train)), train.weights
-        search = self._made(early_stopping=True, n_iter_no_change=self._patience, tol=0.0, scoring="loss")
-        search.fit(
-            x, y, sample_weight=weights, X_val=categories_first(tune), y_val=y_tune, sample_weight_val=tune.weights
+        self._model = fitted(
+            HistGradientBoostingRegressor, self._problem, self._patience, self._parameters, (train, y), (tune, y_tune)
         )
-        # scikit-learn gives the negative loss before the first tree and after each.
-        best = max(1, int(np.argmax(search.validation_score_)))
-        self._model = search
-        if best < search.n_iter_:
-            self._model = self._made(early_stopping=False, max_iter=best).fit(x, y, sample_weight=weights)
-        return {"trees": float(best), "tune_loss": squared_error(self.values(tune), y_tune, tune.weights)}
-
-    def _made(self, **more: Any) -> Any:
-        categorical = list(range(len(self._problem.levels))) or None
-        return HistGradientBoostingRegressor(
-            categorical_features=categorical, random_state=self._problem.seed, **{**self._parameters, **more}
-        )
+        loss = squared_error(self.values(tune), y_tune, tune.weights)
+        return {"trees": float(self._model.n_iter_), "tune_loss": loss}
 
     def values(self, rows: Rows) -> FloatArray:
         return np.asarray(self._model.predict(categories_first(rows)), dtype=np.float64)

@@ -21,7 +21,7 @@ from backstay.train.convert.graph import Graph
 from backstay.train.convert.regressors import lightgbm
 from backstay.train.estimators.contract import Problem, Rows, Tensors
 from backstay.train.estimators.design import categories_first, write_categories_first
-from backstay.train.estimators.lightgbm import library
+from backstay.train.estimators.lightgbm import fitted
 from backstay.train.estimators.numbers import Regressor, squared_error
 from backstay.train.options import Options
 
@@ -38,24 +38,10 @@ class ValueLightGbm(Regressor):
         self._model: Any = None
 
     def fit(self, train: Rows, y: FloatArray, tune: Rows, y_tune: FloatArray) -> dict[str, float]:
-        loaded = library()
-        model = loaded.LGBMRegressor(
-            random_state=self._problem.seed, n_jobs=1, deterministic=True, force_row_wise=True, verbose=-1,
-            **self._parameters,
-        )  # fmt: skip
-        model.fit(
-            categories_first(train),
-            y,
-            sample_weight=train.weights,
-            eval_X=categories_first(tune),
-            eval_y=y_tune,
-            eval_sample_weight=[tune.weights],
-            categorical_feature=list(range(len(self._problem.levels))),
-            callbacks=[loaded.early_stopping(self._patience, verbose=False)],
-        )
-        self._model = model
+        parameters = self._parameters
+        self._model = fitted("LGBMRegressor", self._problem, self._patience, parameters, (train, y), (tune, y_tune))
         loss = squared_error(self.values(tune), y_tune, tune.weights)
-        return {"trees": float(model.best_iteration_), "tune_loss": loss}
+        return {"trees": float(self._model.best_iteration_), "tune_loss": loss}
 
     def values(self, rows: Rows) -> FloatArray:
         return np.asarray(self._model.predict(categories_first(rows)), dtype=np.float64)

@@ -20,11 +20,10 @@ from backstay.maths.arrays import FloatArray
 from backstay.train.convert.graph import Graph
 from backstay.train.convert.regressors import decision_tree
 from backstay.train.estimators.contract import Problem, Rows, Tensors
+from backstay.train.estimators.decision_tree import DEEPEST, of_least_loss
 from backstay.train.estimators.design import one_hot, write_one_hot
 from backstay.train.estimators.numbers import Regressor, squared_error
 from backstay.train.options import Options
-
-_DEEPEST = 16
 
 
 class ValueTree(Regressor):
@@ -32,26 +31,18 @@ class ValueTree(Regressor):
 
     def __init__(self, problem: Problem, depth: int, leaf_rows: int) -> None:
         self._problem = problem
-        self._depths = [depth] if depth else list(range(1, _DEEPEST + 1))
+        self._depths = [depth] if depth else list(range(1, DEEPEST + 1))
         self._leaf_rows = leaf_rows
         self._model: Any = None
 
     def fit(self, train: Rows, y: FloatArray, tune: Rows, y_tune: FloatArray) -> dict[str, float]:
-        x = one_hot(train, self._problem, filled=False)
-        least, chosen = np.inf, None
-        for depth in self._depths:
-            self._model = self._made(depth).fit(x, y, sample_weight=train.weights)
-            loss = squared_error(self.values(tune), y_tune, tune.weights)
-            if chosen is None or loss < least:
-                least, chosen = loss, self._model
-            if self._model.get_depth() < depth:
-                break
-        self._model = chosen
-        return {
-            "depth": float(self._model.get_depth()),
-            "leaves": float(self._model.get_n_leaves()),
-            "tune_loss": least,
-        }
+        x, asked = (one_hot(rows, self._problem, filled=False) for rows in (train, tune))
+        self._model, figures = of_least_loss(
+            self._depths,
+            lambda depth: self._made(depth).fit(x, y, sample_weight=train.weights),
+            lambda model: squared_error(model.predict(asked), y_tune, tune.weights),
+        )
+        return figures
 
     def _made(self, depth: int) -> Any:
         return DecisionTreeRegressor(max_depth=depth, min_samples_leaf=self._leaf_rows, random_state=self._problem.seed)

@@ -21,9 +21,9 @@ from backstay.maths.arrays import FloatArray
 from backstay.train.convert.graph import Graph
 from backstay.train.convert.regressors import xgboost
 from backstay.train.estimators.contract import Problem, Rows, Tensors
-from backstay.train.estimators.design import one_hot, write_one_hot
+from backstay.train.estimators.design import write_one_hot
 from backstay.train.estimators.numbers import Regressor, squared_error
-from backstay.train.estimators.xgboost import library
+from backstay.train.estimators.xgboost import fitted, matrix
 from backstay.train.options import Options
 
 OBJECTIVES = {"squared_error": "reg:squarederror", "absolute_error": "reg:absoluteerror"}
@@ -39,29 +39,16 @@ class ValueXgBoost(Regressor):
         self._model: Any = None
 
     def fit(self, train: Rows, y: FloatArray, tune: Rows, y_tune: FloatArray) -> dict[str, float]:
-        model = library().XGBRegressor(
-            random_state=self._problem.seed, n_jobs=1, early_stopping_rounds=self._patience, **self._parameters
-        )
-        model.fit(
-            self._matrix(train),
-            y,
-            sample_weight=train.weights,
-            eval_set=[(self._matrix(tune), y_tune)],
-            sample_weight_eval_set=[tune.weights],
-            verbose=False,
-        )
-        self._model = model
+        parameters = self._parameters
+        self._model = fitted("XGBRegressor", self._problem, self._patience, parameters, (train, y), (tune, y_tune))
         loss = squared_error(self.values(tune), y_tune, tune.weights)
-        return {"trees": float(model.best_iteration + 1), "tune_loss": loss}
+        return {"trees": float(self._model.best_iteration + 1), "tune_loss": loss}
 
     def values(self, rows: Rows) -> FloatArray:
-        return np.asarray(self._model.predict(self._matrix(rows)), dtype=np.float64)
+        return np.asarray(self._model.predict(matrix(rows, self._problem)), dtype=np.float64)
 
     def write(self, graph: Graph, tensors: Tensors) -> str:
         return xgboost(graph, self._model, write_one_hot(graph, tensors, self._problem, filled=False))
-
-    def _matrix(self, rows: Rows) -> FloatArray:
-        return one_hot(rows, self._problem, filled=False)
 
 
 def build(problem: Problem, options: Options) -> Regressor:

@@ -11,6 +11,7 @@ read from XGBoost's own model and rounds what it reads to float32, as XGBoost do
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from backstay.kernel.errors import BackstayError
 from backstay.maths.arrays import FloatArray
 from backstay.train.convert.classifiers import xgboost
 from backstay.train.convert.graph import Graph
-from backstay.train.estimators.contract import Estimator, Problem, Rows, Tensors, log_loss
+from backstay.train.estimators.contract import Estimator, Learned, Problem, Rows, Tensors, log_loss
 from backstay.train.estimators.design import one_hot, write_one_hot
 from backstay.train.options import Options
 
@@ -34,28 +35,17 @@ class XgBoost(Estimator):
         self._model: Any = None
 
     def fit(self, train: Rows, tune: Rows) -> dict[str, float]:
-        model = library().XGBClassifier(
-            random_state=self._problem.seed, n_jobs=1, early_stopping_rounds=self._patience, **self._parameters
-        )
-        model.fit(
-            self._matrix(train),
-            train.labels,
-            sample_weight=train.weights,
-            eval_set=[(self._matrix(tune), tune.labels)],
-            sample_weight_eval_set=[tune.weights],
-            verbose=False,
-        )
-        self._model = model
-        return {"trees": float(model.best_iteration + 1), "tune_loss": log_loss(self.probabilities(tune), tune)}
+        self._model = fitted(
+            "XGBClassifier", self._problem, self._patience, self._parameters,
+            (train, train.labels), (tune, tune.labels),
+        )  # fmt: skip
+        return {"trees": float(self._model.best_iteration + 1), "tune_loss": log_loss(self.probabilities(tune), tune)}
 
     def probabilities(self, rows: Rows) -> FloatArray:
-        return np.asarray(self._model.predict_proba(self._matrix(rows)), dtype=np.float64)
+        return np.asarray(self._model.predict_proba(matrix(rows, self._problem)), dtype=np.float64)
 
     def write(self, graph: Graph, tensors: Tensors) -> str:
         return xgboost(graph, self._model, write_one_hot(graph, tensors, self._problem, filled=False))
-
-    def _matrix(self, rows: Rows) -> FloatArray:
-        return one_hot(rows, self._problem, filled=False)
 
 
 def build(problem: Problem, options: Options) -> Estimator:
@@ -71,6 +61,27 @@ def build(problem: Problem, options: Options) -> Estimator:
         reg_lambda=options.number("l2", 1.0, low=0),
         colsample_bytree=options.number("columns", 1.0, low=1e-3, high=1),
     )
+
+
+def fitted(
+    kind: str, problem: Problem, patience: int, parameters: Mapping[str, Any], train: Learned, tune: Learned
+) -> Any:
+    """A model of this kind of the library's, with no more trees once `patience` of them did not help on `tune`."""
+    (rows, y), (asked, wanted) = train, tune
+    model = getattr(library(), kind)(random_state=problem.seed, n_jobs=1, early_stopping_rounds=patience, **parameters)
+    return model.fit(
+        matrix(rows, problem),
+        y,
+        sample_weight=rows.weights,
+        eval_set=[(matrix(asked, problem), wanted)],
+        sample_weight_eval_set=[asked.weights],
+        verbose=False,
+    )
+
+
+def matrix(rows: Rows, problem: Problem) -> FloatArray:
+    """Numbers first, gaps left as they are, then an indicator for each known value of each category."""
+    return one_hot(rows, problem, filled=False)
 
 
 def library() -> Any:
