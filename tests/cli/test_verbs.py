@@ -187,6 +187,12 @@ def test_watch_of_a_file_alarms_with_exit_code_3_and_records_nothing(tiny, comma
     text = command("watch", "--rows", tiny.file("moved.parquet"), project=tiny.folder)
     assert text.code == 3
     assert "ALARM" in text.out
+    page = tiny.file("watch.html")
+    for more in (("--act",), ("--dry-run",), ("--page", page)):
+        refused = command("watch", "--rows", tiny.file("moved.parquet"), *more, project=tiny.folder)
+        assert refused.code == 2, more
+        assert more[0] in refused.err
+    assert not Path(page).exists()
 
 
 def test_watch_with_nothing_logged(tiny, command):

@@ -49,6 +49,9 @@ def test_everything_that_matters_is_drawn():
         "Do not retrain: it costs.",
     ):  # fmt: skip
         assert said in text, said
+    assert "17 rows wait in the window that is still filling, which takes 100" in shown(
+        Watched((WINDOW,), WINDOW, 17, takes=100)
+    )
     assert "not told" not in text
     assert "net" not in text
 

@@ -15,7 +15,7 @@ import backstay
 from backstay.journal.rows import Rows
 from backstay.journal.writer import JournalWriter
 from backstay.kernel.clock import ManualClock
-from backstay.kernel.records import Column, ColumnKind, Schema
+from backstay.kernel.records import Column, ColumnKind, Condition, Schema
 from backstay.loop.label import live_rows
 from backstay.loop.unlike_columns import unlike_columns
 from backstay.loop.window_rows import window_data
@@ -151,11 +151,50 @@ def test_categories_and_times_of_several_types_end_no_look(place):
     assert live_rows(place.project.ws).inputs.schema.field("zip").type == pa.timestamp("us", "UTC")
 
 
+def renamed(week, column="a"):
+    """A week of a file whose column has got another name."""
+    table = answered(300, week + 1, START + timedelta(days=7 * week)).drop_columns(["y"])
+    return table.rename_columns([f"{name}_new" if name == column else name for name in table.column_names])
+
+
+def test_a_column_that_every_file_of_the_log_lacks_raises_an_alarm(place):
+    place.clock.advance(timedelta(days=7))
+    logged = place.project.monitor.log(renamed(0))
+    assert logged.notes == (
+        "column 'a' is not there: missing in every row (columns that the reference lacks: 'a_new')",
+    )
+    watched, signals = place.watch()
+    assert watched.latest.condition is Condition.MOVED
+    assert "a: missing 0.0% -> 100.0%" in watched.latest.headline
+    assert {name for name, s in signals.items() if s.alarm} == {"embedding", "columns", "schema"}
+
+
+def test_what_is_said_of_a_column_that_is_gone_does_not_hang_on_other_files_of_the_log(place, tmp_path):
+    other = Place(shutil.copytree(place.folder, tmp_path / "other"))
+    other.log(-1)
+    found = []
+    for one in (place, other):
+        one.clock.advance(START + timedelta(days=7) - one.clock.now())
+        one.project.monitor.log(renamed(0))
+        found.append(one.project.monitor.watch(close_now=True).windows[-1])
+    alone, beside = ({s.detector: s.alarm for s in window.signals} for window in found)
+    assert alone == beside
+    assert alone["columns"]
+
+
 def test_a_note_for_each_column_of_another_type():
     kinds = {"n": "number", "c": "category", "t": "text", "m": "time", "v": "vector", "b": "boolean", "i": "image"}
     shapes = {"v": (2,), "i": (2, 2, 1)}
     schema = Schema(tuple(Column(n, ColumnKind(k), shape=shapes.get(n, ())) for n, k in kinds.items()), tuple(kinds))
     fine = pa.table({"n": [1], "c": [3], "t": pa.nulls(1), "m": [START], "v": [[1.0, 2.0]], "b": [True]})
+    assert unlike_columns(fine.drop_columns(["n"]), schema) == ("column 'n' is not there: missing in every row",)
+    other = fine.drop_columns(["n", "c"]).append_column("N", pa.nulls(1))
+    assert unlike_columns(other, schema) == (
+        "columns 'n', 'c' are not there: missing in every row (columns that the reference lacks: 'N')",
+    )
+    assert unlike_columns(pa.table({"x": [1]}), schema) == (
+        "no input of the reference is there ('n', 'c', 't', 'b'): inputs of these rows cannot be watched",
+    )
     assert unlike_columns(fine, schema) == ()
     assert unlike_columns(None, schema) == ()
     odd = pa.table({"n": ["7"], "c": [[1]], "t": [1], "m": ["2026"], "v": ["x"], "b": [1], "i": ["a.png"]})

@@ -5,11 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
 from backstay.kernel.errors import BackstayError
+from backstay.kernel.records import Condition, WindowResult
 from backstay.loop.notify import deliver
+from backstay.loop.watch import commit
+from backstay.monitor.memory import Memory
 
 SECRET = "whsec_" + base64.b64encode(bytes(32)).decode()
 
@@ -50,6 +54,46 @@ def test_what_happens_is_told_once(told, receiver):
     data = json.loads(receiver.bodies[0])["data"]
     assert data["headline"] == "number 0"
     assert (data["model"], data["environment"], data["facts"]["detector"]) == ("orders", "production", "columns")
+
+
+def test_alarms_of_one_window_are_one_message_that_names_the_detectors(told, receiver):
+    project = told.later(8)
+    project.monitor.watch()
+    project.monitor.notify()
+    ws, release = project.ws, project.releases.champion()
+    seen = ws.catalog.find("window", WindowResult, newest_first=True, limit=1)[0]
+    before = len(receiver.bodies)
+    for number, alarms in ((1, ("embedding", "columns", "prediction")), (2, ("columns",))):
+        window = replace(seen, id=f"window-{number}", new_alarms=alarms)
+        commit(
+            ws,
+            "watch/test",
+            release,
+            window,
+            replace(Memory.start(release.id, release.created_at), windows=number),
+        )
+    assert [message.subject.partition(": ")[2] for message in project.monitor.unsent()] == [
+        "alarm (embedding, columns, prediction)",
+        "alarm (columns)",
+    ]
+    assert len(project.monitor.notify().delivered) == 2
+    assert project.monitor.notify().delivered == ()
+    facts = [json.loads(body)["data"]["facts"] for body in receiver.bodies[before:]]
+    assert [fact["detectors"] for fact in facts] == [["embedding", "columns", "prediction"], ["columns"]]
+
+
+def test_a_test_message_tries_every_wire(told, receiver):
+    file = told.folder / "backstay.toml"
+    first = f'webhooks = ["{receiver.url}"'
+    assert first in file.read_text()
+    file.write_text(
+        file.read_text().replace(first, f'{first.replace(receiver.url, "http://127.0.0.1:9/")}, "{receiver.url}"')
+    )
+    with pytest.raises(
+        BackstayError, match=r"number 1 of notify\.webhooks.*; it arrived by webhook 127\.0\.0\.1 \(number 2"
+    ):
+        told.open().monitor.notify(test=True)
+    assert events(receiver) == ["backstay.test"]
 
 
 def test_other_models_and_other_events_are_not_ours(told, receiver):
@@ -171,12 +215,6 @@ def test_a_test_to_nobody_says_what_to_set(trained):
 
 
 def test_worse_by_labels_alone_is_news_once(trained):
-    from dataclasses import replace
-
-    from backstay.kernel.records import Condition, WindowResult
-    from backstay.loop.watch import commit
-    from backstay.monitor.memory import Memory
-
     project = trained.later(8)
     project.monitor.watch()
     ws, release = project.ws, project.releases.champion()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from backstay.cli import show
+from backstay.loop.outstanding import waiting_for_estimates
 
 
 def rolled_back(place):
@@ -48,6 +49,30 @@ def test_requests_of_a_release_that_is_not_live_are_told_and_closed_on_demand(tr
     assert (len(left.requests), left.past) == (7 + fresh, ())
     assert sum(r.purpose == "retrain" for r in left.requests) == 4
     assert project.labels.close_past() == 0
+
+
+def test_only_rows_of_the_live_release_drawn_at_random_of_late_are_waited_for(trained):
+    project = rolled_back(trained)
+    assert waiting_for_estimates(project.ws) == 3
+    trained.clock.advance(timedelta(days=32))
+    assert waiting_for_estimates(project.ws) == 0
+
+
+def test_the_advice_of_a_look_counts_what_waits(trained):
+    project = trained.open()
+    trained.clock.advance(timedelta(days=7))
+    project.labels.request(20)
+    watched = project.monitor.watch(close_now=True)
+    waiting = len(project.labels.queue().requests)
+    assert watched.latest.labels_requested > waiting
+    # The window's own draw met rows that were asked about before: nobody is asked about them twice.
+    assert len({request.prediction_id for request in project.labels.queue().requests}) == waiting
+    for look in (watched, project.monitor.watch()):
+        (line,) = (line for line in look.latest.advice if "label --export" in line)
+        assert f"Answer the {waiting} rows that wait" in line
+    project.labels.request(watched.latest.labels_requested - waiting)
+    (line,) = (line for line in project.monitor.watch().latest.advice if "label --export" in line)
+    assert "--request" not in line
 
 
 def test_while_one_release_was_ever_live_nothing_is_past(trained):

@@ -13,6 +13,7 @@ import pytest
 from backstay.kernel.records import Condition, Decision, WindowResult
 from backstay.loop import act as acting
 from backstay.loop import watch as watching
+from backstay.loop.standing import share_at
 from backstay.settings import parse
 
 RETRAIN = Decision(True, "Retrain: it pays.", {})
@@ -267,4 +268,4 @@ def test_the_share_of_a_week_is_rounded_by_chance_so_that_a_month_has_what_was_a
     """50 a month are 11.5 a week."""
     ws = SimpleNamespace(settings=parse({"version": 1, "budget": {"labels_per_month": 50}}))
     begin = datetime(2026, 3, 1, tzinfo=UTC)
-    assert watching._share(ws, begin, begin + timedelta(days=7), chance) == labels
+    assert share_at(ws, begin, begin + timedelta(days=7), chance) == labels

@@ -111,10 +111,47 @@ def test_within_the_tolerance_labels_do_not_convict():
     assert summarise(facts(labelled=labels(900, 810, 0.88, 0.909))).condition is Condition.WORSE
 
 
+def test_labels_that_raised_an_alarm_and_newer_ones_that_show_no_fall_are_both_told():
+    """Labels of an older window came late and convict; those of the newest are as the reference was."""
+    summary = summarise(facts((QUIET, CONVICTED), FREE, GOOD))
+    assert summary.condition is Condition.WORSE
+    assert summary.headline.startswith("Worse: labels raised an alarm, which stands; the newest labels look no worse")
+    assert "Only labels could show it" not in summary.headline
+    plain = summarise(facts((QUIET, CONVICTED), FREE, BAD)).headline
+    assert plain.startswith("Worse: labels say that the model is wrong more often than it may be.")
+    assert "Only labels could show it" in plain
+    few = summarise(facts((QUIET, CONVICTED), FREE, labels(12, 12, 0.7, 1.0))).headline
+    assert few.startswith("Worse: labels say")
+
+
 def test_silent_detectors_are_not_quoted_when_none_could_judge():
     unjudged = Signal("embedding", 0.0, False, 0.0, 9, "not judged: too few", figures={"judged": False})
     summary = summarise(facts((unjudged, CONVICTED), FREE, BAD))
     assert "Only labels could show it" not in summary.headline
+
+
+def test_rows_that_wait_for_a_label_come_before_new_ones():
+    def asked(unasked, waiting):
+        return summarise(facts((QUIET,), REFUSED, unasked=unasked, waiting=waiting)).advice[0]
+
+    assert asked(900, 60).startswith("Answer the 60 rows that wait: `backstay label --export to_review.csv`")
+    assert "--request" not in asked(900, 60)
+    assert asked(900, 1).startswith("Answer the 1 row that waits: ")
+    assert asked(900, 1).endswith("Then label 49 more, drawn at random: `backstay label --request 49`.")
+    assert "`backstay label --request 5`. 15 more are wanted" in asked(5, 30)
+    assert "No other row is left" in asked(0, 30)
+    assert asked(0, 30).endswith("`backstay label --request 20`.")
+    # Rows that wait are rows that can be labelled: nobody is told that there are too few.
+    assert "Please label 50" in summarise(facts((QUIET,), REFUSED, unasked=10, waiting=40)).headline
+
+
+def test_fine_names_the_detectors_that_could_not_judge():
+    blind = Signal("columns", 0.0, False, 0.0, 900, "not judged: no column 'a'", figures={"judged": False})
+    waits = Signal("labelled_error", 0.0, False, 0.0, 900, "not judged: no labels yet", figures={"judged": False})
+    some = summarise(facts((QUIET, blind, waits)))
+    assert some.condition is Condition.FINE
+    assert some.headline.startswith("Probably fine: nothing that could be judged has moved (not judged: columns).")
+    assert summarise(facts((QUIET, waits))).headline.startswith("Probably fine: nothing that is watched has moved.")
 
 
 def test_advice_names_what_is_missing():

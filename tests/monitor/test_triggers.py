@@ -141,6 +141,15 @@ def test_what_is_not_known_is_not_retrained_upon():
     assert not decide().retrain
 
 
+def test_what_is_known_of_the_sum_is_shown_where_accuracy_is_not():
+    settings = RetrainSettings(value_per_error=2.0, cost_training=40.0, cost_per_label=0.5, cost_risk=30.0, labels=100)
+    terms = decide_retrain([result(0, REFUSED)], settings, now=BEGIN + timedelta(days=7), labels_at_hand=20).terms
+    assert terms["cost of retraining"] == 40.0 + 0.5 * 80 + 30.0
+    assert terms["value of one error avoided"] == 2.0
+    assert terms["error rate after"] == pytest.approx(1.0 - result(0, REFUSED).figures["reference_accuracy"]["value"])
+    assert not any("error rate now" in name or "value less cost" in name for name in terms)
+
+
 def test_a_measured_challenger_replaces_the_guess():
     hopeless = Loss(0.19, 0.02, 0.02, "a shadow")
     assert not decide(result(0, labels(0.80, 0.08)), challenger=hopeless).retrain

@@ -274,6 +274,11 @@ def watch(
             )
         watched = monitor.backfill(backfill)
     elif rows is not None:
+        if now or act or dry_run or page is not None or metrics is not None:
+            raise BackstayError(
+                "--rows judges the rows of a file and records nothing",
+                fix="leave out --now, --act, --dry-run, --page and --metrics",
+            )
         watched = monitor.examine(rows)
     else:
         watched = monitor.watch(close_now=now, act=act, dry_run=dry_run, page=page, metrics=metrics)

@@ -38,7 +38,7 @@ def _root(
 STOPPED = 130
 """The exit code after Ctrl-C; the parser turns it into this number by itself."""
 TERMINATED = 143
-"""The exit code after SIGTERM, which service managers send and take for a clean end."""
+"""The exit code after SIGTERM, which service managers send; systemd takes it for a clean end where it is told to."""
 
 first.register(app)
 more.register(app)

@@ -132,7 +132,7 @@ def watched(value: Watched, *, explain: bool = False) -> None:
             say(f"note: {note}")
         return
     if not value.windows:
-        say(f"nothing new to judge: {value.pending} rows wait in the window that is still filling. The newest window:")
+        say(f"nothing new to judge: {value.waits}. The newest window:")
     for result in value.windows or (value.latest,):
         window(result)
     for note in value.notes:

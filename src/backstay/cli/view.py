@@ -157,7 +157,7 @@ def _accounts(value: Watched, latest: WindowResult) -> Table:
     share = latest.budget_spent / latest.budget if latest.budget > 0 else 0.0
     said = Text(f"{latest.budget_spent:.2f} of {latest.budget:g} expected false alarms used")
     table.add_row("budget", Group(_bar(share, "blue"), said))
-    table.add_row("pending", Text(f"{value.pending:,} rows in the window that is still filling"))
+    table.add_row("pending", Text(value.waits))
     return table
 
 

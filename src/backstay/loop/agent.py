@@ -57,7 +57,9 @@ def again(look: Callable[[], None], *, every_seconds: float, until: threading.Ev
         BackstayError: the pause is shorter than a second.
     """
     if not every_seconds >= SHORTEST:
-        raise BackstayError(f"a look every {every_seconds!r} seconds", fix="give a pause of a second or more")
+        raise BackstayError(
+            f"a look every {every_seconds / 60.0:g} minutes", fix="give a pause of a second (0.02 minutes) or more"
+        )
     stop = until or threading.Event()
     while not stop.is_set():
         look()

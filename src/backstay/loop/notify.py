@@ -26,6 +26,7 @@ from backstay.loop.workspace import Workspace
 PAUSES = (1.0, 3.0)
 """Seconds before the second and third try of one look."""
 MOST_WORDS = 80
+_CHECK = "check the address and that it is up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,9 @@ class Message:
 
     @property
     def subject(self) -> str:
-        return f"[backstay] {self.model} in {self.environment}: {self.event.replace('_', ' ')}"
+        by = (self.facts or {}).get("detectors")
+        whose = f" ({', '.join(by)})" if by else ""
+        return f"[backstay] {self.model} in {self.environment}: {self.event.replace('_', ' ')}{whose}"
 
     @property
     def name(self) -> str:
@@ -129,11 +132,21 @@ def send_test(ws: Workspace) -> Notified:
         )
     now = ws.clock.now()
     message = Message(event_id("msg"), "test", 0, ws.name, ws.environment, "This is a test.", now, ws.actor)
+    failed: list[tuple[str, BackstayError]] = []
+    arrived = []
     for wire in wires:
+        # One that fails keeps none of the others from being tried.
         try:
             wire.send(message)
+            arrived.append(wire.name)
         except Undelivered as error:
-            raise BackstayError(f"{wire.name}: {error.why}", fix="check the address and that it is up") from error
+            failed.append((f"{wire.name}: {error.why}", BackstayError(error.why, fix=_CHECK)))
+        except BackstayError as error:
+            failed.append((f"{wire.name}: {error.what}", error))
+    if failed:
+        rest = f"; it arrived by {', '.join(arrived)}" if arrived else ""
+        fixes = dict.fromkeys(error.fix for _, error in failed)
+        raise BackstayError("; ".join(what for what, _ in failed) + rest, fix="; ".join(fixes)) from failed[0][1]
     return Notified(tuple(f"{wire.name}: test" for wire in wires))
 
 
@@ -261,8 +274,23 @@ def _messages(ws: Workspace, after: int) -> Iterator[Message]:
     ours = {release.id for release in ws.catalog.releases(ws.name, ws.environment)}
     for row in ws.ledger.rows(after=after):
         release = row.body.get("release", row.body.get("previous"))
-        if row.kind in ws.settings.notify.events and release in ours:
+        if row.kind in ws.settings.notify.events and release in ours and not _told_with_another(ws, row):
             yield _message(ws, row)
+
+
+def _window(ws: Workspace, row: LedgerRow) -> WindowResult | None:
+    try:
+        return ws.catalog.get("window", str(row.body["window"]), WindowResult)
+    except NotFound:
+        return None
+
+
+def _told_with_another(ws: Workspace, row: LedgerRow) -> bool:
+    """Whether this alarm is of a window whose first alarm is told with all the others: one window, one message."""
+    if row.kind != "alarm":
+        return False
+    window = _window(ws, row)
+    return window is not None and row.body.get("detector") in window.new_alarms[1:]
 
 
 def _message(ws: Workspace, row: LedgerRow) -> Message:
@@ -285,10 +313,11 @@ def _told(ws: Workspace, row: LedgerRow) -> tuple[str, tuple[str, ...], Json]:
     body = row.body
     if row.kind in ("alarm", "worse"):
         facts: Json = {k: body[k] for k in ("detector", "window", "release") if k in body}
-        try:
-            window = ws.catalog.get("window", str(body["window"]), WindowResult)
-        except NotFound:
+        window = _window(ws, row)
+        if window is None:
             return str(body["headline"]), (), facts
+        if row.kind == "alarm":
+            facts["detectors"] = list(window.new_alarms)
         span = {"start": window.start.isoformat(), "end": window.end.isoformat(), "rows": window.rows}
         return window.headline, window.advice, {**facts, **span, "condition": window.condition.value}
     facts = {k: body[k] for k in ("candidate", "release", "previous", "verdict", "to") if body.get(k) is not None}

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from backstay.kernel.records import LabelRequest
 from backstay.loop.workspace import Workspace
 
 TEACHING = "retrain"
+ESTIMATING = ("standing", "estimate")
+MONTH_DAYS = 31.0
 CLOSED = "past"
 
 
@@ -54,6 +57,23 @@ def past_of(ws: Workspace, waiting: Sequence[LabelRequest]) -> tuple[Past, ...]:
         if release != champion.id and release in sequences:
             found.setdefault(sequences[release], []).append(request.id)
     return tuple(Past(sequence, tuple(ids)) for sequence, ids in sorted(found.items()))
+
+
+def waiting_for_estimates(ws: Workspace, asked: Sequence[LabelRequest] = ()) -> int:
+    """How many rows of the live release wait for a label that would enter its estimates: drawn at random in the last
+    month, since older ones would come too late for them.
+
+    Args:
+        asked: requests that are about to be added, or were before a look was killed.
+    """
+    since = ws.clock.now() - timedelta(days=MONTH_DAYS)
+    waiting = [
+        request
+        for request in ws.catalog.requests(ws.name, ws.environment, status="open")
+        if request.purpose in ESTIMATING and request.requested_at >= since
+    ]
+    past = {request_id for former in past_of(ws, waiting) for request_id in former.ids}
+    return len({request.prediction_id for request in (*waiting, *asked) if request.id not in past})
 
 
 def close_past(ws: Workspace) -> int:

@@ -14,12 +14,12 @@ from backstay.journal.importing import rows_from
 from backstay.journal.release_log import ReleaseLog
 from backstay.journal.rows import Rows
 from backstay.kernel.errors import Conflict
-from backstay.kernel.ids import fraction
+from backstay.kernel.plural import counted
 from backstay.kernel.records import Condition, Decision, Release, Schema, WindowResult
-from backstay.labels.queue import draw_requests
 from backstay.loop.act import carry_out, decide, tidy
 from backstay.loop.examples import bring, group_names
 from backstay.loop.gating import Offered
+from backstay.loop.given import as_kept
 from backstay.loop.label import ingest_feedback, live_log, unasked
 from backstay.loop.labelled import labelled_rows
 from backstay.loop.lease import lease
@@ -27,11 +27,12 @@ from backstay.loop.lookup import example_ids, newest_window, window_results
 from backstay.loop.notify import begin, deliver
 from backstay.loop.numbers import measured, with_numbers_of
 from backstay.loop.opinions import heard
-from backstay.loop.outstanding import past_of
+from backstay.loop.outstanding import past_of, waiting_for_estimates
 from backstay.loop.reference import reference_of, slices_of
 from backstay.loop.rest import at_rest, note
 from backstay.loop.searched import Searched
 from backstay.loop.sets import with_sets_of
+from backstay.loop.standing import draw_of
 from backstay.loop.whole_file import write_whole
 from backstay.loop.window_draw import drawn_of
 from backstay.loop.window_rows import no_numbers_in, window_data
@@ -46,7 +47,6 @@ from backstay.monitor.watch import watch_window
 from backstay.monitor.windows import SMALLEST, cut, stamp
 from backstay.serve.metrics import watch_text
 
-DAYS_A_MONTH = 365.25 / 12
 Logged = TypeVar("Logged", Rows, ReleaseLog)
 
 
@@ -57,7 +57,7 @@ class Watched:
     Args:
         windows: judged now, oldest first; empty when none has closed since the last look.
         latest: the newest window ever judged, None before the first.
-        pending: rows that wait in the window that is still filling.
+        pending: rows that wait in the window that is still filling, and `takes` how many it has to have.
         requested: prediction ids that this look put into the review queue.
     """
 
@@ -70,6 +70,20 @@ class Watched:
     acted: Offered | None = None
     promoted: Release | None = None
     notes: tuple[str, ...] = ()
+    takes: int = 0
+
+    @property
+    def waits(self) -> str:
+        """How many rows wait, and for how many where these are not enough however long they wait.
+
+        >>> Watched((), None, 35, takes=100).waits
+        '35 rows wait in the window that is still filling, which takes 100 or more'
+        >>> Watched((), None, 1, takes=1).waits
+        '1 row waits in the window that is still filling'
+        """
+        verb = "waits" if self.pending == 1 else "wait"
+        rows = f"{counted(self.pending, 'row')} {verb} in the window that is still filling"
+        return rows if not 0 < self.pending < self.takes else f"{rows}, which takes {self.takes:,} or more"
 
     @property
     def nothing_yet(self) -> str:
@@ -127,7 +141,7 @@ def _watch(ws: Workspace, *, close_now: bool, act: bool, dry_run: bool, page: Pa
         history = window_results(ws, release.id)
         latest = history[-1] if history else None
         if latest is not None and not done and latest.labels_requested:
-            latest = renewed(latest, unasked(ws, release, log))
+            latest = renewed(latest, unasked(ws, release, log), waiting_for_estimates(ws))
         pending = int(np.count_nonzero(log.times >= stamp(memory.last_end))) if memory.last_end else len(log)
         note(ws, key, mark, memory, release, logged, log)
         shown = Rows.none() if latest is None or page is None else log.of_ids(example_ids(latest))
@@ -172,13 +186,16 @@ def _judged(
             untold = memory.untold(log.times, left)
             data = replace(data, slices=slices_of(ws, inside.inputs, reference.slices), untold=untold)
             data = _answered(feedback.into(data, inside), inside, reference)
-            # The standing sample of this very window is drawn after it was judged.
-            free = max(unasked(ws, release, log) - _share(ws, window.start, window.end, 0.0), 0)
+            # The standing sample of this very window is asked for once it is judged.
+            asked = draw_of(ws, release, inside, window.start, window.end)
+            free = max(unasked(ws, release, log) - len(asked), 0)
             drawn = drawn_of(ws, release, labelled, window.start, window.end)
             found = searched.of(window.start, window.end)
-            data = replace(data, drawn=drawn, unasked=free, answered=answered, searches=found)
+            waiting = waiting_for_estimates(ws, asked)
+            data = replace(data, drawn=drawn, unasked=free, waiting=waiting, answered=answered, searches=found)
             result, memory = watch_window(memory, data, detectors, ws.settings, ws.clock)
-            requested += _ask(ws, inside, result)
+            ws.catalog.add_requests(asked)
+            requested += [request.prediction_id for request in asked]
             try:
                 commit(ws, key, release, result, memory)
             except Conflict as other:
@@ -213,7 +230,7 @@ def _rested(
     if resting is None:
         return None
     watched = _followed(ws, release, history, [*notes, *_left_out(resting.unsound)], act=act, dry_run=dry_run)
-    return replace(watched, latest=renewed(latest, resting.unasked), pending=resting.pending)
+    return replace(watched, latest=renewed(latest, resting.unasked, waiting_for_estimates(ws)), pending=resting.pending)
 
 
 def _followed(
@@ -224,7 +241,8 @@ def _followed(
     acted, promoted, said = carry_out(ws, decision, release, dry_run=dry_run) if act or dry_run else (None, None, [])
     past = past_of(ws, ws.catalog.requests(ws.name, ws.environment, status="open"))
     told = [*notes, *unknown, *said, *(p.sentence for p in past), *(tidy(ws) if act and not dry_run else ())]
-    return Watched((), None, 0, decision, acted=acted, promoted=promoted, notes=tuple(told))
+    takes = ws.settings.watch.window_rows if ws.settings.watch.windows == "count" else ws.settings.watch.minimum_rows
+    return Watched((), None, 0, decision, acted=acted, promoted=promoted, notes=tuple(told), takes=takes)
 
 
 def commit(ws: Workspace, key: str, release: Release, result: WindowResult, memory: Memory) -> None:
@@ -263,7 +281,9 @@ def examine(ws: Workspace, source: Any) -> Watched:
     if record.bundle is None:
         rows = rows_from(table, ws.settings.predictions, ws.settings.data.time_zone, classes=record.classes, now=now)
     else:
-        outputs = ws.load_model(record).predict(table)
+        model = ws.load_model(record)
+        table = as_kept(table, schema, model.manifest.columns)
+        outputs = model.predict(table)
         rows = Rows(
             ids=np.array([f"row-{i}" for i in range(table.num_rows)], dtype=object),
             times=np.full(table.num_rows, stamp(now), dtype="datetime64[us]"),
@@ -347,25 +367,3 @@ def _labelled_as_rows(
     )
     data = window_data(held, first, last + timedelta(microseconds=1), schema, ())
     return with_numbers_of(data, held, reference)
-
-
-def _ask(ws: Workspace, rows: Rows, result: WindowResult) -> list[str]:
-    """Draw the window's share of the standing sample into the review queue; the same draw if it is repeated."""
-    wanted = min(_share(ws, result.start, result.end, fraction(result.id, "standing")), len(rows))
-    if wanted == 0:
-        return []
-    rng = np.random.default_rng(int(fraction(result.id, "draw") * 2**53))
-    requests = draw_requests(rows, wanted, purpose="standing", rng=rng, now=ws.clock.now(), **ws.scope)
-    ws.catalog.add_requests(requests)
-    return [r.prediction_id for r in requests]
-
-
-def _share(ws: Workspace, start: datetime, end: datetime, chance: float) -> int:
-    """The window's share of the month's labels: rounded up where the chance in [0, 1) is below what is left over.
-
-    A window that is longer than planned, since so few rows came, is no reason to ask for more than a month's.
-    """
-    planned = ws.settings.watch.window_days if ws.settings.watch.windows == "time" else 0.0
-    days = min((end - start).total_seconds() / 86_400, max(planned, DAYS_A_MONTH))
-    exact = ws.settings.budget.labels_per_month * days / DAYS_A_MONTH
-    return int(exact) + int(chance < exact - int(exact))

@@ -15,7 +15,7 @@ from backstay.journal.rows import Rows
 from backstay.kernel.records import ColumnKind, Schema
 from backstay.loop.reference import views
 from backstay.maths.arrays import AnyArray, BoolArray
-from backstay.monitor.inputs import strange_of
+from backstay.monitor.inputs import strange_of, with_absent
 from backstay.monitor.traffic import COLUMNS, REPRESENTATION, SCORES, LabelledRow, WindowData
 
 
@@ -25,7 +25,8 @@ def window_data(
     """Rows of the journal as the detectors take them.
 
     A row that lacks scores, embeddings or inputs that others have is marked (`WindowData.lacks`). A picture or vector
-    that is not there, or not of the schema's length, counts as inputs that are lacking.
+    that is not there, or not of the schema's length, counts as inputs that are lacking. Of inputs that lack a column
+    of the schema it is missing in every row.
     """
     scored = _where(rows.scores is not None, rows.scored, len(rows))
     embedded = _where(rows.embeddings is not None, rows.embedded, len(rows))
@@ -39,6 +40,7 @@ def window_data(
     table = rows.inputs if rows.inputs is not None and described.any() else None
     if table is not None and not described.all():
         table = table.filter(pa.array(described))
+    table = None if table is None else with_absent(table, schema)
     view = views(table, schema, Outputs(rows.predictions, None, rows.embeddings if by_embedding else None))
     seen = embedded if by_embedding else described
     parts = {

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from backstay.kernel.records import Condition, Estimate, Signal
 from backstay.monitor.asking import ask_for, please
-from backstay.monitor.detectors import OF_LABELS
 from backstay.monitor.facts import Facts
 
 
@@ -146,16 +145,18 @@ def within(limit: float) -> str:
 SAID = "Worse: labels say that the model is wrong more often than it may be."
 LINGERS = "Worse: the alarm that labels raised stands; they do not say yet that the model is right as often again."
 
+EASED = "Worse: labels raised an alarm, which stands; the newest labels look no worse than the reference."
+
 
 def _worse(facts: Facts) -> str:
-    parts = [LINGERS if facts.lingers else SAID, _surprise(facts)]
+    parts = [LINGERS if facts.lingers else EASED if facts.eased else SAID, _surprise(facts)]
     if facts.labelled is not None:
         parts.append(labels_sentence(facts.labelled, facts.primary))
     parts += _drawn(facts)
     parts.append(_before(facts))
     if facts.drifted:
         parts.append(f"The traffic moved as well: {_what_moved(facts)}.")
-    elif any(signal.figures.get("judged") for signal in facts.signals if signal.detector not in OF_LABELS):
+    elif facts.compared and not facts.eased:
         parts.append(
             "Only labels could show it: the inputs and the model's answers look as before, "
             "it is the answers wanted that have changed."
@@ -235,6 +236,9 @@ def _blind(facts: Facts) -> str:
 
 
 def _fine(facts: Facts) -> str:
+    if facts.compared and facts.unjudged:
+        unseen = ", ".join(facts.unjudged)
+        return _known(facts, f"Probably fine: nothing that could be judged has moved (not judged: {unseen}).")
     if facts.compared:
         return _known(facts, "Probably fine: nothing that is watched has moved.")
     return _known(facts, "Probably fine by its labels alone: no detector could compare the traffic with the reference.")
@@ -288,7 +292,8 @@ def _primary_before(known: Estimate | None) -> str:
 
 
 def _please(facts: Facts) -> str:
-    return please(facts.labels_wanted, facts.halfwidth, facts.unasked)
+    free = None if facts.unasked is None else facts.unasked + facts.waiting
+    return please(facts.labels_wanted, facts.halfwidth, free)
 
 
 def _what_moved(facts: Facts) -> str:
@@ -299,7 +304,7 @@ def _what_moved(facts: Facts) -> str:
 def _advice(facts: Facts, first: tuple[str, ...], wanted: int = 0) -> tuple[str, ...]:
     advice = list(first)
     if wanted:
-        advice.append(ask_for(wanted, facts.unasked))
+        advice.append(ask_for(wanted, facts.unasked, facts.waiting))
     rows = max((int(signal.figures.get("reference_rows_wanted", 0)) for signal in facts.signals), default=0)
     if rows:
         advice.append(f"Ask for more reference rows: {rows}. With those there are, small changes may go unseen.")

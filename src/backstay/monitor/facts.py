@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from backstay.kernel.records import Estimate, Signal
 from backstay.monitor.conviction import CONVICTS, FEWEST, may_convict
 from backstay.monitor.detectors import CONFIDENT, LABELLED, OF_LABELS
+from backstay.monitor.detectors.confident_errors import DOUBTED
 from backstay.monitor.late_rows import Untold
 from backstay.monitor.newest import ENOUGH
 from backstay.monitor.reference import KnownAccuracy
 
 # Labels of the standing sample that are enough to speak without an estimate from the scores.
 ADEQUATE = ENOUGH
-# The level at which one look at confident mistakes raises a doubt: that of one side of the interval that people read.
-DOUBTED = 0.025
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +29,7 @@ class Facts:
         untold: logged rows that no window judges, to be told now.
         absent: detectors that could not be fitted, with the reason.
         unasked: logged rows that can still be drawn at random for a label; None where nobody counted.
+        waiting: rows that were drawn for an estimate and wait for their label.
         primary: what labels say of the figure that the project goes by, where that is not accuracy.
         known_primary: that figure on the reference.
         stood: an alarm on confident errors that called the model worse at an earlier look.
@@ -49,6 +49,7 @@ class Facts:
     answered: bool = True
     drawn: Estimate | None = None
     unasked: int | None = None
+    waiting: int = 0
     primary: Estimate | None = None
     known_primary: Estimate | None = None
     stood: bool = False
@@ -69,6 +70,13 @@ class Facts:
     def lingers(self) -> bool:
         """Only that an earlier look called the model worse, and that nothing has ended it, still does."""
         return self._alarm(LABELLED) is None and self.stood and not self.labels_fell and not self.labels_say_worse
+
+    @property
+    def eased(self) -> bool:
+        """An alarm on labelled errors stands, and the newest labels, which need not be those that raised it, show no
+        fall."""
+        newest = self.labelled is not None and self.labelled.labels >= FEWEST
+        return self._alarm(LABELLED) is not None and newest and not self.labels_fell and not self.labels_say_worse
 
     @property
     def surprised(self) -> Signal | None:
@@ -123,6 +131,12 @@ class Facts:
     def compared(self) -> bool:
         """Some detector compared the traffic with the reference."""
         return any(signal.figures.get("judged", True) for signal in self.signals if signal.detector not in OF_LABELS)
+
+    @property
+    def unjudged(self) -> tuple[str, ...]:
+        """Detectors that could not compare this window with anything; labels that have not come yet are no such."""
+        signals = (signal for signal in self.signals if signal.detector not in OF_LABELS)
+        return tuple(signal.detector for signal in signals if not signal.figures.get("judged", True))
 
     @property
     def suspected(self) -> Signal | None:

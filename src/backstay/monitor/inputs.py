@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from backstay.monitor.reference import Reference
 from backstay.monitor.traffic import WindowData
 
 NUMBERS = (ColumnKind.NUMBER, ColumnKind.INTEGER)
+READ = (*NUMBERS, ColumnKind.TEXT, ColumnKind.BOOLEAN, ColumnKind.CATEGORY)
 TOP = 10
 CLIP = 6.0
 
@@ -41,6 +42,26 @@ def columns_of(table: pa.Table, schema: Schema) -> dict[str, AnyArray]:
         elif kind is ColumnKind.CATEGORY:
             columns[name] = _objects(as_text(values))
     return columns
+
+
+def absent_from(names: Iterable[str], schema: Schema) -> list[str]:
+    """The feature columns that a detector can test and that are not among these names."""
+    there = set(names)
+    return [name for name in schema.features if name not in there and schema.column(name).kind in READ]
+
+
+def with_absent(table: pa.Table, schema: Schema) -> pa.Table:
+    """The table with the feature columns that it lacks, as missing in every row; as it is where it has none of them.
+
+    A column that is renamed or gone is news. It must neither be passed over nor blind the tests of the others; and what
+    is said of these rows must not depend on whether other files of the log hold the column.
+    """
+    absent = absent_from(table.column_names, schema)
+    if not any(name in table.column_names for name in schema.features):
+        return table
+    for name in absent:
+        table = table.append_column(name, pa.nulls(table.num_rows))
+    return table
 
 
 def strange_of(table: pa.Table, schema: Schema) -> dict[str, AnyArray]:

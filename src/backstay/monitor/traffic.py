@@ -171,6 +171,7 @@ class WindowData:
         failures: when requests failed that were not answered, datetime64[us], UTC [any number].
         drawn: the newest draw by doubt of this release, mostly of an earlier window, with its labels.
         unasked: logged rows of this release that can still be drawn at random for a label; None where nobody counted.
+        waiting: rows of this release that were drawn for an estimate and wait for their label.
         searches: that were answered in this window; None where none was logged.
         answered: logged rows of which `labels` tell, as rows of a window: for what is foretold of them by their inputs.
         lacks: by part ("scores", "representation", "columns") the rows that were logged without it [n]; only parts that
@@ -200,6 +201,7 @@ class WindowData:
     slices: Mapping[str, AnyArray] = field(default_factory=dict)
     drawn: Drawn | None = None
     unasked: int | None = None
+    waiting: int = 0
     answered: WindowData | None = None
     searches: Searches | None = None
     lacks: Mapping[str, BoolArray] = field(default_factory=dict)

@@ -152,7 +152,11 @@ def _worth(
         sources = {KNOWN_FROM: loss.source, AFTER_FROM: fresh.source}
     else:
         missing = "accuracy now is not known: label some rows" if loss is None else "accuracy before is not known"
-        return Decision(False, f"Do not retrain: {missing}.", {})
+        known = {
+            **({} if loss is None else {"error rate now": loss.value, KNOWN_FROM: loss.source}),
+            **({} if fresh is None else {"error rate after": fresh.value, AFTER_FROM: fresh.source}),
+        }
+        return Decision(False, f"Do not retrain: {missing}.", {**known, **_given(results, settings, labels_at_hand)})
     found, surely = (_sum(bounds(times), results, settings, labels_at_hand) for times in (1.0, fall.strict))
     rates: Json = {"error rate now": now, "error rate after": after}
     terms = {**rates, **dict(found.terms), **sources, **_shown(fall)}
@@ -178,6 +182,14 @@ def _sum(
         cost_label=settings.cost_per_label * max(settings.labels - labels_at_hand, 0),
         cost_risk=settings.cost_risk,
     )
+
+
+def _given(results: Sequence[WindowResult], settings: RetrainSettings, labels_at_hand: int) -> Json:
+    """The terms that hang on no error rate: what an error costs, how many there may be, and what retraining costs."""
+    sums = _sum((0.0, 0.0), results, settings, labels_at_hand)
+    rates = ("error rate now, at least", "error rate after, at most")
+    gains = ("errors avoided, at least", "value of retraining, at least", "value less cost")
+    return {name: value for name, value in sums.terms if name not in (*rates, *gains)}
 
 
 def _shown(fall: Fall) -> Json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from backstay.kernel.clock import Clock, utc
 from backstay.kernel.errors import BackstayError, Conflict
@@ -99,6 +99,7 @@ def watch_window(
         answered=detectors.reference.answered,
         drawn=drawn,
         unasked=window.unasked,
+        waiting=window.waiting,
         primary=primary,
         stood=bool(memory.detectors.get(CONFIDENT, {}).get(CONVICTED)),
         known_primary=None if primary is None else on_reference(primary.metric, detectors.reference),
@@ -125,7 +126,7 @@ def watch_window(
         sources=memory.sources if window.groups is None else memory.sources.add(window.groups),
     )
     result = WindowResult(
-        id=content_id("window", digest([memory.release_id, window.start.isoformat(), window.end.isoformat()])),
+        id=window_id(memory.release_id, window.start, window.end),
         model=settings.name,
         environment=settings.environment,
         release_id=memory.release_id,
@@ -153,6 +154,11 @@ def watch_window(
         located=locate(signals, described, detectors, settings),
     )
     return result, memory
+
+
+def window_id(release_id: str, start: datetime, end: datetime) -> str:
+    """The name of the window of a release from one moment to another, before and after it is judged."""
+    return content_id("window", digest([release_id, start.isoformat(), end.isoformat()]))
 
 
 def _signals(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from backstay.kernel.errors import BackstayError
-from backstay.monitor.detectors.confident_errors import LEAST, POOLED, ConfidentErrorsDetector
+from backstay.monitor.detectors.confident_errors import DOUBTED, LEAST, POOLED, ConfidentErrorsDetector
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,16 @@ def test_no_evidence_is_told_as_nought(world, detector_of, look):
     signal, _ = detector_of(world).look(state, world.window(1), look(0.004))
     assert str(signal.evidence) == "0.0"
     assert "(0.00 of what would alarm)" in signal.message
+
+
+@pytest.mark.parametrize("swapped", [True, False])
+def test_what_makes_somebody_doubt_is_not_told_as_well(world, detector_of, look, swapped):
+    """At a level at which a dozen labels cannot alarm. The headline asks for labels by this very count."""
+    signal, _ = detector_of(world).look({}, world.window(0, n=100, labels=12, swapped=swapped), look(1e-12))
+    assert not signal.alarm
+    assert (signal.figures["beyond_tolerance"] and signal.figures["p_value"] <= DOUBTED) is swapped
+    said = "more than chance alone would give, too little for an alarm" if swapped else "the model errs where it may"
+    assert signal.message.startswith(f"{said}: mistakes where the model was sure: ")
 
 
 def test_few_labels_are_not_judged(world, detector_of, look):

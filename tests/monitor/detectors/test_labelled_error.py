@@ -77,6 +77,7 @@ def test_labels_that_nobody_drew_are_left_out(world, make_label, begin, look):
     signals, _ = run(world, make_label, begin, look, [1.0] * 4, probability=None)
     assert not any(signal.alarm for signal in signals)
     assert "12 labels do not speak for all traffic" in signals[0].message
+    assert "kept for training or the gate" in signals[0].message
     convicted, _ = run(world, make_label, begin, look, [1.0] * 4)
     assert any(signal.alarm for signal in convicted)
 
@@ -93,6 +94,10 @@ def test_an_alarm_stands_until_labels_say_that_it_is_over(world, make_label, beg
     assert all(alarms[first : first + 4])
     assert not alarms[-1]
     assert signals[first].evidence >= 1 > signals[-1].evidence
+    # Its bets begin anew at the alarm, so that their size would say "1.0 times" of the worst model too.
+    assert all("the alarm stands until 30 labels after it are within that" in s.message for s in signals if s.alarm)
+    assert not any("times what would alarm" in s.message for s in signals)
+    assert "of what would alarm" in signals[-1].message
 
 
 def test_steps_are_rationed_however_many_labels_come(world, make_label, begin, look):

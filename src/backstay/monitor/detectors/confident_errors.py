@@ -56,6 +56,8 @@ from backstay.monitor.traffic import LabelledRow, WindowData
 NAME = CONFIDENT
 # Labels that are looked at, when those of this look are fewer; with fewer than LEAST nothing is judged.
 POOLED, LEAST = 50, 10
+# The level at which one look raises a doubt, if no alarm: that of one side of the interval that people read.
+DOUBTED = 0.025
 NO_DIFFERENCE = 0.5
 
 
@@ -113,7 +115,11 @@ class ConfidentErrorsDetector:
         weight = max(0.0, float(np.log(chance) / np.log(look.alpha)))  # in this order: a chance of 1 gives -0.0
         evidence = max(weight, 1.0) if alarm else min(weight, 0.999)
         said = labels.sentence(self.surprise)
-        what = "labels say that what is right has changed" if alarm else "the model errs where it may"
+        doubted = beyond and chance <= DOUBTED
+        what = (
+            "more than chance alone would give, too little for an alarm" if doubted else "the model errs where it may"
+        )
+        what = "labels say that what is right has changed" if alarm else what
         signal = Signal(
             detector=NAME,
             evidence=evidence,

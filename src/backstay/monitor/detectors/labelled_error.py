@@ -45,6 +45,7 @@ from backstay.maths.betting import null_error
 from backstay.monitor.detectors import Look
 from backstay.monitor.detectors.rates import REFERENCE_DELTA
 from backstay.monitor.detectors.rationing import (
+    RECOVERED_AFTER,
     REMEMBERED,
     allowed,
     arrival,
@@ -143,13 +144,16 @@ def _message(recent: Sequence[Sequence[Any]], m0: float, evidence: float, alarm:
     elif wrong > m0 * len(recent):
         what = "errors are not yet shown to be more than is accepted"
     told = f"; {_unusable(unusable)}" if unusable else ""
+    if alarm:
+        # The bets begin anew at the alarm: their size says no more how sure it is.
+        return f"{what}: {said} (the alarm stands until {RECOVERED_AFTER} labels after it are within that){told}"
     return f"{what}: {said} ({strength(evidence)}){told}"
 
 
 def _unusable(count: int) -> str:
     return (
-        f"{count} labels do not speak for all traffic (untrusted, drawn by doubt, or nobody knows how their rows were "
-        "chosen)"
+        f"{count} labels do not speak for all traffic (untrusted, drawn by doubt, kept for training or the gate, or "
+        "nobody knows how their rows were chosen)"
     )
 
 
