@@ -6,7 +6,7 @@ import math
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from backstay.gate.rules import RULES, Context
@@ -31,27 +31,56 @@ class TestThresholds:
         assert outcome.message == "accuracy is 0.900 (0.880 to 0.920, n=500), asked for at least 0.8801"
         assert outcome.evidence["low"] == 0.88
 
-    def test_the_upper_end_must_stay_under_the_value(self, report):
-        assert ask("at_most", report(), value=0.92).passed
-        outcome = ask("at_most", report(), value=0.9199)
+    def test_the_upper_end_must_stay_under_the_value(self, report, measured):
+        loss = report(measurements=[measured(metric="log_loss")])
+        assert ask("at_most", loss, metric="log_loss", value=0.92).passed
+        outcome = ask("at_most", loss, metric="log_loss", value=0.9199)
         assert not outcome.passed
-        assert outcome.message == "accuracy is 0.900 (0.880 to 0.920, n=500), asked for at most 0.9199"
+        assert outcome.message == "log_loss is 0.900 (0.880 to 0.920, n=500), asked for at most 0.9199"
 
-    @pytest.mark.parametrize("name", ["at_least", "at_most"])
-    def test_what_is_missing_is_refused(self, report, measured, name):
-        assert "names no value" in ask(name, report()).message
-        assert not ask(name, report(), value=math.nan).passed
-        for figures in ([], [measured(low=None)], [measured(slice="a=b")], [measured(of="control:majority")]):
-            outcome = ask(name, report(measurements=figures), value=0.5)
+    @pytest.mark.parametrize(
+        ("name", "metric", "other"),
+        [
+            *(("at_least", m, "at_most") for m in ("log_loss", "calibration_error", "called_none", "mae")),
+            *(("at_most", m, "at_least") for m in ("accuracy", "auc", "recall", "f1", "knn_accuracy", "jaccard")),
+        ],
+    )
+    def test_a_bar_from_the_wrong_side_passes_nobody(self, report, measured, name, metric, other):
+        outcome = ask(name, report(measurements=[measured(metric=metric)]), metric=metric, value=0.9)
+        assert not outcome.passed
+        assert outcome.message.endswith(f"is better: ask with {other}")
+
+    @pytest.mark.parametrize(("name", "metric"), [("at_least", "accuracy"), ("at_most", "log_loss")])
+    def test_what_is_missing_is_refused(self, report, measured, name, metric):
+        whole = report(measurements=[measured(metric=metric)])
+        assert "names no value" in ask(name, whole, metric=metric).message
+        assert not ask(name, whole, metric=metric, value=math.nan).passed
+        for odd in ({"low": None}, {"slice": "a=b"}, {"of": "control:majority"}, None):
+            figures = [] if odd is None else [measured(metric=metric, **odd)]
+            outcome = ask(name, report(measurements=figures), metric=metric, value=0.5)
             assert not outcome.passed
             assert "was not measured" in outcome.message
 
-    @pytest.mark.parametrize("name", ["at_least", "at_most"])
+    @pytest.mark.parametrize(("name", "metric", "easy"), [("at_least", "accuracy", 0.0), ("at_most", "log_loss", 1.0)])
     @pytest.mark.parametrize("bad", NOT_NUMBERS)
     @pytest.mark.parametrize("field", ["value", "low", "high", "n"])
-    def test_what_is_not_a_number_is_refused(self, report, measured, name, bad, field):
-        figures = [measured(**{field: bad})] if (field, bad) != ("low", None) else [measured(low=None)]
-        assert not ask(name, report(measurements=figures), value=0.0 if name == "at_least" else 1.0).passed
+    def test_what_is_not_a_number_is_refused(self, report, measured, name, metric, easy, bad, field):
+        fields = {field: bad} if (field, bad) != ("low", None) else {"low": None}
+        figures = [measured(metric=metric, **fields)]
+        assert not ask(name, report(measurements=figures), metric=metric, value=easy).passed
+
+    def test_what_was_compared_is_named_where_something_else_is_asked_for(self, report, compared):
+        loss = report(compared(metric="log_loss"))
+        for name in ("no_worse_than_champion", "better_than_champion", "no_slice_worse"):
+            assert "accuracy was not compared" in ask(name, loss).message
+            assert ask(name, loss).message.endswith("; compared are log_loss")
+        control = report(compared(against="control:raw_knn"))
+        assert ask("beats_controls", control, control="majority").message == (
+            "the control majority was not measured for accuracy; measured are raw_knn"
+        )
+        assert ask("beats_controls", control, metric="f1").message == (
+            "no control was measured for f1; measured are those for accuracy"
+        )
 
 
 class TestMinimumN:
@@ -194,6 +223,7 @@ figures = st.floats(-1, 1) | st.just(math.nan)
 
 
 @given(st.sampled_from(sorted(set(RULES) - {"no_open_findings"})), figures, figures, figures, figures, figures)
+@example(name="beats_controls", a=math.nan, b=math.nan, c=1.3688309242534145e-268, d=-1.0, e=0.0)
 def test_no_rule_passes_on_a_report_with_nothing_but_not_numbers_in_one_place(name, a, b, c, d, e):
     """Law: put NaN in the place of any figure that a rule reads, and what passed is refused; never the reverse."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backstay.gate.rules import RULES, Context
+from backstay.gate.rules import RULES, Check, Context
 from backstay.kernel.clock import Clock
 from backstay.kernel.ids import event_id
 from backstay.kernel.records import Report, Verdict
@@ -38,7 +38,8 @@ def decide(
     context = Context(champion=champion, minimum_n=policy.minimum_n)
     first = next((name for name in FIRST if report.find(name) is not None), FIRST[0])
     always = tuple(rule.model_copy(update={"metric": first}) for rule in ALWAYS)
-    outcomes = tuple(RULES[rule.rule](report, rule, context) for rule in (*always, *policy.rules))
+    asked: list[tuple[Check, Rule]] = [(RULES[rule.rule], rule) for rule in (*always, *policy.rules)]
+    outcomes = tuple(check(report, rule, context) for check, rule in asked)
     return Verdict(
         id=event_id("verdict"),
         model=model,

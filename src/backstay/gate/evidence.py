@@ -8,8 +8,19 @@ from backstay.kernel.records import Comparison, Measurement, Report, RuleOutcome
 
 # Figures of which less is better, and a share of something of which more is: asked for from the wrong side, a bar
 # would pass whatever is bad enough.
-LOWER = frozenset({"mae", "rmse", "median_absolute_error", "hamming_loss"})
-HIGHER = frozenset({"r2", "skill", "micro_f1", "macro_f1", "mean_average_precision", "subset_accuracy", "jaccard"})
+LOWER = frozenset(
+    {
+        *("log_loss", "calibration_error", "called_none"),
+        *("mae", "rmse", "median_absolute_error", "hamming_loss"),
+    }
+)
+HIGHER = frozenset(
+    {
+        *("accuracy", "balanced_accuracy", "precision", "recall", "f1", "auc", "unknown_recall", "unknown_auc"),
+        *("recall_at_1", "map_at_r", "silhouette", "knn_accuracy", "psnr"),
+        *("r2", "skill", "micro_f1", "macro_f1", "mean_average_precision", "subset_accuracy", "jaccard"),
+    }
+)
 
 
 def refused(rule: str, message: str, **evidence: object) -> RuleOutcome:
@@ -29,6 +40,13 @@ def measurement(report: Report, metric: str) -> Measurement | None:
 def comparisons(report: Report, metric: str, against: str | None, *, sliced: bool) -> list[Comparison]:
     """Paired differences against a baseline: over all rows, or slice by slice."""
     return [c for c in report.comparisons if c.metric == metric and c.against == against and bool(c.slice) is sliced]
+
+
+def not_compared(report: Report, metric: str, champion: str) -> str:
+    """Why a rule that reads `metric` beside the champion says no, and which figures it could read."""
+    there = sorted({c.metric for c in report.comparisons if c.against == champion and not c.slice} - {metric})
+    could = f"; compared are {', '.join(there)}" if there else ""
+    return f"{metric} was not compared with the champion on the same rows, or is not a number{could}"
 
 
 def sound(c: Comparison) -> bool:

@@ -44,7 +44,7 @@ def check(report: Report, rule: Rule, _context: Context) -> RuleOutcome:
         if c.metric == rule.metric and not c.slice and c.against.startswith("control:") and wanted in (None, c.against)
     ]
     if not found:
-        return refused(name, f"no control was measured for {rule.metric}")
+        return refused(name, _no_control(report, rule, wanted))
     broken = [c.against for c in found if not sound(c)]
     if broken:
         return refused(name, f"{rule.metric} against {', '.join(broken)} is not a number")
@@ -63,6 +63,14 @@ def check(report: Report, rule: Rule, _context: Context) -> RuleOutcome:
     gaps = ", ".join(f"{_named(c)} by {_interval(c)}" for c in found if c.difference < 0)
     behind = f"; measured behind {gaps}" if gaps else ""
     return RuleOutcome(name, True, f"behind none of {len(found)} controls by {rule.margin:g}{behind}", evidence)
+
+
+def _no_control(report: Report, rule: Rule, wanted: str | None) -> str:
+    there = [c for c in report.comparisons if not c.slice and c.against.startswith("control:")]
+    if wanted is not None and (others := sorted({_named(c) for c in there if c.metric == rule.metric})):
+        return f"the control {rule.control} was not measured for {rule.metric}; measured are {', '.join(others)}"
+    could = ", ".join(sorted({c.metric for c in there if c.against not in ENCODER_CONTROLS or c.metric != KNN}))
+    return f"no control was measured for {rule.metric}" + (f"; measured are those for {could}" if could else "")
 
 
 def _named(found: Comparison) -> str:
@@ -119,7 +127,7 @@ def _gap(found: Comparison, allowed: float, rule: Rule) -> str:
         return f"{said}, {worst:.3f} at worst, where a better recipe helps rather than more rows"
     said += f", but {found.n:,} rows cannot exclude {worst:.3f} behind"
     # A bound's distance shrinks with the root of the rows, and faster where hardly a row differs: at most so many.
-    needed = found.n * ((by - found.one_sided_low) / (by - allowed)) ** 2
+    needed = found.n * min((by - found.one_sided_low) / (by - allowed), MOST_ROWS) ** 2
     if needed > MOST_ROWS:
         return said
     digits = 10 ** (len(str(int(needed))) - 2) if needed >= 100 else 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backstay.gate.evidence import comparisons, facts, refused, sound
+from backstay.gate.evidence import comparisons, facts, not_compared, refused, sound
 from backstay.gate.rules import Context
 from backstay.kernel.records import Report, RuleOutcome
 from backstay.settings import Rule
@@ -15,7 +15,7 @@ def check(report: Report, rule: Rule, context: Context) -> RuleOutcome:
         return RuleOutcome(name, True, "there is no champion yet")
     found = comparisons(report, rule.metric, context.champion, sliced=False)
     if len(found) != 1 or not sound(found[0]):
-        return refused(name, f"{rule.metric} was not compared with the champion on the same rows, or is not a number")
+        return refused(name, not_compared(report, rule.metric, context.champion))
     c = found[0]
     passed = c.difference > 0 and c.p_better < rule.alpha
     word = "better" if passed else "not shown to be better"

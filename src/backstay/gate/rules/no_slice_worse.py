@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backstay.gate.evidence import comparisons, is_number, refused, sound
+from backstay.gate.evidence import comparisons, is_number, not_compared, refused, sound
 from backstay.gate.rules import Context
 from backstay.kernel.records import Report, RuleOutcome
 from backstay.settings import Rule
@@ -19,7 +19,7 @@ def check(report: Report, rule: Rule, context: Context) -> RuleOutcome:
         return RuleOutcome(name, True, "there is no champion yet")
     overall = comparisons(report, rule.metric, context.champion, sliced=False)
     if len(overall) != 1 or not sound(overall[0]):
-        return refused(name, f"{rule.metric} was not compared with the champion on the same rows, or is not a number")
+        return refused(name, not_compared(report, rule.metric, context.champion))
     found = comparisons(report, rule.metric, context.champion, sliced=True)
     # A count that is not a number is judged too, and so refused, rather than waved through as thin.
     judged = [c for c in found if not is_number(c.n) or c.n >= rule.minimum_n]
