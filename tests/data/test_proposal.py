@@ -54,6 +54,33 @@ def test_roles_kinds_and_slices(people: pa.Table, tmp_path: Path) -> None:
     conform(rows, schema)
 
 
+def test_more_of_too_few_rows_is_not_advised_for_the_gate(tmp_path: Path) -> None:
+    """Of 150 rows 0.4 would be 60, and 100 are asked for; of 300 it is 120."""
+
+    def said(rows: int) -> str:
+        table = pa.table({"x": np.arange(rows) / 7.0, "y": (["p", "q"] * rows)[:rows]})
+        return propose(put(table, tmp_path), target="y")
+
+    assert "which gate = 0.4 would not give either" in said(150)
+    assert "or give the gate more of them (gate = 0.4)." in said(300)
+
+
+def test_names_of_very_many_rows_are_no_text_to_learn_from(tmp_path: Path) -> None:
+    """Above a thousand different values a column is a text; one word that no other row has is a name all the same."""
+    rows = 1500
+    words = [f"seen {i} times" for i in range(rows)]
+    columns = {"a": np.arange(rows) % 7, "customer": [f"C{i:05d}" for i in range(rows)], "note": words}
+    text = propose(put(pa.table({**columns, "y": ["p", "q"] * 750}), tmp_path), target="y")
+    assert settings_of(text).data.ignore == ("customer",)
+    assert "not read: note." in text
+    assert 'features = ["note"]' in text
+
+
+def test_rows_of_an_official_split_in_capitals_are_counted(tmp_path: Path) -> None:
+    columns = {"x": np.arange(400.0) % 9, "split": ["TRAIN"] * 390 + ["Test"] * 10, "y": ["p", "q"] * 200}
+    assert "some 10 labelled rows would judge" in propose(put(pa.table(columns), tmp_path), target="y")
+
+
 def test_naive_times_are_pointed_out(people: pa.Table, tmp_path: Path) -> None:
     table = people.append_column("t", pa.array([datetime(2026, 1, 1)] * 600, pa.timestamp("us")))
     text = propose(put(table, tmp_path), target="y", time="t")

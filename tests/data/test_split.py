@@ -79,6 +79,29 @@ def test_other_columns_named_part_are_ordinary(values: list[object]) -> None:
     assert part_column(pa.table({"part": values * 10})) is None
 
 
+@pytest.mark.parametrize(
+    "kind", [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())]
+)
+def test_an_official_split_in_capitals_is_one(kind: pa.DataType) -> None:
+    part = pa.array(["TRAIN"] * 600 + ["Val "] * 150 + ["Test"] * 250).cast(kind)
+    table = table_of(1000, part=part)
+    schema = infer_schema(table, target="y")
+    assert "part" not in schema.features
+    assert [len(p) for p in split(conform(table, schema), schema, SHARES).values()] == [600, 150, 250]
+
+
+@pytest.mark.parametrize(("odd", "told"), [("holdout", "'holdout'"), (None, "nothing"), ("", "nothing")])
+def test_an_official_split_of_some_rows_only_is_refused(odd: str | None, told: str) -> None:
+    """Dealt by hash instead, its test rows would be learned from."""
+    table = table_of(1000, split=["train"] * 600 + [odd] * 150 + ["test"] * 250)
+    schema = infer_schema(table, target="y")
+    with pytest.raises(BackstayError, match=f"'split' says train and test, and in 150 rows {told}") as caught:
+        split(conform(table, schema), schema, SHARES)
+    assert "data.ignore" in caught.value.fix
+    without = infer_schema(table, target="y", ignore=["split"])
+    whole(split(conform(table, without), without, SHARES), 1000)
+
+
 def test_by_time_the_gate_is_youngest() -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     hours = np.random.default_rng(0).permutation(1000) // 4
@@ -95,7 +118,7 @@ def test_by_time_the_gate_is_youngest() -> None:
 def test_too_few_rows() -> None:
     table = table_of(3)
     schema = infer_schema(table, target="y")
-    with pytest.raises(BackstayError, match="too few"):
+    with pytest.raises(BackstayError, match="too few different rows"):
         split(conform(table, schema), schema, SHARES)
 
 

@@ -256,3 +256,19 @@ def test_the_silhouette_is_of_known_classes_alone() -> None:
     assert abs({m.metric: m for m in measure(mixed, data_id="d", slices={})}["silhouette"].value) < 0.2
     bare = replace(apart, embeddings=None)
     assert "silhouette" not in {m.metric for m in measure(bare, data_id="d", slices={})}
+
+
+def test_intervals_of_means_keep_to_what_the_figure_can_be() -> None:
+    """One row of ten that is far off makes a t interval reach below 0, which no loss can be."""
+    chances = np.full((10, 2), 0.001, dtype=np.float64)
+    chances[:, 0] = 0.999
+    labels = np.array([0] * 9 + [1])
+    apart = np.where(labels[:, None] == 0, [[1.0, 0.0]], [[0.0, 1.0]]).astype(np.float32)
+    apart[8] = (0.6, 0.8)
+    case = Case(labels, chances.argmax(1), chances, apart, None, ("a", "b"))
+    found = by_name(measure(case, data_id="d", slices={}, metrics=["log_loss", "map_at_r", "silhouette"]))
+    for name, low, high in (("log_loss", 0.0, math.inf), ("map_at_r", 0.0, 1.0), ("silhouette", -1.0, 1.0)):
+        interval = found[name].interval
+        assert interval is not None
+        assert low <= interval.low <= found[name].value <= interval.high <= high
+    assert found["log_loss"].interval.low == 0.0

@@ -193,7 +193,7 @@ def test_a_folder_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: py
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cluster_folder, "_write", full)
+    monkeypatch.setattr(cluster_folder, "write_synchronised", full)
     with pytest.raises(BackstayError, match=r"cannot be written \(No space left"):
         opened.models.cluster(vectors="v", clusters=2, output=tmp_path / "c")
     assert [path.name for path in tmp_path.iterdir()] == ["p"]

@@ -10,8 +10,9 @@ import backstay
 from backstay.kernel.errors import BackstayError, NotFound
 from backstay.kernel.records import Column, ColumnKind, LabelUse, Schema
 from backstay.labels.training import training_labels
-from backstay.loop.gate_rows import joined, without_use
+from backstay.loop.gate_rows import joined
 from backstay.loop.label import live_rows
+from backstay.loop.reference import without_use
 from backstay.loop.retrain import apart_from
 
 

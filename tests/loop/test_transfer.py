@@ -51,6 +51,16 @@ def project(tmp_path: Path):
     return backstay.open(tmp_path, actor="ada")
 
 
+def test_a_column_that_is_ignored_is_told_apart_from_one_that_is_not_there(project, tmp_path):
+    file = tmp_path / "backstay.toml"
+    file.write_text(TOML.replace('id = "id"', 'id = "id"\nignore = ["site"]'))
+    with pytest.raises(BackstayError, match=r"'site' stands under data\.ignore") as refusal:
+        backstay.open(tmp_path).models.transfer("site")
+    assert "take it out of there" in refusal.value.fix
+    with pytest.raises(BackstayError, match="there is no column 'sight'"):
+        backstay.open(tmp_path).models.transfer("sight")
+
+
 def test_the_table_tells_what_holds_and_what_does_not(project, tmp_path):
     page = tmp_path / "transfer.html"
     found = project.models.transfer("site", page=page)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from backstay.kernel.errors import BackstayError
 from backstay.kernel.ports import NoProgress, Progress, Tick
 from backstay.settings import TrainSettings
 from backstay.train import course
@@ -52,7 +53,7 @@ class Run:
         self.recipe = RECIPE.model_copy(update={"epochs": len(losses)})
         self.after: list[State] = []
         self.seeds: list[int] = []
-        self.looked = 0
+        self.spread = 0.5
 
     def to_end(self, folder: Path, progress: Progress | None = None) -> list[dict[str, float]]:
         x = torch.randn(12, 3, generator=torch.Generator().manual_seed(1))
@@ -81,7 +82,7 @@ class Run:
         if epoch == self.killed_in:
             raise Killed
         self.after.append({name: value.clone() for name, value in self.network.state_dict().items()})
-        return {"tune_loss": self.losses[epoch], "feature_std": 0.5, "effective_rank": 3.0}
+        return {"tune_loss": self.losses[epoch], "feature_std": self.spread, "effective_rank": 3.0}
 
 
 def same(first: State, second: State) -> bool:
@@ -158,3 +159,14 @@ def test_a_run_of_few_steps_an_epoch_waits_by_steps(tmp_path: Path) -> None:
     run = Run([2.0, 1.0, *[1.5] * 98])
     run.recipe = TrainSettings(learning_rate=0.01, device="cpu")
     assert len(run.to_end(tmp_path)) == 22
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_narrow_encoder_is_refused_unless_it_came_so(tmp_path: Path, frozen: bool) -> None:
+    run = Run([2.0, 1.0])
+    run.spread, run.network.frozen = 0.01, frozen
+    if frozen:
+        assert len(run.to_end(tmp_path)) == 1
+    else:
+        with pytest.raises(BackstayError, match="the encoder has collapsed"):
+            run.to_end(tmp_path)

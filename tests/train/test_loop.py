@@ -67,6 +67,13 @@ def test_tables_are_learned_and_exported_whole(sheet, tmp_path: Path, objective:
     assert b"/train/" not in (trained.bundle_directory / "model.onnx").read_bytes()
 
 
+@pytest.mark.parametrize(("name", "task"), [("huber", "regression"), ("binary_cross_entropy", "multilabel")])
+def test_an_objective_of_another_task_says_which(sheet, tmp_path: Path, name: str, task: str) -> None:
+    with pytest.raises(BackstayError, match=f'"{name}" is of targets that are') as refusal:
+        train(sheet, tmp_path, TrainSettings(objective=name))
+    assert f'task = "{task}"' in refusal.value.fix
+
+
 def test_scans_are_learned_by_supcon(scans, tmp_path: Path) -> None:
     table, schema = scans
     order = np.random.default_rng(0).permutation(table.num_rows)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from backstay.data.images import ENDINGS
+from backstay.data.images import ENDINGS, OTHERS
 from backstay.data.read import read
 from backstay.kernel.errors import BackstayError, NotFound
 
@@ -43,7 +43,7 @@ class Batches:
             files = _parquet_files(path)
             if files:
                 return _of_files(files)
-            if path.is_dir() and not any(p.suffix.lower() in ENDINGS for p in path.rglob("*")):
+            if path.is_dir() and not any(p.suffix.lower() in ENDINGS | OTHERS for p in path.rglob("*")):
                 raise BackstayError(
                     f"the folder {path} has no Parquet files", fix="name a Parquet file, or a folder that has some"
                 )

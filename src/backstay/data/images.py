@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,14 @@ import pyarrow as pa
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.ids import event_id
 
-ENDINGS = frozenset({".png", ".jpg", ".jpeg"})
+ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+OTHERS = frozenset({".avif", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".pbm", ".pgm", ".ppm", ".svg"})
+"""Endings of pictures that are not read: a folder that holds some is refused, so that none is lost unnoticed."""
 PART = "part"
+Size = tuple[int, int]
+"""Height and width."""
+LONGEST = 96
+"""Of the sides that are proposed for pictures of several sizes: more pixels are more work, not always more to see."""
 GREY = ("1", "L", "LA", "La")
 DARK = 127
 """Of whole numbers that are not bytes: where none is greater, they hardly go to 255."""
@@ -147,64 +155,148 @@ def _pixels(x: npt.NDArray[Any], path: Path, name: str) -> npt.NDArray[np.uint8]
     )
 
 
-def read_folder(path: Path) -> pa.Table:
-    """One subfolder per class, png or jpg inside: columns id (path), image and label. All images have one size."""
-    hidden = "."  # macOS puts "._1.png" beside an image, which holds none
-    files = sorted(
-        f for f in path.glob("*/*") if f.suffix.lower() in ENDINGS and f.is_file() and not f.name.startswith(hidden)
-    )
-    if not files:
-        raise BackstayError(
-            f"the folder {path} has no images (png, jpg) in subfolders",
-            fix="make one subfolder for each class; of tables name the file",
-        )
+def read_folder(path: Path, size: Size | None = None) -> pa.Table:
+    """One subfolder per class, pictures inside: columns id (path), image and label. All images have one size, or are
+    brought to `size`.
+
+    A folder that holds pictures itself, and none in subfolders, gives rows without labels. Raises BackstayError where
+    pictures would be left out: of a kind that is not read, deeper, or beside the folders of classes.
+    """
+    files, labelled = _pictures(path)
     channels = 3 if any(_has_colours(f) for f in files) else 1
-    first = read_image(files[0], channels)
+    first = read_image(files[0], channels, size)
     pixels = np.empty((len(files), *first.shape), dtype=np.uint8)
     for place, file in enumerate(files):
-        array = read_image(file, channels)
+        array = read_image(file, channels, size)
         if array.shape != first.shape:
             raise BackstayError(
                 f"{file} is {array.shape[1]} x {array.shape[0]} pixels, "
                 f"{files[0]} is {first.shape[1]} x {first.shape[0]}",
-                fix="bring all images to one size",
+                fix="say in backstay.toml which size to bring them to: data.image_size = [height, width]; "
+                "or make a copy of the folder in which all have one size",
             )
         pixels[place] = array
-    return pa.table(
-        {
-            "id": pa.array([f.relative_to(path).as_posix() for f in files], pa.string()),
-            "image": image_array(pixels),
-            "label": pa.array([f.parent.name for f in files], pa.string()),
-        }
-    )
+    columns = {
+        "id": pa.array([f.relative_to(path).as_posix() for f in files], pa.string()),
+        "image": image_array(pixels),
+    }
+    return pa.table(columns | ({"label": pa.array([f.parent.name for f in files], pa.string())} if labelled else {}))
 
 
-def read_image(file: Path, channels: int | None) -> npt.NDArray[np.uint8]:
-    """One png or jpg as [h, w, c]: grey or in colours as `channels` says, else as it is.
+def read_picture(path: Path, size: Size | None = None) -> pa.Table:
+    """One picture as one row without a label: columns id (its name) and image."""
+    pixels = read_image(path, None, size)[None]
+    return pa.table({"id": pa.array([path.name], pa.string()), "image": image_array(pixels)})
 
-    A camera's note of how it was held turns the image upright, and what is transparent is laid on white.
-    Raises BackstayError for an image of more than 8 bits a channel.
+
+def size_for(path: Path) -> Size | None:
+    """What pictures of several sizes are best brought to, their median shape but no larger than `LONGEST`; None where
+    they have one size, or a file cannot be read (`read_folder` says why)."""
+    sizes = []
+    for file in _pictures(path)[0]:
+        try:
+            with _opened(file) as image:
+                turned = image.getexif().get(0x0112) in (5, 6, 7, 8)  # orientation: these lie on their side
+                sizes.append(image.size if turned else image.size[::-1])
+        except BackstayError:
+            return None
+    if len(set(sizes)) == 1:
+        return None
+    height, width = np.median(np.array(sizes, dtype=np.float64), axis=0)
+    scale = min(1.0, LONGEST / max(height, width))
+    return max(2, round(height * scale)), max(2, round(width * scale))
+
+
+def _pictures(path: Path) -> tuple[list[Path], bool]:
+    """The pictures of a folder in order, and whether the folders that they lie in name their classes."""
+    # What lies in folders that are links is found at its usual place only: links may lead round in circles.
+    everything = {*path.glob("*/*"), *path.rglob("*")}
+    found = sorted(f for f in everything if _is_picture(f, path) and f.is_file())
+    depths = [len(f.relative_to(path).parts) for f in found]
+    if not found:
+        raise BackstayError(
+            f"the folder {path} has no images (png, jpg, bmp, tif, webp), neither in itself nor in subfolders",
+            fix="make one subfolder for each class; of tables name the file",
+        )
+    unread = [f for f in found if f.suffix.lower() in OTHERS]
+    if unread:
+        raise BackstayError(
+            f"pictures of {path} are of a kind that is not read: {len(unread)}, the first {unread[0]}",
+            fix="make png files of them, or move them elsewhere",
+        )
+    labelled = max(depths) > 1
+    astray = [f for f, depth in zip(found, depths, strict=True) if depth != (2 if labelled else 1)]
+    if astray:
+        raise BackstayError(
+            f"pictures of {path} lie in no folder of a class: {len(astray)}, the first {astray[0]}",
+            fix="put each picture right into the folder of its class, as FOLDER/CLASS/1.png",
+        )
+    return found, labelled
+
+
+def _is_picture(file: Path, path: Path) -> bool:
+    """Not what is hidden: macOS puts "._1.png" beside an image, which holds none, and tools keep thumbnails so."""
+    hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
+    return file.suffix.lower() in ENDINGS | OTHERS and not hidden
+
+
+def read_image(file: Path, channels: int | None, size: Size | None = None) -> npt.NDArray[np.uint8]:
+    """One picture as [h, w, c]: grey or in colours as `channels` says, else as it is.
+
+    A camera's note of how it was held turns the image upright, and what is transparent is laid on white. An image of
+    another size than `size` is scaled to fit into it; what it does not fill is white.
+    Raises BackstayError for an image of more than 8 bits a channel, and for a file of several images. What a camera
+    adds to its photo, such as a preview, is no image of its own.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import ImageOps
 
-    try:
-        with Image.open(file) as image:
-            _refuse_deep(file, image.mode)
-            grey = channels == 1 if channels else image.mode in GREY
-            upright = _on_white(ImageOps.exif_transpose(image))
-            array = np.asarray(upright.convert("L" if grey else "RGB"), dtype=np.uint8)
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise BackstayError(f"{file} cannot be read as an image ({error})", fix="replace or remove it") from error
+    with _opened(file) as image:
+        _refuse_deep(file, image.mode)
+        if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+            raise BackstayError(
+                f"{file} holds {image.n_frames} pictures, of which only the first would be read",
+                fix="make a file of each of them",
+            )
+        grey = channels == 1 if channels else image.mode in GREY
+        upright = _on_white(ImageOps.exif_transpose(image))
+        plain = upright.convert("L" if grey else "RGB")
+        if size is not None and plain.size != size[::-1]:
+            plain = _fitted(plain, size)
+        array = np.asarray(plain, dtype=np.uint8)
     return array[..., None] if array.ndim == 2 else array
 
 
-def _has_colours(file: Path) -> bool:
-    from PIL import Image, UnidentifiedImageError
+@contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    """Raises BackstayError where the file, or what is read of it inside, is damaged."""
+    from PIL import Image
 
     try:
         with Image.open(file) as image:
+            yield image
+    except BackstayError:
+        raise
+    except Exception as error:  # of a damaged file Pillow raises whatever its parts do
+        raise BackstayError(f"{file} cannot be read as an image ({error})", fix="replace or remove it") from error
+
+
+def _fitted(image: Any, size: Size) -> Any:
+    """The image as large as fits into the size, in the middle of white; of a very long one a line is left."""
+    from PIL import Image
+
+    height, width = size
+    scale = min(width / image.width, height / image.height)
+    inner = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    whole = Image.new(image.mode, (width, height), "white")
+    whole.paste(image.resize(inner, Image.Resampling.LANCZOS), ((width - inner[0]) // 2, (height - inner[1]) // 2))
+    return whole
+
+
+def _has_colours(file: Path) -> bool:
+    try:
+        with _opened(file) as image:
             return image.mode not in GREY
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
+    except BackstayError:
         return False  # `read_image` says what is wrong with it
 
 

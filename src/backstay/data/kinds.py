@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from backstay.data.images import image_array, pixels_of
 from backstay.data.vectors import as_vectors, is_list, vector_type
 from backstay.data.zones import MOMENT, moments
 from backstay.kernel.errors import BackstayError
@@ -14,6 +16,7 @@ TEXT_LENGTH = 40
 TEXT_DISTINCT = 1000
 TEXT_WORDS = 3
 SENTENCES = 20
+COLOURS = 3
 ARROW = {
     ColumnKind.NUMBER: pa.float64(),
     ColumnKind.INTEGER: pa.int64(),
@@ -137,6 +140,9 @@ def _image(values: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
             f"column {column.name!r} has {values.null_count} missing images", fix="leave those rows out"
         )
     if isinstance(values.type, pa.FixedShapeTensorType):
+        if column.shape[-1] == COLOURS and tuple(values.type.shape) == (*column.shape[:2], 1):
+            # A folder of grey pictures alone, beside rows among which one is coloured.
+            values = image_array(np.repeat(pixels_of(values), COLOURS, axis=-1))
         if tuple(values.type.shape) != column.shape or values.type.value_type != pa.uint8():
             raise BackstayError(
                 f"images in {column.name!r} are {tuple(values.type.shape)}, the schema says {column.shape}",

@@ -73,9 +73,20 @@ def _head(name: str, rows: int, seen: Seen, what: str, task: list[str]) -> list[
     ]
 
 
-def data(source: Path, folder: Path | None, seen: Seen, *, list_features: bool = False) -> list[str]:
-    """Where the rows are, and what each column is."""
+def data(
+    source: Path,
+    folder: Path | None,
+    seen: Seen,
+    *,
+    list_features: bool = False,
+    image_size: tuple[int, int] | None = None,
+) -> list[str]:
+    """Where the rows are, and what each column is. Args: image_size: what pictures of several sizes are brought to."""
     lines = ["[data]", f"source = {_text(_relative(source, folder))}", f"target = {_text(seen.target)}"]
+    if image_size is not None:
+        lines.append(
+            f"image_size = {list(image_size)}  # height, width: pictures have several; smaller ones learn faster"
+        )
     lines.append(
         f"id = {_text(seen.id)}  # unique per row"
         if seen.id
@@ -127,7 +138,7 @@ def split(seen: Seen) -> list[str]:
     return [*_few(seen), comment, "[data.split]", "train = 0.6", "tune = 0.15", f"gate = {GATE_SHARE}", *by, ""]
 
 
-GATE_SHARE = 0.25
+GATE_SHARE, MOST_SHARE = 0.25, 0.4
 LEAST, PLENTY = 100, 225
 """Rows that the gate asks for, and rows under which even a model as good as its controls is mostly not surely within
 0.02 of them: a flawless one was refused with 106 rows, and told that 210 may be needed."""
@@ -138,8 +149,13 @@ def _few(seen: Seen) -> list[str]:
     rows = seen.judging
     if rows is None or rows >= PLENTY or (seen.task == "regression" and rows >= LEAST):
         return []
-    more = "give the gate more of them (gate = 0.4)" if not seen.part else "give the test part more of them"
-    if rows < LEAST:
+    more = f"give the gate more of them (gate = {MOST_SHARE})" if not seen.part else "give the test part more of them"
+    if rows < LEAST and not seen.part and rows * MOST_SHARE / GATE_SHARE < LEAST:
+        why = (
+            f"gate.minimum_n asks for {LEAST}, which gate = {MOST_SHARE} would not give either: bring more rows, or "
+            "lower minimum_n under [gate] and widen margin in [[gate.rules]], if so few may decide"
+        )
+    elif rows < LEAST:
         why = f"gate.minimum_n asks for {LEAST}: bring more rows, or {more}"
     else:
         why = (

@@ -12,9 +12,10 @@ from backstay.bundle.sets import labels_of, sets_as_text
 from backstay.data import project_text
 from backstay.data.audit.identifiers import looks_like_id
 from backstay.data.audit.subject import WIDE
-from backstay.data.kinds import as_kind, kind_of
+from backstay.data.images import size_for
+from backstay.data.kinds import as_kind, kind_of, words_of
 from backstay.data.numbers_as_text import written_numbers
-from backstay.data.parts import TEST, part_column
+from backstay.data.parts import TEST, part_column, words
 from backstay.data.project_text import Seen
 from backstay.data.read import read
 from backstay.data.row_names import TEXTS
@@ -51,7 +52,8 @@ def propose(
         task: "classification", "regression" or "multilabel"; None proposes regression for a target of many different
             fractions, and multilabel for one of lists. Many whole numbers with few rows each are refused with None.
     """
-    table = read(source)
+    size = size_for(source) if source.is_dir() else None
+    table = read(source, image_size=size)
     if target == "y" and source.suffix == ".npz" and "y" not in table.column_names:
         target = "label"  # what the array y is called once it is a column
     seen = _look(table, target=target, time=time, group=group, task=task)
@@ -61,7 +63,7 @@ def propose(
     return "\n".join(
         [
             *project_text.top(name or _model_name(source), table.num_rows, seen),
-            *project_text.data(source, folder, seen),
+            *project_text.data(source, folder, seen, image_size=size),
             *project_text.split(seen),
             *policy,
             *project_text.rest(),
@@ -180,12 +182,23 @@ def _look(
         for f in schema.features
         if schema.column(f).kind not in WIDE and looks_like_id(_typed(table, schema.column(f)), schema.column(f).kind)
     )
+    # Of many rows such a column is a text by the number of its values, and left out beside others.
+    keys = tuple(
+        c.name
+        for c in schema.columns
+        if c.kind is ColumnKind.TEXT
+        and c.name not in (*schema.features, target, row_id, time, group, part)
+        and _unique(table.column(c.name))
+        and words_of(table.column(c.name)) <= 1.0
+    )
     # Rows of few columns may look like ids only because they are few: at least one feature stays.
     ignore = (
         names_rows
         if features is None and len(names_rows) < len(schema.features) and table.num_rows >= SLICE_ROWS
         else ()
     )
+    if features is None and not bare and table.num_rows >= SLICE_ROWS:
+        ignore = (*ignore, *keys)
     kept = tuple(f for f in schema.features if f not in ignore)
     if slices is None:
         slices = _slices(table, [c for c in schema.columns if c.name in kept])
@@ -207,7 +220,7 @@ def _look(
         _names(table.column(target).drop_null(), task),
         kept,
         part,
-        tuple(c.name for c in schema.columns if c.kind in ALONE and c.name not in schema.features),
+        tuple(c.name for c in schema.columns if c.kind in ALONE and c.name not in (*schema.features, *ignore)),
         vector,
         task,
         unwatched(table, {name for name in known if name} if features is None else table.column_names),
@@ -226,8 +239,8 @@ def _judging(table: pa.Table, target: str, part: str | None) -> int:
     labelled = table.column(target).is_valid()
     if part is None:
         return round(project_text.GATE_SHARE * int(pc.sum(labelled).as_py() or 0))
-    told = pc.is_in(table.column(part).cast(pa.string()), value_set=pa.array(sorted(TEST)))
-    return int(pc.sum(pc.and_(labelled, told)).as_py() or 0)
+    told = pc.is_in(pa.chunked_array([words(table.column(part))]), value_set=pa.array(sorted(TEST)))
+    return int(pc.sum(pc.and_(labelled.combine_chunks(), told.combine_chunks())).as_py() or 0)
 
 
 def _task_of(column: pa.ChunkedArray) -> str:

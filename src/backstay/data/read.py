@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from backstay.data.files import read_arrow, read_json_lines, read_parquet
-from backstay.data.images import read_folder, read_npz
+from backstay.data.images import ENDINGS, Size, read_folder, read_npz, read_picture
 from backstay.data.pickles import refuse_pickle
 from backstay.data.row_names import uuids_as_text
 from backstay.data.separated import read_separated
@@ -27,26 +27,27 @@ CONVERTED = {
 """Endings of files that people have, and how they become one that is read."""
 
 
-def read(source: Any, *, time_zone: str | None = None) -> pa.Table:
+def read(source: Any, *, time_zone: str | None = None, image_size: Size | None = None) -> pa.Table:
     """Rows of a file, a folder per class, or a frame.
 
     Args:
-        source: a path (csv, tsv, parquet, arrow/feather, jsonl, npz, folder per class), or an object that
+        source: a path (csv, tsv, parquet, arrow/feather, jsonl, npz, folder per class, one picture), or an object that
             speaks the Arrow C stream (pyarrow, polars, pandas, duckdb).
         time_zone: IANA name of the zone that naive times are in. Without it they stay naive, and `conform`
             refuses them in a time column.
+        image_size: height and width that pictures of a folder, or one alone, are brought to.
 
     Raises BackstayError with the file, the place and a fix. Nothing is ever unpickled.
     """
-    table = _read_path(Path(source)) if isinstance(source, (str, Path)) else _read_frame(source)
+    table = _read_path(Path(source), image_size) if isinstance(source, (str, Path)) else _read_frame(source)
     table = uuids_as_text(table)
     _check(table, source)
     return table if time_zone is None else localise(table, time_zone)
 
 
-def _read_path(path: Path) -> pa.Table:
+def _read_path(path: Path, image_size: Size | None) -> pa.Table:
     if path.is_dir():
-        return read_folder(path)
+        return read_folder(path, image_size)
     if not path.exists():
         raise NotFound(f"there is no file {path}", fix="check the path and the folder that it is relative to")
     refuse_pickle(path)
@@ -63,6 +64,8 @@ def _read_path(path: Path) -> pa.Table:
         return read_json_lines(path)
     if suffix == ".npz":
         return read_npz(path)
+    if suffix in ENDINGS:
+        return read_picture(path, image_size)
     advice = f"{CONVERTED[suffix]}; what is read: {SUFFIXES}" if suffix in CONVERTED else f"give {SUFFIXES}"
     raise BackstayError(f"{path} has the ending {suffix or 'of no kind'!r}, which is not read", fix=advice)
 

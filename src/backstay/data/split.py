@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from backstay.data.fingerprints import fingerprints
-from backstay.data.parts import TEST, TRAIN, TUNE, part_column
+from backstay.data.parts import TEST, TRAIN, TUNE, part_column, refuse_half, words
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.ids import fraction
 from backstay.kernel.records import Schema
@@ -36,7 +36,10 @@ def split(table: pa.Table, schema: Schema, settings: Shares) -> Parts:
     tune is carved from train unless there is a validation part. Otherwise rows are dealt by a hash of their group,
     their id, or else their whole content, so that appending rows moves none of the others and equal rows stay
     together; or, by time, the newest rows are the gate's.
+
+    Raises BackstayError where a part is empty, and for an official split that leaves rows out.
     """
+    refuse_half(table)
     official = part_column(table)
     if official is not None:
         parts = _official(table, schema, official, settings)
@@ -46,7 +49,7 @@ def split(table: pa.Table, schema: Schema, settings: Shares) -> Parts:
         parts = _cut(_fractions(table, schema), settings.train, settings.train + settings.tune)
     for name, rows in parts.items():
         if len(rows) == 0:
-            what = "groups" if schema.group else "rows"
+            what = "groups" if schema.group else "different rows"
             refuse_alike(table, "group" if schema.group else "id", schema.group or schema.id)
             raise BackstayError(
                 f"no row falls to the part {name!r}: {table.num_rows} rows are too few, or they form too few {what}",
@@ -109,7 +112,7 @@ def deal(table: pa.Table, schema: Schema, share: float) -> Parts:
 
 
 def _official(table: pa.Table, schema: Schema, name: str, settings: Shares) -> Parts:
-    values = np.array(table.column(name).cast(pa.string()).to_pylist(), dtype=object)
+    values = np.array(words(table.column(name)), dtype=object)
     train, gate = np.isin(values, list(TRAIN)), np.isin(values, list(TEST))
     tune = np.isin(values, list(TUNE))
     if not tune.any():

@@ -90,8 +90,14 @@ def _bounds(metric: Metric, figure: Figure, case: Case, seed: int) -> tuple[Boun
         return proportion(figure.rows, figure.groups), "Clopper-Pearson"
     if figure.rows is not None:
         lone = clusters(figure.groups, len(figure.rows)).count < 2
-        return (None, "") if lone else (mean_interval(figure.rows, figure.groups), "t")
+        return (None, "") if lone else (_within(figure, mean_interval(figure.rows, figure.groups)), "t")
     return (_bootstrap(metric, figure.value, case, seed), "bootstrap") if figure.resample else (None, "")
+
+
+def _within(figure: Figure, bounds: Bounds) -> Bounds:
+    """An interval without the values that the figure cannot take."""
+    low, high = figure.limits
+    return Bounds(min(max(bounds.low, low), high), max(min(bounds.high, high), low))
 
 
 def _bootstrap(metric: Metric, value: float, case: Case, seed: int) -> Bounds | None:

@@ -15,7 +15,6 @@ from backstay.bundle.write import write_bundle
 from backstay.data.audit import overlap
 from backstay.data.schema import conform
 from backstay.data.split import refuse_alike
-from backstay.gate.decide import check_policy
 from backstay.kernel.errors import BackstayError, Refused
 from backstay.kernel.ids import content_id, digest
 from backstay.kernel.records import (
@@ -33,11 +32,13 @@ from backstay.labels.known import refuse_unlike
 from backstay.loop.class_order import refuse_turned_round
 from backstay.loop.examples import bring, keep, learned_from, schema_for, target_of, texts
 from backstay.loop.gate_case import GateRows
-from backstay.loop.gate_rows import freshest_gate, without_use
+from backstay.loop.gate_rows import freshest_gate
 from backstay.loop.gating import Offered, offer
 from backstay.loop.hints import Hints
 from backstay.loop.label import live_rows
 from backstay.loop.log_policy import refuse_blind
+from backstay.loop.policy import check_gate
+from backstay.loop.reference import without_use
 from backstay.loop.run import file_model, live_inputs
 from backstay.loop.sign import check_key, objection
 from backstay.loop.tasks import task_of
@@ -73,7 +74,7 @@ def adopt(ws: Workspace, model: Any, *, reference: Path, hints: Hints | None = N
         )
     if not known_elsewhere and model is None:
         raise BackstayError("no model file was named", fix="give an ONNX file, or say --predictions-only")
-    check_policy(ws.settings.gate)
+    check_gate(ws)
     check_key()
     refuse_successor(ws.catalog.champion(ws.name, ws.environment))
     with ws.progress.step("reference rows"):
@@ -203,7 +204,7 @@ def _graph_of(
 
 def offer_model(ws: Workspace, model: Any, *, trained_on: Path | None, hints: Hints | None = None) -> Offered:
     """Offer a successor made elsewhere: measured on the champion's gate rows, checked for leakage, never made live."""
-    check_policy(ws.settings.gate)
+    check_gate(ws)
     check_key()
     champion = ws.champion()
     _, schema = ws.rows_of(_reference_id(champion))

@@ -12,7 +12,8 @@ import pyarrow as pa
 from backstay.data.vectors import as_vectors, is_list, refuse_gaps, usual_length, vectors_of
 from backstay.kernel.errors import BackstayError, nearest
 from backstay.loop.cluster_parts import Texts
-from backstay.loop.examples import bring, codes, texts
+from backstay.loop.examples import bring, bring_declared, codes, texts
+from backstay.loop.given import as_kept
 from backstay.loop.workspace import Workspace
 from backstay.maths.arrays import FloatArray, IntArray
 
@@ -58,7 +59,7 @@ def embedded(ws: Workspace, rows: Any, candidate: str | None) -> Embedded:
     if data_id is None:
         raise BackstayError(f"of {record.id} no rows are kept", fix="adopt it with reference rows")
     known, schema = ws.rows_of(data_id)
-    table = known if rows is None else bring(ws, rows)
+    table = known if rows is None else as_kept(bring(ws, rows), schema, model.manifest.columns)
     embeddings = model.predict(table).embeddings
     if embeddings is None:
         raise BackstayError("the model names a space and gives no embeddings", fix="report this with the bundle")
@@ -80,10 +81,9 @@ def of_column(ws: Workspace, rows: Any, column: str) -> Embedded:
     Raises BackstayError where a row has no vector, or one of another length or with a gap in it.
     """
     data = ws.settings.data
-    source = data.source if rows is None else rows
-    if source is None:
+    if rows is None and data.source is None:
         raise BackstayError("the project file names no data.source", fix="name the rows with --rows")
-    table = bring(ws, source)
+    table = bring_declared(ws, str(data.source)) if rows is None else bring(ws, rows)
     if column not in table.column_names:
         raise BackstayError(f"the rows have no column {column!r}", fix=nearest(column, table.column_names))
     given = table.column(column)
@@ -98,7 +98,7 @@ def of_column(ws: Workspace, rows: Any, column: str) -> Embedded:
         vectors,
         model=None,
         space=f"vectors:{column}:{vectors.shape[1]}",
-        source=_name_of(source),
+        source=_name_of(data.source if rows is None else rows),
         task=ws.settings.task,
         learned=False,
     )

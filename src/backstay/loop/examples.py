@@ -12,7 +12,7 @@ import pyarrow as pa
 from backstay.data.read import read
 from backstay.data.schema import conform, infer_schema, without_text
 from backstay.data.snapshot import save
-from backstay.kernel.errors import BackstayError
+from backstay.kernel.errors import BackstayError, nearest
 from backstay.kernel.records import DataVersion, Schema
 from backstay.loop.erasures import erasures
 from backstay.loop.tasks import task_of
@@ -21,12 +21,24 @@ from backstay.settings import DataSettings
 
 
 def bring(ws: Workspace, source: Any) -> pa.Table:
-    """Rows of a file or frame as they stand; a relative path begins at the project file."""
+    """Rows of a file or frame that somebody hands over, as they stand.
+
+    A relative path begins where the command was given, or else at the project file.
+    """
     if isinstance(source, (str, Path)):
         path = Path(source)
         source = path if path.is_absolute() or path.exists() else ws.root / path
-    table = read(source, time_zone=ws.settings.data.time_zone)
-    return task_of(ws).read(table, ws.settings.data.target)
+    data = ws.settings.data
+    table = read(source, time_zone=data.time_zone, image_size=data.image_size)
+    return task_of(ws).read(table, data.target)
+
+
+def bring_declared(ws: Workspace, path: str) -> pa.Table:
+    """Rows of a file or folder that the project file names: a relative path begins there, never in the current folder.
+
+    A file of the same name there would be learned from instead.
+    """
+    return bring(ws, ws.root.resolve() / path)
 
 
 def schema_for(table: pa.Table, data: DataSettings, *, task: str = "classification") -> Schema:
@@ -73,12 +85,23 @@ def project_rows(ws: Workspace) -> tuple[pa.Table, Schema]:
         raise BackstayError("the project file names no data.source", fix="set it, or begin with `backstay init DATA`")
     if data.target is None:
         raise BackstayError("the project file names no data.target", fix="set it to the column to predict")
-    table = bring(ws, data.source)
+    table = bring_declared(ws, data.source)
+    _refuse_misspelt(data, table.column_names)
     schema = schema_for(table, data, task=ws.settings.task)
     if not schema.features:
         raise BackstayError("data.features is empty, so there is nothing to learn from", fix="name the model's inputs")
     schema = learned_from(ws, schema)
     return conform(table, schema), schema
+
+
+def _refuse_misspelt(data: DataSettings, names: list[str]) -> None:
+    """A name under data.ignore that is nearly a column's: that column, known too late perhaps, would be learned from.
+
+    One that is like no column has nothing to leave out, as where an export no longer writes it.
+    """
+    for name in data.ignore:
+        if name not in names and (close := nearest(name, set(names) - set(data.ignore))).startswith("did you mean"):
+            raise BackstayError(f"data.ignore names the column {name!r}, which is not there", fix=close)
 
 
 def learned_from(ws: Workspace, schema: Schema) -> Schema:

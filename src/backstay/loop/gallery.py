@@ -16,6 +16,7 @@ from backstay.bundle.gallery import STATE, Gallery, GalleryFile, gallery, read_g
 from backstay.kernel.errors import BackstayError, Conflict, NotFound, nearest
 from backstay.kernel.records import Json
 from backstay.loop.examples import bring, text
+from backstay.loop.given import as_kept
 from backstay.loop.workspace import Workspace
 
 DEFAULT = "default"
@@ -63,7 +64,7 @@ def index(ws: Workspace, source: Any, *, name: str = DEFAULT, keep: Sequence[str
         raise BackstayError(
             f"the live model {model.id} gives no embeddings", fix="promote a model with an encoder, or with embeddings"
         )
-    table = bring(ws, source)
+    table = as_kept(bring(ws, source), ws.rows_of(str(release.reference_id))[1], model.manifest.columns)
     fresh = _embedded(ws, model.manifest.space_id, model.predict(table).embeddings, table, keep)
     whole = fresh
     if add:

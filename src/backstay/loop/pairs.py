@@ -11,7 +11,7 @@ import pyarrow as pa
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Schema
 from backstay.labels.pairs import Pair, training_pairs
-from backstay.loop.examples import bring, texts
+from backstay.loop.examples import bring_declared, texts
 from backstay.loop.workspace import Workspace
 
 COLUMNS = ("id_a", "id_b", "verdict", "source")
@@ -34,7 +34,7 @@ def judged_pairs(ws: Workspace, table: pa.Table, schema: Schema, train: npt.NDAr
     if schema.id is None:
         raise BackstayError("pairs name rows by their id, and no column is one", fix="set data.id")
     places = {str(value): int(row) for value, row in zip(texts(table, schema.id)[train], train, strict=True)}
-    allowed = training_pairs(_read(bring(ws, source)), ws.settings.labels)
+    allowed = training_pairs(_read(bring_declared(ws, source)), ws.settings.labels)
     kept = [p for p in allowed if p.first in places and p.second in places]
     if not kept:
         raise BackstayError(

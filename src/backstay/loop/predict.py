@@ -16,6 +16,7 @@ from backstay.journal.rows import Rows
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.ids import event_id
 from backstay.loop.examples import bring, group_names, texts
+from backstay.loop.given import as_kept
 from backstay.loop.workspace import Workspace
 from backstay.monitor.windows import stamp
 
@@ -40,8 +41,9 @@ def predict(ws: Workspace, source: Any, *, output: Path | None = None, record: b
     model_record = ws.model_record(release.model_id)
     model = ws.load_model(model_record)
     table = bring(ws, source)
-    outputs = model.predict(table)
     _, schema = ws.rows_of(str(release.reference_id))
+    table = as_kept(table, schema, model.manifest.columns)
+    outputs = model.predict(table)
     if schema.id is not None and schema.id in table.column_names:
         nameless = table.column(schema.id).null_count
         if nameless and record:

@@ -13,16 +13,16 @@ import pyarrow as pa
 from backstay.data.audit import audit as check_all
 from backstay.data.audit import overlap
 from backstay.data.schema import conform
-from backstay.gate.decide import check_policy
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.ids import fraction
 from backstay.kernel.records import Finding, Release, Schema, Severity
 from backstay.labels.training import training_labels
 from backstay.loop.examples import bring, keep, learned_from, texts
-from backstay.loop.gate_rows import freshest_gate, joined, without_use
+from backstay.loop.gate_rows import freshest_gate, joined
 from backstay.loop.gating import Offered, offer
 from backstay.loop.label import live_rows, still_logged
-from backstay.loop.reference import uses_of, with_use
+from backstay.loop.policy import check_gate
+from backstay.loop.reference import uses_of, with_use, without_use
 from backstay.loop.run import train, untrained
 from backstay.loop.sign import check_key
 from backstay.loop.unlabelled import unlabelled_rows
@@ -40,7 +40,7 @@ def retrain(ws: Workspace, *, extra: Path | None = None) -> Offered:
     Args:
         extra: labelled rows to learn from as well.
     """
-    check_policy(ws.settings.gate)
+    check_gate(ws)
     check_key()
     from_log = ws.settings.retrain.from_log
     if not from_log and extra is None:

@@ -14,7 +14,6 @@ import pyarrow as pa
 from backstay.bundle.manifest import InputSpec
 from backstay.data.audit import audit as check_all
 from backstay.data.split import split
-from backstay.gate.decide import check_policy
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import ModelRecord, Schema, Task
 from backstay.loop.class_gating import Untrained
@@ -23,6 +22,7 @@ from backstay.loop.gate_case import GateRows
 from backstay.loop.gating import Offered, offer
 from backstay.loop.lineage import start_of, teacher_of
 from backstay.loop.pairs import Found, judged_pairs
+from backstay.loop.policy import check_gate
 from backstay.loop.reference import with_use
 from backstay.loop.sign import check_key, sign_if_given
 from backstay.loop.tasks import task_of
@@ -45,7 +45,7 @@ WITHOUT = {"regression": "backstay.train.regression", "multilabel": "backstay.tr
 
 def run(ws: Workspace) -> Offered:
     """The whole way from the project's rows to a verdict on a new model."""
-    check_policy(ws.settings.gate)
+    check_gate(ws)
     check_key()
     with ws.progress.step("data"):
         table, schema = project_rows(ws)

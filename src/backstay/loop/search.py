@@ -14,6 +14,7 @@ from backstay.kernel.errors import BackstayError, NotFound, nearest
 from backstay.kernel.records import Interval, Measurement
 from backstay.loop.examples import bring, text
 from backstay.loop.gallery import DEFAULT, files, opened
+from backstay.loop.given import as_kept
 from backstay.loop.workspace import Workspace
 from backstay.maths.arrays import FloatArray
 from backstay.maths.cosine import nearest_by_cosine, unit_rows
@@ -69,11 +70,11 @@ def search(ws: Workspace, source: Any, *, k: int = 10, name: str = DEFAULT) -> S
     found = opened(ws, name)
     release = ws.champion()
     model = ws.load_model(ws.model_record(release.model_id))
-    table = bring(ws, source)
+    _, schema = ws.rows_of(str(release.reference_id))
+    table = as_kept(bring(ws, source), schema, model.manifest.columns)
     embeddings = model.predict(table).embeddings
     if embeddings is None:
         raise BackstayError(f"the live model {model.id} gives no embeddings", fix="promote a model with an encoder")
-    schema = ws.rows_of(str(release.reference_id))[1]
     places, cosines = found.find(embeddings, k, space=model.manifest.space_id)
     ids = _column(table, schema.id) or [str(row) for row in range(table.num_rows)]
     labels = _column(table, schema.target)

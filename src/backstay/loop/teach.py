@@ -18,16 +18,16 @@ from backstay.data.fingerprints import fingerprints
 from backstay.data.schema import conform
 from backstay.data.split import deal
 from backstay.evaluate.paired import compare
-from backstay.gate.decide import check_policy
 from backstay.kernel.errors import BackstayError
 from backstay.kernel.records import Finding, ModelRecord, Schema, Severity
 from backstay.loop.examples import bring, groups_of, keep, target_of, texts
 from backstay.loop.gate_case import GateRows, case
-from backstay.loop.gate_rows import freshest_gate, without_use
+from backstay.loop.gate_rows import freshest_gate
 from backstay.loop.gating import Offered, offer
 from backstay.loop.label import live_rows
 from backstay.loop.log_policy import refuse_blind
-from backstay.loop.reference import uses_of, with_use
+from backstay.loop.policy import check_gate
+from backstay.loop.reference import uses_of, with_use, without_use
 from backstay.loop.retrain import apart_from, old_rows
 from backstay.loop.run import file_model
 from backstay.loop.sign import check_key
@@ -53,7 +53,7 @@ def teach(ws: Workspace, name: str, source: Any, *, gate_share: float = 0.5) -> 
         BackstayError: the live model does not answer by examples or has the class, the examples are too few, are no
             rows of this model, hold other labels, or are among the rows that judge candidates.
     """
-    check_policy(ws.settings.gate)
+    check_gate(ws)
     check_key()
     champion = ws.champion()
     live = ws.model_record(champion.model_id)

@@ -59,6 +59,11 @@ def transfer(ws: Workspace, by: str, *, page: Path | None = None) -> Transfer:
             f"{by!r} is the target: rows of one class are no domain, a model would learn from one class alone",
             fix="name the column that tells where the rows come from, such as a site, a device or a year",
         )
+    if by in ws.settings.data.ignore and by not in schema.names:
+        raise BackstayError(
+            f"{by!r} stands under data.ignore, so that its values are not read",
+            fix="take it out of there: transfer itself keeps the column that tells domains from the models",
+        )
     if by not in schema.names:
         raise BackstayError(
             f"there is no column {by!r} to tell domains by",

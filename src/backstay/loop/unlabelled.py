@@ -17,7 +17,7 @@ from backstay.data.audit.shared_rows import compare
 from backstay.data.fingerprints import fingerprints
 from backstay.data.schema import conform
 from backstay.kernel.records import Finding, Schema, Severity
-from backstay.loop.examples import bring, keep, texts
+from backstay.loop.examples import bring_declared, keep, texts
 from backstay.loop.workspace import Workspace
 
 CHECK = "unlabelled_overlap"
@@ -46,7 +46,7 @@ def unlabelled_rows(ws: Workspace, schema: Schema, gate: pa.Table) -> Unlabelled
     source = ws.settings.data.unlabelled
     if source is None:
         return Unlabelled()
-    found = bring(ws, source)
+    found = bring_declared(ws, source)
     plain = Schema(tuple(schema.column(name) for name in schema.features), schema.features)
     table = conform(found, plain)
     version = keep(ws, table, plain, source=source, role="unlabelled")

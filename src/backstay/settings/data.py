@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from backstay.settings.section import Section
 
+Side = Annotated[int, Field(ge=2, le=4096)]
+"""Pixels."""
 Kind = Literal["number", "integer", "category", "text", "boolean", "time", "image", "vector"]
 
 
@@ -60,6 +62,9 @@ class DataSettings(Section):
     """Columns to leave out."""
     slices: tuple[str, ...] = ()
     """Columns by whose values results are measured on their own."""
+    image_size: tuple[Side, Side] | None = None
+    """[height, width] that pictures of folders are brought to: each is scaled to fit, and what it does not fill is
+    white. Without it all need one size."""
     columns: dict[str, Kind] = Field({})
     """How a column is read, by column name."""
     split: SplitSettings = SplitSettings()

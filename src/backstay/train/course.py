@@ -90,7 +90,7 @@ def run_course(course: Course, recipe: TrainSettings, *, saved: Path, progress: 
                 break
             loss = _epoch(course, optimiser, recipe, epochs, epoch, pace)
             history.append({"loss": loss, **course.look()})
-            _refuse(history, recipe, epochs, course.point)
+            _refuse(history, recipe, epochs, course)
             if behind(history[-1]) <= min(behind(h) for h in history):
                 best = _copy(network)
             checkpoint.save(saved, learner, optimiser, best, {"history": history})
@@ -175,14 +175,15 @@ def _step(learner: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor, ep
     return value
 
 
-def _refuse(history: list[Figures], recipe: TrainSettings, epochs: int, point: float | None) -> None:
-    last, epoch = history[-1], len(history) - 1
+def _refuse(history: list[Figures], recipe: TrainSettings, epochs: int, course: Course) -> None:
+    last, epoch, point = history[-1], len(history) - 1, course.point
     if not finite(last):
         raise BackstayError(
             f"the tune loss became {last['tune_loss']} in epoch {epoch + 1}", fix="lower train.learning_rate"
         )
     recent = history[-_COLLAPSED_EPOCHS:]
-    if len(recent) < min(_COLLAPSED_EPOCHS, epochs):
+    # A frozen encoder was led nowhere: it is narrow because it came so.
+    if course.network.frozen or len(recent) < min(_COLLAPSED_EPOCHS, epochs):
         return
     flat = all(h["feature_std"] < COLLAPSED for h in recent)
     at_point = point is not None and all(

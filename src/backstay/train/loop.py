@@ -58,6 +58,12 @@ from backstay.train.weights import WEIGHTS_FILE, Start, packed, start_of
 from backstay.train.work import Places, Trained, Work, behind_inputs, takes
 
 BY = "train.head_options.by"
+# Objectives of other tasks: what their targets are, and the task's name.
+OF_OTHER_TASKS = {
+    "huber": ("numbers", "regression"),
+    "squared": ("numbers", "regression"),
+    "binary_cross_entropy": ("sets of labels", "multilabel"),
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -191,6 +197,12 @@ def _begin(network: Network, start: Start | None, recipe: TrainSettings) -> None
 
 def _objective(profile: Profile, recipe: TrainSettings, classes: int, taught: int = 0) -> Objective:
     """The recipe's objective. Its parameters are drawn after the network's, so the network begins alike for all."""
+    elsewhere = OF_OTHER_TASKS.get(recipe.objective)
+    if elsewhere is not None and recipe.objective not in OBJECTIVES:
+        raise BackstayError(
+            f'train.objective = "{recipe.objective}" is of targets that are {elsewhere[0]}, and this one is a class',
+            fix=f'set task = "{elsewhere[1]}", or take an objective of classes, such as "cross_entropy"',
+        )
     options = Options("train.objective_options", recipe.objective_options, {"temperature": recipe.temperature})
     objective: Objective = OBJECTIVES[recipe.objective](options, Problem(profile, recipe.dimension, classes, taught))
     return objective

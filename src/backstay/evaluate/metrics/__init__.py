@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +22,7 @@ class Figure:
             bootstrap unless `resample` is False.
         rows: per-row contributions whose mean is the value, where the metric is a mean; `groups` belong to them.
         binary: the contributions are 0 and 1.
+        limits: the least and the largest value that the figure can take, which its interval keeps to.
     """
 
     value: float
@@ -31,6 +33,7 @@ class Figure:
     binary: bool = False
     method: str = "bootstrap"
     resample: bool = True
+    limits: tuple[float, float] = (-math.inf, math.inf)
 
 
 class Metric(Protocol):

@@ -37,7 +37,8 @@ def silhouette(case: Case) -> Figure:
         return Figure(NAN, 0)
     chosen = known[drawn(len(known), seed=0)]
     rows = silhouettes(case.embeddings[chosen], case.labels[chosen])
-    return Figure(float(rows.mean()), len(rows), rows=rows, groups=None if case.groups is None else case.groups[chosen])
+    groups = None if case.groups is None else case.groups[chosen]
+    return Figure(float(rows.mean()), len(rows), rows=rows, groups=groups, limits=(-1.0, 1.0))
 
 
 def _figure(case: Case, *, first: bool) -> Figure:
@@ -50,4 +51,4 @@ def _figure(case: Case, *, first: bool) -> Figure:
     if len(rows) == 0:
         return Figure(NAN, 0)
     asked = None if groups is None else groups[found.queries]
-    return Figure(float(rows.mean()), len(rows), rows=rows, groups=asked, binary=first)
+    return Figure(float(rows.mean()), len(rows), rows=rows, groups=asked, binary=first, limits=(0.0, 1.0))

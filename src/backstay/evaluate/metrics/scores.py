@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from backstay.evaluate.case import Case
@@ -27,7 +29,7 @@ def log_loss(case: Case) -> Figure:
     if case.scores is None or len(case) == 0:
         return Figure(NAN, 0)
     rows = classification.log_losses(case.labels, case.scores.astype(np.float64))
-    return Figure(float(rows.mean()), len(case), rows=rows, groups=case.groups)
+    return Figure(float(rows.mean()), len(case), rows=rows, groups=case.groups, limits=(0.0, math.inf))
 
 
 def calibration_error(case: Case) -> Figure:

@@ -15,7 +15,7 @@ guards: the judge sees labels of real rows smoothed to 0.9 and rows with a littl
 than 95% of a batch the push is a tenth. Images and tables are judged as one flat vector of standardised values.
 **Prefer it:** hardly ever first; where squared errors keep the wrong things.
 **Wrong:** with small data or little time: six epochs of 20,000 images had a kNN-20 of 0.825 where raw pixels have
-0.829, and the lowest linear figure of five (0.778; docs/benchmarks.md). The loss says nothing of quality (about 1.39
+0.829, and the lowest linear figure of five (0.801; docs/benchmarks.md). The loss says nothing of quality (about 1.39
 means that the judge is lost); `train.early_stopping = "knn"` looks at what counts. Texts cannot be drawn and are
 refused.
 **Cost:** encoder and generator once, the judge twice for each kind of pair; O(n) in the batch. Measured: 48.0 ms of

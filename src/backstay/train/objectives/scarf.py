@@ -12,7 +12,7 @@ training.
 **Prefer it:** for tables with many rows and labels for few of them. For tables and vectors only.
 **Wrong:** with few columns, or columns that say nothing of each other: a copy is then another row. A linear model on
 the raw columns often does better: on Adult with 1% of the labels `scarf` and a linear head had 0.821, logistic
-regression 0.827, and behind the control `raw_linear` it was by 0.010 (docs/benchmarks.md): look at the controls of the
+regression 0.827, and behind the control `raw_linear` it was by 0.012 (docs/benchmarks.md): look at the controls of the
 report.
 **Cost:** two passes of the encoder and n^2 similarities. Measured: 3.5 ms of CPU time for 256 rows beside the
 encoder's (docs/benchmarks.md).
