@@ -58,6 +58,7 @@ bench-learn: .venv/.dev  ## training on real data beside a plain loop; BACKSTAY_
 	$(BIN)/python bench/learn_by_steps.py
 	$(BIN)/python bench/learn_text.py
 	$(BIN)/python bench/learn_tables.py
+	$(BIN)/python bench/learn_small.py
 	$(BIN)/python bench/learn_batches.py
 
 bench-watch: .venv/.dev  ## those of watching alone: a look, large files, and the scoreboard of monitors (hours; goes on when stopped)

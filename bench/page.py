@@ -30,6 +30,7 @@ ORDER = (
     "learn_terms",
     "learn_scope",
     "learn_tables",
+    "learn_small",
     "learn_threads",
     "learn_batches",
 )

@@ -69,6 +69,8 @@ def kind(annotation: Any, metadata: list[Any] | tuple[Any, ...] = ()) -> str:
     if origin is Literal:
         return ", ".join(f'`"{a}"`' for a in arguments)
     if origin is tuple:
+        if Ellipsis not in arguments:
+            return f"list of {len(arguments)}: {kind(arguments[0])}"
         return "tables, see below" if section_of(annotation) else f"list of {kind(arguments[0])}s"
     if origin is dict:
         return f"table of {kind(arguments[1])} by name"
