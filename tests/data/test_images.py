@@ -7,7 +7,7 @@ from zlib import crc32
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from backstay.data.images import pixels_of, size_for
 from backstay.data.read import read
@@ -219,3 +219,14 @@ def test_the_size_that_is_proposed_is_the_median_and_not_large(tmp_path: Path) -
     assert size_for(folder(tmp_path / "one", a=plain(0), b=plain(0))) is None
     (tmp_path / "long").mkdir()
     assert size_for(folder(tmp_path / "long", a=plain(0, size=(5000, 2)), b=plain(0, size=(9000, 3)))) == (2, 96)
+
+
+@pytest.mark.parametrize("shape", [(31, 17), (17, 31), (50, 49), (12, 20), (200, 13), (6, 90)])
+def test_what_clients_are_told_to_do_gives_the_same_pixels(tmp_path: Path, shape: tuple[int, int]) -> None:
+    """docs/own_data.md names `ImageOps.pad`: a margin that is a pixel off would be a skew between training and live."""
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (shape[1], shape[0], 3)).astype(np.uint8))
+    image.save(tmp_path / "0.png")
+    for size in ((20, 12), (21, 32), (9, 9)):
+        told = ImageOps.pad(image, size[::-1], Image.Resampling.LANCZOS, color="white")
+        found = pixels_of(read(tmp_path / "0.png", image_size=size).column("image"))[0]
+        assert np.array_equal(found, np.asarray(told))

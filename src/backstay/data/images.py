@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -281,15 +282,18 @@ def _opened(file: Path) -> Iterator[Any]:
 
 
 def _fitted(image: Any, size: Size) -> Any:
-    """The image as large as fits into the size, in the middle of white; of a very long one a line is left."""
-    from PIL import Image
+    """The image as large as fits into the size, in the middle of white; of a very long one a line is left.
+
+    What clients do with `ImageOps.pad` is the same to the pixel (docs/own_data.md).
+    """
+    from PIL import Image, ImageOps
 
     height, width = size
-    scale = min(width / image.width, height / image.height)
-    inner = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    whole = Image.new(image.mode, (width, height), "white")
-    whole.paste(image.resize(inner, Image.Resampling.LANCZOS), ((width - inner[0]) // 2, (height - inner[1]) // 2))
-    return whole
+    if not (round(image.height / image.width * width) and round(image.width / image.height * height)):
+        # Pillow would round the short side to nothing, and leave plain white.
+        shape = max(image.width, math.ceil(image.height / height)), max(image.height, math.ceil(image.width / width))
+        image = image.resize(shape, Image.Resampling.LANCZOS)
+    return ImageOps.pad(image, (width, height), Image.Resampling.LANCZOS, color="white")
 
 
 def _has_colours(file: Path) -> bool:
